@@ -1,0 +1,1 @@
+"""The connection registry: what ships to Lambda beside `app.py`."""

@@ -1,0 +1,69 @@
+"""Structured logs: one JSON object a line, on standard output."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+from pythonjsonlogger.json import JsonFormatter
+
+LOGGER_NAME = "incident-websocket"
+
+
+class StandardOutput(logging.StreamHandler[TextIO]):
+    """Write to whatever `sys.stdout` is when a line is logged, so that a caller can capture it."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record to the current `sys.stdout`."""
+        self.stream = sys.stdout
+        super().emit(record)
+
+
+def _configured(logger: logging.Logger) -> logging.Logger:
+    handler = StandardOutput()
+    handler.setFormatter(
+        JsonFormatter(
+            ["levelname", "message"],
+            rename_fields={"levelname": "level"},
+            timestamp="timestamp",
+            json_ensure_ascii=False,
+        )
+    )
+    logger.handlers = [handler]
+    logger.propagate = False  # the Lambda runtime's root handler would print every line again
+    logger.setLevel(logging.INFO)
+    return logger
+
+
+_logger = _configured(logging.getLogger(LOGGER_NAME))
+
+
+def set_level(level: str) -> None:
+    """Leave out what is below `level`, one of `settings.LOG_LEVELS`."""
+    _logger.setLevel(level)
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log whose every line carries the fields of one invocation."""
+
+    fields: Mapping[str, object]
+
+    def info(self, message: str, **fields: object) -> None:
+        """Log what happened as it should."""
+        self._write(logging.INFO, message, fields)
+
+    def warning(self, message: str, **fields: object) -> None:
+        """Log what went wrong without a consequence for the caller."""
+        self._write(logging.WARNING, message, fields)
+
+    def error(self, message: str, **fields: object) -> None:
+        """Log what made the invocation fail."""
+        self._write(logging.ERROR, message, fields)
+
+    def _write(self, level: int, message: str, fields: Mapping[str, object]) -> None:
+        _logger.log(level, message, extra={**self.fields, **fields})
