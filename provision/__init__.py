@@ -1,0 +1,1 @@
+"""Makes the DynamoDB tables that the resources file defines."""

@@ -1,0 +1,137 @@
+"""Makes a DynamoDB table what its definition says."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from botocore.waiter import WaiterModel, create_waiter_with_client
+
+from provision.errors import TableMismatchError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
+
+    from provision.template import TableDefinition
+
+_log = logging.getLogger(__name__)
+
+# DynamoDB refuses to turn the backups on until it has set them up for a new table.
+_BACKUPS_AVAILABLE = WaiterModel(
+    {
+        "version": 2,
+        "waiters": {
+            "BackupsAvailable": {
+                "operation": "UpdateContinuousBackups",
+                "delay": 2,
+                "maxAttempts": 60,
+                "acceptors": [
+                    {"matcher": "status", "expected": 200, "state": "success"},
+                    {
+                        "matcher": "error",
+                        "expected": "ContinuousBackupsUnavailableException",
+                        "state": "retry",
+                    },
+                ],
+            }
+        },
+    }
+)
+
+
+def ensure(client: DynamoDBClient, definition: TableDefinition) -> None:
+    """Create the table if it is missing, and set its time to live and backups if they are not.
+
+    Returns when the table is active; called again it changes nothing. Raises TableMismatchError
+    when a table of that name has other keys, indexes or another time to live attribute: those
+    cannot be changed in place without a decision about the rows.
+    """
+    _create_if_missing(client, definition)
+    client.get_waiter("table_exists").wait(
+        TableName=definition.name, WaiterConfig={"Delay": 2, "MaxAttempts": 150}
+    )
+    _check(client.describe_table(TableName=definition.name)["Table"], definition)
+    _set_time_to_live(client, definition)
+    _set_backups(client, definition)
+
+
+def _create_if_missing(client: DynamoDBClient, definition: TableDefinition) -> None:
+    try:
+        client.describe_table(TableName=definition.name)
+    except client.exceptions.ResourceNotFoundException:
+        _create(client, definition)
+    else:
+        _log.info("table %s is there", definition.name)
+
+
+def _create(client: DynamoDBClient, definition: TableDefinition) -> None:
+    optional: dict[str, Any] = {
+        "GlobalSecondaryIndexes": definition.indexes,
+        "StreamSpecification": definition.stream,
+        "SSESpecification": definition.encryption,
+    }
+    try:
+        client.create_table(
+            TableName=definition.name,
+            KeySchema=definition.key_schema,
+            AttributeDefinitions=definition.attributes,
+            BillingMode=definition.billing_mode,
+            **{name: value for name, value in optional.items() if value},
+        )
+    except client.exceptions.ResourceInUseException:
+        _log.info("table %s is being created by someone else", definition.name)
+    else:
+        _log.info("created table %s", definition.name)
+
+
+def _check(table: TableDescriptionTypeDef, definition: TableDefinition) -> None:
+    types = {a["AttributeName"]: a["AttributeType"] for a in definition.attributes}
+    found_types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
+    found = _keys(table["KeySchema"], found_types)
+    defined = _keys(definition.key_schema, types)
+    if found != defined:
+        raise TableMismatchError(definition.name, "keys", found, defined)
+    found_indexes = {
+        index["IndexName"]: _keys(index["KeySchema"], found_types)
+        for index in table.get("GlobalSecondaryIndexes", ())
+    }
+    indexes = {i["IndexName"]: _keys(i["KeySchema"], types) for i in definition.indexes}
+    if found_indexes != indexes:
+        raise TableMismatchError(definition.name, "indexes", found_indexes, indexes)
+
+
+def _keys(schema: Any, types: dict[str, Any]) -> list[str]:
+    return [f"{k['AttributeName']} ({types[k['AttributeName']]}, {k['KeyType']})" for k in schema]
+
+
+def _set_time_to_live(client: DynamoDBClient, definition: TableDefinition) -> None:
+    attribute = definition.ttl_attribute
+    found = client.describe_time_to_live(TableName=definition.name)["TimeToLiveDescription"]
+    if found["TimeToLiveStatus"] in ("ENABLED", "ENABLING"):
+        if found["AttributeName"] != attribute:
+            raise TableMismatchError(
+                definition.name, "time to live on", found["AttributeName"], attribute
+            )
+    elif attribute is not None:
+        client.update_time_to_live(
+            TableName=definition.name,
+            TimeToLiveSpecification={"AttributeName": attribute, "Enabled": True},
+        )
+        _log.info("turned on time to live on %s of table %s", attribute, definition.name)
+
+
+def _set_backups(client: DynamoDBClient, definition: TableDefinition) -> None:
+    if definition.point_in_time_recovery and not _has_backups(client, definition.name):
+        waiter = create_waiter_with_client("BackupsAvailable", _BACKUPS_AVAILABLE, client)
+        waiter.wait(
+            TableName=definition.name,
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+        )
+        _log.info("turned on point-in-time recovery of table %s", definition.name)
+
+
+def _has_backups(client: DynamoDBClient, table: str) -> bool:
+    found = client.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    recovery = found.get("PointInTimeRecoveryDescription", {})
+    return recovery.get("PointInTimeRecoveryStatus") == "ENABLED"
