@@ -1,0 +1,16 @@
+"""One cold start, in a fresh process: import a module's handlers and serve one `$connect`.
+
+Run as `python -m bench.cold_start.start MODULE`; the module comes first on the path.
+"""
+
+import importlib
+import sys
+
+module = importlib.import_module(sys.argv[1])
+
+from bench import events, network  # noqa: E402 - the module under test is imported first
+
+network.answer_in_process()
+answer = module.connect(events.connect_event("L0SM9cOFvHcCIhw="), None)
+if answer["statusCode"] != 200:
+    sys.exit(f"{sys.argv[1]} answered {answer}")
