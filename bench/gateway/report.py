@@ -1,0 +1,88 @@
+"""Figures and targets, from batches to the lines that are printed."""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from bench.gateway.load import Batch
+
+MEGABYTE = 1_000_000  # bytes
+RATE_RATIO = 5.0
+MEMORY_RATIO = 1 / 3
+IDLE_MEMORY = 400.0  # MB
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One subject at one concurrency."""
+
+    subject: str
+    concurrency: int
+    first: Batch  # right after the start, while execution environments still start
+    rounds: tuple[Batch, ...]
+    memory: float  # MB, the most after any of these batches
+
+    @property
+    def rate(self) -> float:
+        """Return the cycles per second of the median round."""
+        return statistics.median(batch.rate for batch in self.rounds)
+
+    def handshake(self, percentile: int) -> float:
+        """Return that percentile of the warm handshakes in ms, or NaN when too few opened."""
+        times = [time for batch in self.rounds for time in batch.handshakes]
+        if len(times) < 2:
+            return math.nan
+        return 1000 * statistics.quantiles(times, n=100, method="inclusive")[percentile - 1]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure and the value that it must reach, or stay under."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool  # else at most
+
+    @property
+    def met(self) -> bool:
+        """Tell whether the figure is on the right side of its limit."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        sign, verdict = (">=" if self.at_least else "<="), ("met" if self.met else "MISSED")
+        return f"{self.name:<42}{self.value:>9.2f}   target {sign} {self.limit:<6.4g} {verdict}"
+
+
+def table(measured: list[Measured]) -> str:
+    """Return one line for each subject and concurrency under a head."""
+    head = f"{'subject':<10}{'at once':>8}{'first/s':>9}{'cycles/s':>10}{'p50 ms':>9}{'p99 ms':>9}"
+    return "\n".join([f"{head}{'refused':>9}{'left':>6}{'MB':>7}", *map(_line, measured)])
+
+
+def _line(measured: Measured) -> str:
+    batches = (measured.first, *measured.rounds)
+    refused, left = (sum(getattr(batch, name) for batch in batches) for name in ("refused", "left"))
+    return (
+        f"{measured.subject:<10}{measured.concurrency:>8}{measured.first.rate:>9.1f}"
+        f"{measured.rate:>10.1f}{measured.handshake(50):>9.1f}{measured.handshake(99):>9.1f}"
+        f"{refused:>9}{left:>6}{measured.memory:>7.0f}"
+    )
+
+
+def targets(baseline: list[Measured], gateway: list[Measured], idle: float) -> list[Target]:
+    """Return the targets: rates at each concurrency, peak memory, idle connections in MB."""
+    rates = [
+        Target(f"cycles/s ratio, {theirs.concurrency} at once, {when}", ratio, RATE_RATIO, True)
+        for theirs, ours in zip(baseline, gateway, strict=True)
+        for when, ratio in (
+            ("from the start", ours.first.rate / theirs.first.rate),
+            ("warm", ours.rate / theirs.rate),
+        )
+    ]
+    peak = max(m.memory for m in gateway) / max(m.memory for m in baseline)
+    return [
+        *rates,
+        Target("memory ratio, peak of the process tree", peak, MEMORY_RATIO, False),
+        Target("MB of the tree, idle connections held", idle, IDLE_MEMORY, False),
+    ]

@@ -1,0 +1,83 @@
+"""What is measured, and the engine that it writes to: how each one is started."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.gateway.processes import Server, free_port, running
+from bench.gateway.table import CREDENTIALS, NAME, REGION
+
+PROJECT = Path(__file__).parents[2]
+CACHE = PROJECT / "build" / "bench-gateway"
+BASELINE_FILES = ("package.json", "serverless.yml", "handler.py")
+QUIET_SERVERLESS = {
+    "CI": "1",
+    "SLS_INTERACTIVE_SETUP_ENABLE": "0",
+    "SLS_NOTIFICATIONS_MODE": "off",
+    "SLS_TELEMETRY_DISABLED": "1",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A running gateway and the address that clients open."""
+
+    server: Server
+    url: str
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, **CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION, **variables}
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[str]:
+    """Run a moto server of its own and give its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with running("engine", command, port, CACHE / "engine.log", PROJECT, _environment()):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def gateway(*options: str) -> Iterator[Subject]:
+    """Run this project's gateway with the project's own app."""
+    port = free_port()
+    command = [sys.executable, "-m", "localgateway", "--port", str(port), *options]
+    log = CACHE / "gateway.log"
+    with running("gateway", command, port, log, PROJECT, _environment()) as server:
+        yield Subject(server, f"ws://127.0.0.1:{port}/dev")
+
+
+@contextlib.contextmanager
+def baseline(endpoint: str) -> Iterator[Subject]:
+    """Run serverless-offline with its two plain functions on the same table and Python."""
+    websocket, http, invoke = free_port(), free_port(), free_port()
+    command = ["node", "node_modules/.bin/serverless", "offline", "start", "--noSponsor"]
+    command += ["--host", "127.0.0.1", "--websocketPort", str(websocket)]
+    command += ["--httpPort", str(http), "--lambdaPort", str(invoke)]
+    env = _environment(
+        AWS_ENDPOINT_URL_DYNAMODB=endpoint,
+        CONNECTIONS_TABLE=NAME,
+        VIRTUAL_ENV=sys.prefix,
+        **QUIET_SERVERLESS,
+    )
+    env["HOME"] = str(CACHE)  # where serverless leaves its own settings
+    log = CACHE / "baseline.log"
+    with running("baseline", command, websocket, log, CACHE, env) as server:
+        yield Subject(server, f"ws://127.0.0.1:{websocket}/dev")
+
+
+def install_baseline() -> None:
+    """Bring the baseline's files into the cache and have npm install what is missing there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    source = Path(__file__).parent / "baseline"
+    for name in BASELINE_FILES:
+        shutil.copyfile(source / name, CACHE / name)
+    subprocess.run(["npm", "install", "--no-audit", "--no-fund"], cwd=CACHE, check=True)
