@@ -1,1 +1,1 @@
-"""Makes the DynamoDB tables that the resources file defines."""
+"""What `chalice deploy` leaves to do: the tables before it, the release of routes after it."""

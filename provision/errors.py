@@ -1,6 +1,12 @@
-"""What can be wrong with a table definition or with the table that is there."""
+"""What can be wrong with a table definition, the table that is there, or a deployment."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 
 class ProvisionError(Exception):
@@ -50,3 +56,13 @@ class TableMismatchError(ProvisionError):
             f"table {self.table} exists with {self.what} {self.found}, "
             f"but the resources file defines {self.defined}"
         )
+
+
+class NotDeployedError(ProvisionError):
+    """A stage of which Chalice has recorded no WebSocket API."""
+
+    def __init__(self, deployed: Path) -> None:
+        self.deployed = deployed
+
+    def __str__(self) -> str:
+        return f"{self.deployed} names no WebSocket API; run `chalice deploy` for this stage first"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
 from botocore.waiter import WaiterModel, create_waiter_with_client
 
 from provision.errors import TableMismatchError
@@ -53,7 +54,13 @@ def ensure(client: DynamoDBClient, definition: TableDefinition) -> None:
     )
     _check(client.describe_table(TableName=definition.name)["Table"], definition)
     _set_time_to_live(client, definition)
-    _set_backups(client, definition)
+    try:
+        _set_backups(client, definition)
+    except ClientError as error:
+        # DynamoDB Local, and engines that stand on it, have no backups at all.
+        if error.response["Error"]["Code"] != "UnknownOperationException":
+            raise
+        _log.warning("this DynamoDB has no point-in-time recovery for %s", definition.name)
 
 
 def _create_if_missing(client: DynamoDBClient, definition: TableDefinition) -> None:

@@ -1,0 +1,248 @@
+"""`chalice deploy`, as documented, against a moto server (see conftest for what it lacks)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.deployment.conftest import Aws, Deployment, Project
+
+STAGE = "dev"
+TABLE = "IncidentWebSocketConnections-dev"
+FUNCTIONS = {
+    "incident-websocket-dev-websocket_connect": "dev-connect.json",
+    "incident-websocket-dev-websocket_disconnect": "dev-disconnect.json",
+}
+MESSAGE_FUNCTION = "incident-websocket-dev-websocket_message"
+MESSAGE_HANDLER = '''
+
+@app.on_ws_message()
+def message(event: WebsocketEvent) -> None:
+    """Take a message."""
+'''
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is there after a command, as AWS itself lists it."""
+
+    functions: Mapping[str, Mapping[str, Any]]
+    function_policies: Mapping[str, str]
+    roles: Mapping[str, Mapping[str, Any]]
+    apis: Mapping[str, str]
+    routes: Mapping[str, str]
+    stages: tuple[str, ...]
+    deployments: tuple[Deployment, ...]
+    log_retention: Mapping[str, int | None]
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """The account after each command of a deployment's life, and what the first one printed."""
+
+    printed: str
+    deployed: Account
+    redeployed: Account
+    with_message_route: Account
+    released: Account
+    deleted: Account
+
+
+@pytest.fixture(scope="module")
+def history(project: Project, aws: Aws) -> History:
+    """Run the commands in order: table, deploy, redeploy, a new route, its release, delete."""
+
+    def run(*command: str) -> str:
+        return project.run(*command, "--stage", STAGE, environment=aws.environment)
+
+    printed = run("python", "-m", "provision")
+    run("chalice", "deploy")
+    deployed = look(aws)
+    run("python", "-m", "provision")
+    run("chalice", "deploy")
+    redeployed = look(aws)
+    add_message_handler(project)
+    run("chalice", "deploy")
+    with_message_route = look(aws)
+    run("python", "-m", "provision.release")
+    released = look(aws)
+    run("chalice", "delete")
+    return History(printed, deployed, redeployed, with_message_route, released, look(aws))
+
+
+def add_message_handler(project: Project) -> None:
+    """Give the copied application a third route."""
+    app = project.folder / "app.py"
+    app.write_text(app.read_text() + MESSAGE_HANDLER)
+
+
+def look(aws: Aws) -> Account:
+    """Ask each service what it has."""
+    lambda_, gateway = aws.client("lambda"), aws.client("apigatewayv2")
+    functions = {f["FunctionName"]: f for f in lambda_.list_functions()["Functions"]}
+    apis = {api["ApiId"]: api["Name"] for api in gateway.get_apis()["Items"]}
+    stages = [s for api in apis for s in gateway.get_stages(ApiId=api)["Items"]]
+    groups = aws.client("logs").describe_log_groups()["logGroups"]
+    return Account(
+        functions=functions,
+        function_policies={n: lambda_.get_policy(FunctionName=n)["Policy"] for n in functions},
+        roles=look_at_roles(aws),
+        apis=apis,
+        routes={key: uri for api in apis for key, uri in look_at_routes(gateway, api)},
+        stages=tuple(stage["StageName"] for stage in stages),
+        deployments=tuple(aws.deployments),
+        log_retention={g["logGroupName"]: g.get("retentionInDays") for g in groups},
+        tables=tuple(aws.client("dynamodb").list_tables()["TableNames"]),
+    )
+
+
+def look_at_roles(aws: Aws) -> dict[str, dict[str, Any]]:
+    """List the policies of each role under the role's ARN."""
+    iam = aws.client("iam")
+    return {
+        role["Arn"]: {
+            name: iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)["PolicyDocument"]
+            for name in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
+        }
+        for role in iam.list_roles()["Roles"]
+    }
+
+
+def look_at_routes(gateway: Any, api: str) -> list[tuple[str, str]]:
+    """List each route with the address of the integration that it leads to."""
+    integrations = {
+        f"integrations/{integration['IntegrationId']}": integration["IntegrationUri"]
+        for integration in gateway.get_integrations(ApiId=api)["Items"]
+    }
+    routes = gateway.get_routes(ApiId=api)["Items"]
+    assert len(routes) == len(integrations), "an integration is left over"
+    return [(route["RouteKey"], integrations[route["Target"]]) for route in routes]
+
+
+def test_provision_makes_the_table_and_says_so(history: History) -> None:
+    """The table is there before the functions, made from the resources file."""
+    assert history.deployed.tables == (TABLE,)
+    assert f"created table {TABLE}" in history.printed
+    assert f"time to live on ttl of table {TABLE}" in history.printed
+
+
+def test_deploy_creates_the_functions_as_configured(history: History, project: Project) -> None:
+    """Memory, timeout, architecture and environment are those of config.json."""
+    # GIVEN
+    config = json.loads((project.folder / ".chalice" / "config.json").read_text())
+
+    # WHEN
+    functions = history.deployed.functions
+
+    # THEN
+    assert functions.keys() == FUNCTIONS.keys()
+    for function in functions.values():
+        environment = config["stages"][STAGE]["environment_variables"]
+        assert function["Environment"]["Variables"] == environment
+        assert environment["CONNECTIONS_TABLE"] == TABLE
+        assert function["MemorySize"] == config["lambda_memory_size"]
+        assert function["Timeout"] == config["lambda_timeout"]
+        assert function["Architectures"] == [config["lambda_architecture"]]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_deploy_gives_each_function_a_role_with_its_own_policy(
+    history: History, project: Project, function: str
+) -> None:
+    """A role has one policy, which is the function's file, and serves that function alone."""
+    # GIVEN
+    file = project.folder / ".chalice" / "policies" / FUNCTIONS[function]
+
+    # WHEN
+    role = history.deployed.functions[function]["Role"]
+
+    # THEN
+    assert list(history.deployed.roles[role].values()) == [json.loads(file.read_text())]
+    assert len({f["Role"] for f in history.deployed.functions.values()}) == len(FUNCTIONS)
+    assert len(history.deployed.roles) == len(FUNCTIONS)
+
+
+def test_deploy_leads_each_route_to_its_function(history: History) -> None:
+    """$connect and $disconnect each lead to their own function, on the stage dev."""
+    # GIVEN
+    functions = history.deployed.functions
+
+    # WHEN
+    routes = history.deployed.routes
+
+    # THEN
+    assert routes.keys() == {"$connect", "$disconnect"}
+    for key, uri in routes.items():
+        arn = functions[f"incident-websocket-dev-websocket_{key[1:]}"]["FunctionArn"]
+        assert uri.endswith(f":lambda:path/2015-03-31/functions/{arn}/invocations")
+    assert list(history.deployed.apis.values()) == ["incident-websocket-dev-websocket-api"]
+    assert history.deployed.stages == (STAGE,)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_deploy_lets_only_this_api_invoke_the_functions(history: History, function: str) -> None:
+    """API Gateway may invoke the function, for this one API."""
+    # GIVEN
+    [api_id] = history.deployed.apis
+
+    # WHEN
+    [statement] = json.loads(history.deployed.function_policies[function])["Statement"]
+
+    # THEN
+    assert statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert f":{api_id}/" in json.dumps(statement["Condition"])
+
+
+def test_deploy_sets_the_retention_of_the_logs(history: History) -> None:
+    """Each function has its log group, kept for two weeks on dev."""
+    groups = {f"/aws/lambda/{function}": 14 for function in FUNCTIONS}
+    assert history.deployed.log_retention == groups
+
+
+def test_redeploy_doubles_nothing(history: History) -> None:
+    """A second deployment of the same code leaves one of each thing, as it was."""
+    # GIVEN
+    before, after = history.deployed, history.redeployed
+
+    # THEN
+    for what in ("apis", "routes", "stages", "roles", "log_retention", "tables"):
+        assert getattr(after, what) == getattr(before, what), what
+    assert after.function_policies.keys() == before.function_policies.keys()
+    for name, function in before.functions.items():
+        for setting in ("Role", "Environment", "MemorySize", "Timeout", "Architectures"):
+            assert after.functions[name][setting] == function[setting]
+    for policy in after.function_policies.values():
+        assert len(json.loads(policy)["Statement"]) == 1
+
+
+def test_a_new_route_is_served_once_released(history: History) -> None:
+    """Chalice writes a new route but serves the old snapshot; the release takes a new one."""
+    # GIVEN
+    [api_id] = history.released.apis
+    written, released = history.with_message_route, history.released
+
+    # THEN
+    assert written.routes.keys() == {"$connect", "$disconnect", "$default"}
+    assert MESSAGE_FUNCTION in written.functions
+    assert [d.routes for d in written.deployments] == [{"$connect", "$disconnect"}]
+    newest = released.deployments[-1]
+    assert (newest.api_id, newest.stage) == (api_id, STAGE)
+    assert newest.routes == released.routes.keys()
+
+
+def test_delete_leaves_the_table_and_the_logs(history: History) -> None:
+    """What was written outlives the functions; Chalice lets the logs it leaves never expire."""
+    released, deleted = history.released, history.deleted
+    assert not deleted.functions
+    assert not deleted.roles
+    assert not deleted.apis
+    assert deleted.tables == (TABLE,)
+    assert deleted.log_retention == dict.fromkeys(released.log_retention)
