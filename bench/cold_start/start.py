@@ -8,7 +8,8 @@ import sys
 
 module = importlib.import_module(sys.argv[1])
 
-from bench import events, network  # noqa: E402 - the module under test is imported first
+from bench import network  # noqa: E402 - the module under test is imported first
+from tests import events  # noqa: E402
 
 network.answer_in_process()
 answer = module.connect(events.connect_event("L0SM9cOFvHcCIhw="), None)

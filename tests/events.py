@@ -1,0 +1,70 @@
+"""API Gateway's events, in the shape in which the documentation and real ones agree."""
+
+from typing import Any
+
+CONNECTION_ID = "L0SM9cOFvHcCIhw="
+CONNECTED_AT = 1731324924561
+
+
+def connect_event(connection_id: Any = CONNECTION_ID) -> dict[str, Any]:
+    """Give the `$connect` event of a browser."""
+    headers = {
+        "Host": "abcdef1234.execute-api.eu-west-1.amazonaws.com",
+        "Origin": "https://dashboard.example.com",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+        "User-Agent": "Mozilla/5.0",
+        "X-Amzn-Trace-Id": "Root=1-6731ebfc-0d2f0d3b1b2c3d4e5f607182",
+        "X-Forwarded-For": "203.0.113.7",
+        "X-Forwarded-Port": "443",
+        "X-Forwarded-Proto": "https",
+    }
+    return {
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "requestContext": _context(connection_id, "$connect", "CONNECT"),
+        "isBase64Encoded": False,
+    }
+
+
+def disconnect_event(
+    connection_id: Any = CONNECTION_ID,
+    code: int | None = 1000,
+    reason: str | None = "Connection Closed Normally",
+    lasted_ms: int = 90_500,
+) -> dict[str, Any]:
+    """Give the `$disconnect` event of a connection that lasted `lasted_ms`."""
+    headers = {
+        "Host": "abcdef1234.execute-api.eu-west-1.amazonaws.com",
+        "x-api-key": "",
+        "X-Forwarded-For": "",
+        "x-restapi": "",
+    }
+    context = _context(connection_id, "$disconnect", "DISCONNECT")
+    context["requestTimeEpoch"] = CONNECTED_AT + lasted_ms
+    context["disconnectStatusCode"] = code
+    context["disconnectReason"] = reason
+    return {
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "requestContext": context,
+        "isBase64Encoded": False,
+    }
+
+
+def _context(connection_id: Any, route: str, event_type: str) -> dict[str, Any]:
+    return {
+        "routeKey": route,
+        "eventType": event_type,
+        "messageDirection": "IN",
+        "connectionId": connection_id,
+        "connectedAt": CONNECTED_AT,
+        "requestTime": "11/Nov/2024:11:35:24 +0000",
+        "requestTimeEpoch": CONNECTED_AT + 4,
+        "requestId": "NcWzvE4IIAMFUgQ=",
+        "extendedRequestId": "NcWzvE4IIAMFUgQ=",
+        "stage": "dev",
+        "domainName": "abcdef1234.execute-api.eu-west-1.amazonaws.com",
+        "apiId": "abcdef1234",
+        "identity": {"sourceIp": "203.0.113.7", "userAgent": "Mozilla/5.0"},
+    }
