@@ -26,6 +26,7 @@ format: $(VENV) ## Format the code and mend what the linter can.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+templates: export AWS_DEFAULT_REGION ?= us-east-1
 templates: $(VENV) ## Package each stage and check its CloudFormation template.
 	$(MAKE) package STAGE=dev
 	$(MAKE) package STAGE=prod
