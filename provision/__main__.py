@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import click
@@ -13,6 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from provision.errors import ProvisionError
 from provision.tables import ensure
 from provision.template import load_tables
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @click.command(name="python -m provision")
@@ -31,11 +35,18 @@ def main(stage: str, resources: Path, endpoint_url: str | None, region: str | No
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     logging.getLogger("provision").setLevel(logging.INFO)
     try:
-        client = boto3.client("dynamodb", endpoint_url=endpoint_url, region_name=region)
+        client = _client(endpoint_url, region)
         for definition in load_tables(resources, {"Stage": stage}):
             ensure(client, definition)
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _client(endpoint_url: str | None, region: str | None) -> DynamoDBClient:
+    try:
+        return boto3.client("dynamodb", endpoint_url=endpoint_url, region_name=region)
+    except ValueError as error:  # botocore's word for an address that it cannot use
+        raise click.ClickException(f"{error}; accepted: http://host:port") from error
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""The command line that makes a stage's tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from moto import mock_aws
+
+from provision.__main__ import main
+
+RESOURCES = Path(__file__).parents[2] / ".chalice" / "resources.json"
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_stages_table_is_made_once_and_found_again(
+    stage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The command may be repeated, and says what it did and what was there."""
+    # GIVEN
+    command = ["--stage", stage, "--resources", str(RESOURCES), "--region", "eu-west-1"]
+    table = f"IncidentWebSocketConnections-{stage}"
+
+    # WHEN
+    with mock_aws():
+        first = CliRunner().invoke(main, command)
+        second = CliRunner().invoke(main, command)
+        tables = boto3.client("dynamodb", region_name="eu-west-1").list_tables()["TableNames"]
+
+    # THEN
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert tables == [table]
+    assert caplog.messages == [
+        f"created table {table}",
+        f"turned on time to live on ttl of table {table}",
+        f"turned on point-in-time recovery of table {table}",
+        f"table {table} is there",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Missing option '--stage'"),
+        (["--stage", "test"], "parameter Stage is 'test'; accepted: dev, prod"),
+        (["--stage", "dev", "--resources", "nothing.json"], "nothing.json"),
+        (["--stage", "dev", "--endpoint-url", "nowhere"], "Invalid endpoint: nowhere"),
+    ],
+)
+def test_a_mistake_is_answered_with_one_line(options: list[str], message: str) -> None:
+    """No traceback: what was wrong, and a failing exit code."""
+    command = ["--resources", str(RESOURCES), *options]
+    with mock_aws():
+        result = CliRunner().invoke(main, command)
+    assert result.exit_code != 0
+    assert message in result.output
+    assert "Traceback" not in result.output
