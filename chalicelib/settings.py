@@ -2,16 +2,70 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from chalicelib.errors import SettingsError
 
-DEFAULT_TTL_HOURS = "24"
+T = TypeVar("T")
+
 # A century: far beyond any use, and small enough for every reader of an epoch timestamp.
 MAX_TTL_HOURS = 876_000
-DEFAULT_LOG_LEVEL = "INFO"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True)
+class Variable(Generic[T]):
+    """One environment variable: `default` is None when it must be set.
+
+    `parse` makes the value of the text, and raises `ValueError` for what is not accepted.
+    """
+
+    name: str
+    default: str | None
+    accepted: str
+    parse: Callable[[str], T]
+
+    def read(self, source: Mapping[str, str]) -> T:
+        """Give the value in `source`; raises `SettingsError`."""
+        text = source.get(self.name, self.default)
+        if text is None:
+            raise SettingsError(self.name, None, self.accepted)
+        try:
+            return self.parse(text.strip())
+        except ValueError:
+            raise SettingsError(self.name, text, self.accepted) from None
+
+
+def _some_text(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
+def _hours_in_seconds(text: str) -> int:
+    hours = float(text)
+    if not 0 < hours <= MAX_TTL_HOURS:  # NaN fails every comparison
+        raise ValueError
+    return math.ceil(hours * 3600)
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ValueError
+    return text.upper()
+
+
+CONNECTIONS_TABLE = Variable(
+    "CONNECTIONS_TABLE", None, "the name of the DynamoDB table of connections", _some_text
+)
+TTL_HOURS = Variable(
+    "TTL_HOURS", "24", f"a positive number of hours, at most {MAX_TTL_HOURS}", _hours_in_seconds
+)
+LOG_LEVEL = Variable("LOG_LEVEL", "INFO", "one of " + ", ".join(LOG_LEVELS), _log_level)
+
+VARIABLES = (CONNECTIONS_TABLE, TTL_HOURS, LOG_LEVEL)
 
 
 @dataclass(frozen=True)
@@ -33,34 +87,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """
     source = os.environ if environ is None else environ
     return Settings(
-        connections_table=_table(source, "CONNECTIONS_TABLE"),
-        ttl_seconds=_hours_in_seconds(source, "TTL_HOURS", DEFAULT_TTL_HOURS),
-        log_level=_log_level(source, "LOG_LEVEL"),
+        connections_table=CONNECTIONS_TABLE.read(source),
+        ttl_seconds=TTL_HOURS.read(source),
+        log_level=LOG_LEVEL.read(source),
     )
-
-
-def _table(source: Mapping[str, str], variable: str) -> str:
-    value = source.get(variable)
-    if value is None or not value.strip():
-        raise SettingsError(variable, value, "the name of the DynamoDB table of connections")
-    return value.strip()
-
-
-def _hours_in_seconds(source: Mapping[str, str], variable: str, default: str) -> int:
-    value = source.get(variable, default)
-    try:
-        hours = float(value)
-    except ValueError:
-        hours = math.nan
-    if not 0 < hours <= MAX_TTL_HOURS:  # NaN fails every comparison
-        accepted = f"a positive number of hours, at most {MAX_TTL_HOURS}"
-        raise SettingsError(variable, value, accepted)
-    return math.ceil(hours * 3600)
-
-
-def _log_level(source: Mapping[str, str], variable: str) -> str:
-    value = source.get(variable, DEFAULT_LOG_LEVEL)
-    level = value.strip().upper()
-    if level not in LOG_LEVELS:
-        raise SettingsError(variable, value, "one of " + ", ".join(LOG_LEVELS))
-    return level
