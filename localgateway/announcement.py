@@ -1,0 +1,48 @@
+"""What the gateway says when it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from localgateway.surroundings import REGION
+from provision.template import load_tables
+
+if TYPE_CHECKING:
+    from localgateway.options import Options
+    from localgateway.project import Project
+
+
+def announcement(project: Project, options: Options, address: str, engine_url: str) -> str:
+    """Say where everything is, with commands that are ready to run."""
+    dynamodb = options.dynamodb_endpoint or engine_url
+    lines = [
+        f"{project.app}, stage {options.stage}, is at ws://{address}",
+        f"  connect       python -m websockets ws://{address}",
+        f"                npx wscat -c ws://{address}",
+        f"  @connections  http://{address}/@connections/{{connectionId}}",
+        f"  DynamoDB      {dynamodb}",
+        *(line for table in _tables(options) for line in _table(table, options, dynamodb)),
+        "Ctrl-C stops it.",
+    ]
+    return "\n".join(lines)
+
+
+def _tables(options: Options) -> list[str]:
+    resources = options.project / ".chalice" / "resources.json"
+    if not resources.exists():
+        return []
+    return [table.name for table in load_tables(resources, {"Stage": options.stage})]
+
+
+def _table(name: str, options: Options, dynamodb: str) -> list[str]:
+    own = options.dynamodb_endpoint is None
+    environ = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local " if own else ""
+    region = f" --region {REGION}" if own else ""
+    keyword = f", region_name='{REGION}'" if own else ""
+    client = f"boto3.client('dynamodb', endpoint_url='{dynamodb}'{keyword})"
+    return [
+        f"  table         {environ}aws dynamodb scan --table-name {name}"
+        f" --endpoint-url {dynamodb}{region}",
+        f'                {environ}python -c "import boto3; print({client}.scan('
+        f"TableName='{name}')['Items'])\"",
+    ]

@@ -1,0 +1,170 @@
+"""Puts the gateway together, and takes it apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import socket
+from typing import TYPE_CHECKING, Any
+
+from localgateway import project, schedules
+from localgateway.announcement import announcement
+from localgateway.children import Child
+from localgateway.connections import Limits, Registry
+from localgateway.errors import AddressError
+from localgateway.events import Api
+from localgateway.functions import Function
+from localgateway.management import management
+from localgateway.routes import Routes
+from localgateway.server import OTHER_SOCKETS, SEND_BUFFER_LIMIT, Server, configuration
+from localgateway.surroundings import REGION, embedded, with_dynamodb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from localgateway.options import Options
+
+_ENGINE_LIMIT = 60.0
+_TABLES_LIMIT = 60.0
+# Files that are no socket of a client: channels, pipes, the engine.
+_OTHER_FILES = 200
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(options: Options, say: Callable[[str], None]) -> None:
+    """Serve until a signal ends it; raises GatewayError if it cannot start or go on."""
+    _allow_files(options.max_connections + OTHER_SOCKETS + _OTHER_FILES)
+    listener = _listen(options.host, options.port)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(listener)
+        engine, engine_url = await _start_engine(options, stack)
+        shell = dict(os.environ)
+        variables = with_dynamodb(shell, engine_url, options.dynamodb_endpoint)
+        described = await project.inspect(options.project, options.stage, embedded(shell))
+        await _make_tables(options, variables)
+        api = _api(listener, options.host, described.api_stage)
+        address = f"{api.domain_name}/{api.stage}"
+        surroundings = {
+            **variables,
+            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://{address}",
+        }
+        functions = {
+            name: Function(definition, described.folder, surroundings, options.environments)
+            for name, definition in described.functions.items()
+        }
+        for function in functions.values():
+            stack.push_async_callback(function.stop)
+        application = _application(api, described, functions, options)
+        text = announcement(described, options, address, engine_url)
+        server = Server(configuration(application, options.max_connections), lambda: say(text))
+        await stack.enter_async_context(_scheduled(described.schedules, functions, options))
+        await _run(server, listener, engine)
+
+
+def _allow_files(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if allowed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning(
+            "%d files may be open, so not all of the connections fit: see ulimit -n", allowed
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise AddressError(host, port, error) from error
+
+
+def _api(listener: socket.socket, host: str, stage: str) -> Api:
+    port = listener.getsockname()[1]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    name = f"[{reachable}]" if ":" in reachable else reachable
+    return Api(stage=stage, domain_name=f"{name}:{port}", port=port)
+
+
+async def _start_engine(options: Options, stack: contextlib.AsyncExitStack) -> tuple[Child, str]:
+    engine = await Child.start(
+        "embedded AWS",
+        "localgateway.engine",
+        f"--port={options.dynamodb_port}",
+        f"--fail={options.dynamodb_fail}",
+        f"--lag={options.dynamodb_lag_ms / 1000}",
+        f"--ttl-interval={options.ttl_interval}",
+        environ=embedded(os.environ),
+    )
+    stack.push_async_callback(engine.stop)
+    port = json.loads(await engine.line(_ENGINE_LIMIT))["port"]
+    return engine, f"http://127.0.0.1:{port}"
+
+
+async def _make_tables(options: Options, variables: Mapping[str, str]) -> None:
+    resources = options.project / ".chalice" / "resources.json"
+    if resources.exists():
+        child = await Child.start(
+            "making of the tables",
+            "provision",
+            f"--stage={options.stage}",
+            f"--resources={resources}",
+            environ=variables,
+        )
+        await child.success(_TABLES_LIMIT)
+
+
+def _application(
+    api: Api, described: project.Project, functions: Mapping[str, Function], options: Options
+) -> ASGIApp:
+    registry = Registry(options.max_connections)
+    by_route = {key: functions[name] for key, name in described.routes.items()}
+    limits = Limits(options.idle_timeout, options.max_duration, SEND_BUFFER_LIMIT)
+    routes = Routes(api, by_route, registry, limits, options.drop_disconnects)
+    http = management(api.stage, registry)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not through Starlette's router: its layers would stay in memory for each connection.
+        await (routes if scope["type"] == "websocket" else http)(scope, receive, send)
+
+    return application
+
+
+@contextlib.asynccontextmanager
+async def _scheduled(
+    rules: Iterable[project.Schedule], functions: Mapping[str, Function], options: Options
+) -> AsyncIterator[None]:
+    tasks: list[asyncio.Task[Any]] = []
+    for rule in rules:
+        every = options.schedule_every or schedules.period(rule.expression)
+        if every is None:
+            _log.warning("%s is not run here: %s is not a rate", rule.rule, rule.expression)
+        else:
+            run = schedules.run(rule.rule, every, functions[rule.function], REGION)
+            tasks.append(asyncio.create_task(run))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _run(server: Server, listener: socket.socket, engine: Child) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    ended = asyncio.create_task(engine.end())
+    await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if ended.done():
+        server.stop()
+    ended.cancel()
+    await serving
+    if ended.done() and not ended.cancelled():
+        raise ended.result()
