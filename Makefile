@@ -1,5 +1,6 @@
 PYTHON ?= python3
 STAGE ?= dev
+ARGS ?=
 BIN := .venv/bin
 VENV := .venv/.installed
 
@@ -9,7 +10,7 @@ help: ## Say what each target does.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 run: $(VENV) ## Run the application on the local gateway, with an embedded DynamoDB.
-	@$(BIN)/python -m localgateway --stage $(STAGE)
+	@$(BIN)/python -m localgateway --stage $(STAGE) $(ARGS)
 
 test: $(VENV) ## Run every test.
 	$(BIN)/python -m pytest
