@@ -16,15 +16,13 @@ from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import store
+from chalicelib import sdk, store
 from provision.tables import ensure
 from provision.template import load_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"
 UNSET = "(unset)"
-_cached_client = store.dynamodb
-_make_client = store.dynamodb.__wrapped__
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +33,8 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    _cached_client.cache_clear()
+    sdk.session.cache_clear()
+    sdk.client.cache_clear()
 
 
 @pytest.fixture
@@ -111,6 +110,7 @@ class Wire:
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     """Watch, and break where a test says so, what the registry asks of DynamoDB."""
     watching = Wire([], [], {})
-    client = functools.cache(lambda: watching.watch(_make_client()))
+    make = store.dynamodb
+    client = functools.cache(lambda: watching.watch(make()))
     monkeypatch.setattr(store, "dynamodb", client)
     return watching
