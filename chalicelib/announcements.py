@@ -35,11 +35,16 @@ def announce(endings: Iterable[Ending], config: Settings, log: Log) -> None:
     if not config.event_bus:
         return
     entries = [_entry(ending, config.event_bus) for ending in endings]
+    failures: list[str] = []
     for start in range(0, len(entries), ENTRIES_A_CALL):
-        failures = _put(entries[start : start + ENTRIES_A_CALL])
-        if failures:
-            values: dict[Metric, float] = {Metric.ANNOUNCEMENT_FAILURES: len(failures)}
-            log.error("not announced", failures=failures, **metrics.fields(config.stage, values))
+        try:
+            failures += _put(entries[start : start + ENTRIES_A_CALL])
+        except BotoCoreError as error:  # nobody answers: the next calls would only take time
+            failures += [str(error)] * (len(entries) - start)
+            break
+    if failures:
+        values: dict[Metric, float] = {Metric.ANNOUNCEMENT_FAILURES: len(failures)}
+        log.error("not announced", failures=failures, **metrics.fields(config.stage, values))
 
 
 def _entry(ending: Ending, bus: str) -> PutEventsRequestEntryTypeDef:
@@ -55,7 +60,7 @@ def _put(entries: list[PutEventsRequestEntryTypeDef]) -> list[str]:
     """Put the events and tell the failures, one for each event that is not on the bus."""
     try:
         answer: Any = cast("EventBridgeClient", sdk.client("events")).put_events(Entries=entries)
-    except (ClientError, BotoCoreError) as error:
+    except ClientError as error:
         return [str(error)] * len(entries)
     return [
         f"{entry['ErrorCode']}: {entry.get('ErrorMessage')}"

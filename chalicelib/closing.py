@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -16,7 +17,7 @@ from chalicelib.management import Call, Endpoint, Management, backoff
 from chalicelib.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from chalicelib.connection import Connection
     from chalicelib.logs import Log
@@ -40,13 +41,17 @@ class Outcome(StrEnum):
 def by_endpoint(
     connections: Iterable[Connection], override: str
 ) -> dict[Endpoint, list[Connection]]:
-    """Group connections by the API that holds them; one whose row does not tell is left out."""
+    """Group connections by the API that holds them.
+
+    One whose row does not tell it, or tells an address that cannot be, is left out.
+    """
     groups: dict[Endpoint, list[Connection]] = {}
     for connection in connections:
         api_id, region, stage = connection.api_id, connection.region, connection.stage
         if api_id and region and stage:
-            endpoint = Endpoint.of(api_id, region, stage, override or None)
-            groups.setdefault(endpoint, []).append(connection)
+            with contextlib.suppress(ValueError):
+                endpoint = Endpoint.of(api_id, region, stage, override or None)
+                groups.setdefault(endpoint, []).append(connection)
     return groups
 
 
@@ -64,18 +69,10 @@ def close_all(
     is gone already, past the grace, has lost its `$disconnect`: its row is removed here.
     `deadline` is in s of `time.monotonic`. Costs one UpdateItem and one DELETE a connection.
     """
-    outcomes: dict[str, Outcome] = {}
-    marked = []
-    for connection in connections:
-        outcomes[connection.connection_id] = Outcome.FAILED
-        try:
-            store.mark_closing(connection, cause)
-        except StoreError as error:
-            log.error("not closed", error=str(error), closedId=connection.connection_id)
-        else:
-            marked.append(connection)
+    connections = list(connections)
+    outcomes = {connection.connection_id: Outcome.FAILED for connection in connections}
     gone: list[Connection] = []
-    for endpoint, group in by_endpoint(marked, config.management_endpoint).items():
+    for endpoint, group in by_endpoint(connections, config.management_endpoint).items():
         known = {connection.connection_id: connection for connection in group}
 
         def on_reply(call: Call, reply: Reply, known: Mapping[str, Connection] = known) -> None:
@@ -83,11 +80,24 @@ def close_all(
             if reply.status == 410:
                 gone.append(known[call.connection_id])
 
-        calls = [Call("DELETE", connection_id) for connection_id in known]
         management = Management(endpoint, sdk.credentials())
-        management.carry_out(calls, on_reply, deadline, retry=backoff)
+        marked = _marked(group, cause, store, log)
+        management.carry_out(marked, on_reply, deadline, retry=backoff)
     _remove_orphans(gone, store, config, log)
     return outcomes
+
+
+def _marked(
+    connections: Iterable[Connection], cause: Cause, store: ConnectionStore, log: Log
+) -> Iterator[Call]:
+    """Give the calls, each at the moment when it is begun and its row has just been marked."""
+    for connection in connections:
+        try:
+            store.mark_closing(connection, cause)
+        except StoreError as error:
+            log.error("not closed", error=str(error), closedId=connection.connection_id)
+        else:
+            yield Call("DELETE", connection.connection_id)
 
 
 def _outcome(reply: Reply) -> Outcome:

@@ -64,7 +64,7 @@ def _any_text(text: str) -> str:
 
 def _address(text: str) -> str:
     parts = urlsplit(text)
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
     if text and not (parts.hostname and (parts.scheme == "https" or local)):
         raise ValueError
     return text

@@ -42,10 +42,17 @@ class Page:
 
 @dataclass(frozen=True)
 class Position:
-    """How far a sweep has come: the row after which it goes on, and when it began (epoch ms)."""
+    """How far the sweeps have come; the moments are in epoch ms.
+
+    `start` is the row after which the next one goes on, None when it begins a new pass over the
+    table. `since_ms` is when the pass began, `previous_ms` when the last complete one before it
+    did, 0 when there was none. `live` is the number of live connections that the pass has met.
+    """
 
     start: str | None
     since_ms: int
+    previous_ms: int = 0
+    live: int = 0
 
 
 def dynamodb() -> DynamoDBClient:
@@ -167,19 +174,21 @@ class ConnectionStore:
                 return
 
     def position(self) -> Position | None:
-        """Read where an unfinished sweep has to go on, or None when the last one was finished."""
+        """Read how far the sweeps have come, or None before the first."""
         response = self._call("get_item", Key=_key(SWEEP_ROW), ConsistentRead=True)
         if "Item" not in response:
             return None
         item = response["Item"]
-        return Position(item.get("start", {}).get("S"), int(item["since"]["N"]))
+        numbers = (int(item[name]["N"]) for name in ("since", "previous", "live"))
+        return Position(item.get("start", {}).get("S"), *numbers)
 
-    def save_position(self, position: Position | None) -> None:
-        """Write down where the next sweep has to go on, or that it starts anew."""
-        if position is None:
-            self._call("delete_item", Key=_key(SWEEP_ROW))
-            return
-        item = _key(SWEEP_ROW) | {"since": {"N": str(position.since_ms)}}
+    def save_position(self, position: Position) -> None:
+        """Write down how far the sweeps have come."""
+        item = _key(SWEEP_ROW) | {
+            "since": {"N": str(position.since_ms)},
+            "previous": {"N": str(position.previous_ms)},
+            "live": {"N": str(position.live)},
+        }
         if position.start is not None:
             item["start"] = {"S": position.start}
         self._call("put_item", Item=item)
