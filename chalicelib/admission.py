@@ -14,6 +14,9 @@ ACCEPTED_CLIENT_ID = (
     "starting with a letter or digit"
 )
 BEARER = "bearer"
+# What a refused clientId shows of itself in the log: enough to know it by, and not more of a
+# token that was sent in the wrong place than its header.
+SHOWN_CHARACTERS = 32
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,15 @@ def _one_client(client_ids: tuple[str, ...]) -> bool:
 
 
 def _refused_client_id(handshake: Handshake) -> Refused:
-    return Refused(400, "client_id", ACCEPTED_CLIENT_ID, f"clientId is {handshake.client_ids!r}")
+    return Refused(400, "client_id", ACCEPTED_CLIENT_ID, f"clientId is {_shown(handshake)}")
 
 
 def _other_client(handshake: Handshake) -> Refused:
     if not _one_client(handshake.client_ids):
         return _refused_client_id(handshake)
-    return Refused(
-        403, "other_client", "Forbidden", f"clientId is {handshake.client_ids!r}, not the subject"
-    )
+    detail = f"clientId is {_shown(handshake)}, not the subject"
+    return Refused(403, "other_client", "Forbidden", detail)
+
+
+def _shown(handshake: Handshake) -> str:
+    return " and ".join(repr(client_id[:SHOWN_CHARACTERS]) for client_id in handshake.client_ids)

@@ -29,7 +29,9 @@ class KeySet:
     """An issuer's public keys, fetched when needed.
 
     They are kept for an hour. A key id that is not among them fetches them again, for keys are
-    rotated, but at most once a minute, for anybody can make up a key id.
+    rotated, but at most once a minute, for anybody can make up a key id. A fetch that fails
+    keeps the keys there are, and is not tried again for a minute either: an issuer that is down
+    neither locks out those whose key is known nor makes every handshake wait for it.
     """
 
     def __init__(
@@ -41,25 +43,33 @@ class KeySet:
         self._clock = clock
         self._keys: Mapping[str, PyJWK] = {}
         self._fetched_at: float | None = None
+        self._tried_at = clock()
+        self._failure: KeysUnavailableError | None = None
 
     def get(self, key_id: str) -> PyJWK | None:
-        """Find a key; raises `KeysUnavailableError` when it takes a fetch and that fails."""
-        age_s = self._age_s()
-        if age_s >= KEYS_LIVE_S or (key_id not in self._keys and age_s >= REFETCH_AFTER_S):
-            self._refresh(keep=key_id in self._keys)
-        return self._keys.get(key_id)
+        """Find a key; raises `KeysUnavailableError` when it takes a fetch and that failed."""
+        if self._is_due(key_id):
+            self._refresh()
+        key = self._keys.get(key_id)
+        if key is None and self._failure is not None:
+            raise KeysUnavailableError(self._failure.address, self._failure.cause)
+        return key
 
-    def _age_s(self) -> float:
-        return float("inf") if self._fetched_at is None else self._clock() - self._fetched_at
+    def _is_due(self, key_id: str) -> bool:
+        if self._fetched_at is None:
+            return True
+        now = self._clock()
+        keep_s = KEYS_LIVE_S if key_id in self._keys else REFETCH_AFTER_S
+        return now - self._fetched_at >= keep_s and now - self._tried_at >= REFETCH_AFTER_S
 
-    def _refresh(self, keep: bool) -> None:
+    def _refresh(self) -> None:
+        self._tried_at = self._clock()
         try:
             self._keys = self._fetch()
-        except KeysUnavailableError:
-            if not keep:  # an issuer that is down must not lock out those whose key is known
-                raise
+        except KeysUnavailableError as error:
+            self._failure = error
         else:
-            self._fetched_at = self._clock()
+            self._fetched_at, self._failure = self._tried_at, None
 
 
 class Verifier:
@@ -90,7 +100,7 @@ class Verifier:
                 issuer=self._issuer,
                 options={"require": ["exp", "sub", "iss", "aud"]},
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, UnicodeError) as error:  # half a surrogate pair has no bytes
             raise TokenError(type(error).__name__) from error
         return _subject(claims)
 
@@ -119,8 +129,8 @@ def fetch_keys(address: str) -> Mapping[str, PyJWK]:
 
     try:
         client = jwt.PyJWKClient(address, cache_jwk_set=False, timeout=FETCH_TIMEOUT_S)
-        return {key.key_id: key for key in client.get_jwk_set().keys if key.key_id}
-    except jwt.PyJWTError as error:
+        return {key.key_id: key for key in client.get_signing_keys() if key.key_id}
+    except (jwt.PyJWTError, OSError, ValueError, RecursionError) as error:  # PyJWT lets some out
         raise KeysUnavailableError(address, str(error)) from error
 
 
