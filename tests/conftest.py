@@ -1,4 +1,4 @@
-"""What the tests of the application share: a table, a client, API Gateway's events."""
+"""What the tests of the application share: a table, a client, an issuer of tokens."""
 
 import functools
 import json
@@ -16,9 +16,11 @@ from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import sdk, store
+from chalicelib import sdk, store, tokens
+from chalicelib.settings import VARIABLES
 from provision.tables import ensure
 from provision.template import load_tables
+from tests.issuer import Issuer, issuing
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"
@@ -28,13 +30,15 @@ UNSET = "(unset)"
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test away from the developer's own account, region and settings."""
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", "CONNECTIONS_TABLE"):
+    own = [variable.name for variable in VARIABLES]
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", *own):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     sdk.session.cache_clear()
     sdk.client.cache_clear()
+    tokens.verifier.cache_clear()
 
 
 @pytest.fixture
@@ -61,6 +65,13 @@ def invoke(tmp_path: Path) -> Callable[..., Any]:
             return client.lambda_.invoke(function, event).payload
 
     return call
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """Run an issuer of tokens."""
+    with issuing() as issuer:
+        yield issuer
 
 
 @pytest.fixture
