@@ -6,15 +6,36 @@ rest of a cold start.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import NoCredentialsError
-from botocore.loaders import Loader
+
+@contextlib.contextmanager
+def _absent(module: str) -> Iterator[None]:
+    """Keep a module from being imported in the block, as Python does for a None in its cache."""
+    nothing: Any = None
+    sys.modules.setdefault(module, nothing)
+    try:
+        yield
+    finally:
+        if sys.modules[module] is None:
+            del sys.modules[module]
+
+
+# botocore imports AWS's C runtime wherever it finds it, and looks at BOTO_DISABLE_CRT only then.
+# It is in the package for `chalicelib.lanes`; botocore has no use for it here, and the import would
+# take 35 ms of every cold start, more without bytecode.
+with _absent("awscrt"):
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import NoCredentialsError
+    from botocore.loaders import Loader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
 
