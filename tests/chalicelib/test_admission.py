@@ -1,5 +1,6 @@
 """Who may connect, and as whom."""
 
+import re
 import string
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.admission import (
     ACCEPTED_CLIENT_ID,
     CLIENT_ID,
+    REASONS,
     Admitted,
     Refused,
     admit,
@@ -16,7 +18,9 @@ from chalicelib.admission import (
 )
 from chalicelib.errors import KeysUnavailableError, TokenError
 from chalicelib.events import Handshake
+from tests.conftest import ROOT
 
+IDENTITY = ROOT / "docs" / "identity.md"
 ALLOWED = frozenset(string.ascii_letters + string.digits + "._:@-")
 FIRST = frozenset(string.ascii_letters + string.digits)
 HANDSHAKE = Handshake("L0SM9cOFvHcCIhw=")
@@ -320,3 +324,27 @@ def test_nobody_gets_in_without_a_good_token(
     decision = admit(sent, ORIGINS, subject_of)
 
     assert refusal(decision)[:2] in (UNAUTHORIZED, (403, "Forbidden"))
+
+
+def test_every_refusal_is_documented() -> None:
+    """The table in the documentation has each reason with its status and body."""
+    table = re.findall(
+        r"^\| `(\w+)` \| (\d+) \| (.+?) \|", IDENTITY.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    documented = {reason: (int(status), body.strip("`")) for reason, status, body in table}
+
+    cases: list[tuple[dict[str, object], bool]] = [
+        ({"origin": "null"}, False),
+        ({"client_ids": ("-",)}, False),
+        ({}, True),
+        ({"token": "expired"}, True),
+        ({"token": "orphan"}, True),
+        ({"token": "alice's", "client_ids": ("bob",)}, True),
+    ]
+    seen = [refusal(admit(handshake(**c), ORIGINS, subject_of if t else None)) for c, t in cases]
+
+    assert documented == {
+        reason: (status, "what is accepted" if status == 400 else body)
+        for status, body, reason in seen
+    }
+    assert tuple(documented) == REASONS

@@ -124,8 +124,7 @@ def test_a_cut_text_is_a_text_that_fits(text: str) -> None:
 
 # Bytes, by https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 WRITE_UNIT = 1024
-# The longest domain name of the DNS and the longest id that the region and API parts come to:
-# they are the owner's, not the client's.
+# They are the owner's, not the client's: the longest name of the DNS, and a long one of a region.
 LONGEST_DOMAIN = ("a" * 63 + ".") * 3 + "a" * 61
 LONGEST_REGION = "ap-northeast-10"
 
@@ -169,7 +168,7 @@ def test_every_row_costs_one_write_unit(user_agent: str, client_id: str) -> None
         source_ip="1234:1234:1234:1234:1234:1234:123.123.123.123",
         user_agent=user_agent,
         api_id="abcdef1234",
-        stage="production",
+        stage="s" * 24,
         domain_name=LONGEST_DOMAIN,
     )
     row = opened(handshake, client_id, LONGEST_REGION, NOW_MS, 876_000 * 3600)
