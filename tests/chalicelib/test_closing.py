@@ -1,6 +1,6 @@
 """Closing connections, on an in-process DynamoDB and a real HTTP server for `@connections`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,11 +18,20 @@ from tests.surroundings import (
     BUS,
     ConnectionsApi,
     Context,
+    connections_api,
     listen,
     tracked,
 )
 
 Logged = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionsApi]:
+    """Run `@connections`, and have the functions use it."""
+    with connections_api() as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
+        yield api
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The sweep, on an in-process DynamoDB and a real HTTP server for `@connections`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from tests.surroundings import (
     BUS,
     ConnectionsApi,
     Context,
+    connections_api,
     listen,
     now_ms,
     tracked,
@@ -28,6 +29,14 @@ Logged = Callable[[], list[dict[str, Any]]]
 
 OLD_S = 3 * 3600.0
 REQUEST_S = 3.0  # what one probe may take
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionsApi]:
+    """Run `@connections`, and have the functions use it."""
+    with connections_api() as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
+        yield api
 
 
 @pytest.fixture
