@@ -71,18 +71,21 @@ def _line(measured: Measured) -> str:
 
 
 def targets(baseline: list[Measured], gateway: list[Measured], idle: float) -> list[Target]:
-    """Return the targets: rates at each concurrency, peak memory, idle connections in MB."""
-    rates = [
-        Target(f"cycles/s ratio, {theirs.concurrency} at once, {when}", ratio, RATE_RATIO, True)
+    """Return the targets: rates and memory at each concurrency, and idle connections in MB."""
+    compared = [
+        target
         for theirs, ours in zip(baseline, gateway, strict=True)
-        for when, ratio in (
-            ("from the start", ours.first.rate / theirs.first.rate),
-            ("warm", ours.rate / theirs.rate),
-        )
+        for target in _compare(theirs, ours)
     ]
-    peak = max(m.memory for m in gateway) / max(m.memory for m in baseline)
+    return [*compared, Target("MB of the tree, idle connections held", idle, IDLE_MEMORY, False)]
+
+
+def _compare(theirs: Measured, ours: Measured) -> list[Target]:
+    at_once = f"{ours.concurrency} at once"
+    first = ours.first.rate / theirs.first.rate
+    memory = ours.memory / theirs.memory
     return [
-        *rates,
-        Target("memory ratio, peak of the process tree", peak, MEMORY_RATIO, False),
-        Target("MB of the tree, idle connections held", idle, IDLE_MEMORY, False),
+        Target(f"cycles/s ratio, {at_once}, from the start", first, RATE_RATIO, True),
+        Target(f"cycles/s ratio, {at_once}, warm", ours.rate / theirs.rate, RATE_RATIO, True),
+        Target(f"memory ratio, {at_once}", memory, MEMORY_RATIO, False),
     ]
