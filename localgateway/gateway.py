@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import resource
-import socket
 from typing import TYPE_CHECKING, Any
 
 from localgateway import project, schedules
@@ -18,12 +17,14 @@ from localgateway.connections import Limits, Registry
 from localgateway.errors import AddressError
 from localgateway.events import Api
 from localgateway.functions import Function
+from localgateway.listener import listen
 from localgateway.management import management
 from localgateway.routes import Routes
 from localgateway.server import OTHER_SOCKETS, SEND_BUFFER_LIMIT, Server, configuration
 from localgateway.surroundings import REGION, embedded, with_dynamodb
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -89,8 +90,7 @@ def _allow_files(wanted: int) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        return listen(host, port)
     except OSError as error:
         raise AddressError(host, port, error) from error
 
@@ -124,7 +124,10 @@ async def _make_tables(options: Options, variables: Mapping[str, str]) -> None:
             f"--resources={resources}",
             environ=variables,
         )
-        await child.success(_TABLES_LIMIT)
+        try:
+            await child.success(_TABLES_LIMIT)
+        finally:
+            await child.stop()
 
 
 def _application(
