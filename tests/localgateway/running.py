@@ -48,6 +48,14 @@ class Told:
         """Give the connection that an event is about."""
         return self.content["requestContext"]["connectionId"]
 
+    @property
+    def query(self) -> dict[str, str]:
+        """Give the query string of a `$connect` event; anything else has none."""
+        query: dict[str, str] = {}
+        if self.kind == "connect":
+            query = self.content.get("queryStringParameters", {})
+        return query
+
 
 class Recorder(socketserver.ThreadingTCPServer):
     """Records what the sample app tells, in order, and lets a test wait for it."""
@@ -188,12 +196,14 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
     """Run a gateway on a free port until the end of the block."""
     chosen = dataclasses.replace(Options(project, port=0), **options)
     started: concurrent.futures.Future[Gateway] = concurrent.futures.Future()
+    stopped = threading.Event()
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
 
         def announce(text: str, stop: Callable[[], None]) -> None:
             def stop_from_here() -> None:
+                stopped.set()
                 loop.call_soon_threadsafe(stop)
 
             started.set_result(Gateway(text, stop_from_here, recorder))
@@ -211,6 +221,6 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
         try:
             yield gateway
         finally:
-            if not ended.done():
+            if not (stopped.is_set() or ended.done()):
                 gateway.stop()
         ended.result(timeout=PATIENCE)

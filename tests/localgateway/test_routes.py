@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.localgateway.running import PATIENCE, Gateway, Told
+from tests.localgateway.running import PATIENCE, Gateway
 
 
 def refused(gateway: Gateway, query: str) -> tuple[int, str]:
@@ -73,7 +73,7 @@ def test_connect_runs_before_the_upgrade(gateway: Gateway) -> None:
     # GIVEN a handshake whose function holds
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:
         raw.sendall(_request("/live?hold=yes&by=open"))
-        [told] = gateway.recorder.wait(lambda told: _query(told).get("by") == "open")
+        [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "open")
         management = gateway.management()
 
         # WHEN it is posted to meanwhile
@@ -254,7 +254,9 @@ def test_a_hung_message_is_answered_when_its_time_is_over_and_delays_nobody(
     # GIVEN a connection whose message hangs
     with gateway.opened() as (stuck, _):
         stuck.send(json.dumps({"do": "hang"}))
-        gateway.recorder.wait(lambda told: '"hang"' in str(told.content.get("body")))
+        gateway.recorder.wait(
+            lambda told: told.kind == "message" and '"hang"' in told.content["body"]
+        )
 
         # WHEN another connection sends a message
         with gateway.client() as other:
@@ -395,7 +397,7 @@ def test_a_client_that_leaves_while_connect_runs_is_disconnected_once(gateway: G
     # GIVEN a handshake whose function holds
     raw = socket.create_connection(("127.0.0.1", gateway.port))
     raw.sendall(_request("/live?hold=yes&by=vanish"))
-    [told] = gateway.recorder.wait(lambda told: _query(told).get("by") == "vanish")
+    [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "vanish")
 
     # WHEN the client leaves, and then the function answers
     raw.close()
@@ -411,7 +413,7 @@ def test_a_client_that_leaves_before_it_is_refused_is_not_disconnected(gateway: 
     # GIVEN a handshake whose function holds, to refuse it then
     raw = socket.create_connection(("127.0.0.1", gateway.port))
     raw.sendall(_request("/live?hold=yes&by=refusal&raise=yes"))
-    [told] = gateway.recorder.wait(lambda told: _query(told).get("by") == "refusal")
+    [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "refusal")
 
     # WHEN the client leaves, and then the function fails
     raw.close()
@@ -493,7 +495,7 @@ def test_an_environment_that_is_killed_during_connect_refuses_only_that_one(
     # GIVEN a handshake whose function holds
     raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
     raw.sendall(_request("/live?hold=yes&by=kill"))
-    [told] = gateway.recorder.wait(lambda told: _query(told).get("by") == "kill")
+    [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "kill")
 
     # WHEN its environment is killed
     os.kill(told.pid, signal.SIGKILL)
@@ -503,13 +505,6 @@ def test_an_environment_that_is_killed_during_connect_refuses_only_that_one(
     with gateway.client() as client:
         assert ask(client, do="echo", text="next") == "next"
     raw.close()
-
-
-def _query(told: Told) -> dict[str, str]:
-    query: dict[str, str] = {}
-    if told.kind == "connect":
-        query = told.content.get("queryStringParameters", {})
-    return query
 
 
 def _request(target: str) -> bytes:
