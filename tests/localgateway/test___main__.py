@@ -165,3 +165,18 @@ def test_an_option_out_of_range_is_refused(arguments: list[str], said: str) -> N
     # THEN it says what is wrong
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_the_documented_options_are_those_of_the_command_line() -> None:
+    """docs/local-gateway.md names every option, with its default, and no other."""
+    # GIVEN the table of options, and those that the command takes
+    text = (ROOT / "docs" / "local-gateway.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.*?) \|", text, flags=re.MULTILINE))
+    options = {option.opts[0]: option.default for option in __main__.main.params}
+
+    # WHEN they are compared
+    # THEN they are the same, but for defaults that are no value
+    assert documented.keys() == options.keys()
+    for name, default in options.items():
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+        assert default is None or documented[name] == f"`{shown}`"
