@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-# Two neighbouring groups are 5 % apart, which is how exact a percentile is.
+# Two neighbouring groups are 5 % apart, so a percentile is right within 2.5 %.
 _GROWTH = math.log(1.05)
+_SHORTEST = 1e-6  # s
 
 
 class Latencies:
@@ -17,7 +18,7 @@ class Latencies:
 
     def add(self, seconds: float) -> None:
         """Count one more."""
-        self._groups[round(math.log(max(seconds, 1e-6)) / _GROWTH)] += 1
+        self._groups[round(math.log(max(seconds, _SHORTEST)) / _GROWTH)] += 1
 
     def percentile(self, percent: float) -> float | None:
         """Give the time in s that `percent` of all do not exceed, or None when there are none."""
@@ -26,5 +27,5 @@ class Latencies:
         for group in sorted(self._groups):
             seen += self._groups[group]
             if seen >= wanted:
-                return math.exp(group * _GROWTH)
+                return round(math.exp(group * _GROWTH), 6)
         return None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chalice.app import WebsocketEvent
 
 ACCEPTED = '{"action": "ping"}'
+SHOWN_CHARACTERS = 100
 
 
 def answer(event: WebsocketEvent) -> Response:
@@ -26,8 +27,9 @@ def reply(body: str, now_ms: int) -> dict[str, Any]:
     """
     try:
         message = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if isinstance(message, dict) and message.get("action") == "ping":
         return {"type": "pong", "at": now_ms}
-    return {"type": "error", "message": f"not accepted; accepted is {ACCEPTED}"}
+    shown = body if len(body) <= SHOWN_CHARACTERS else f"{body[:SHOWN_CHARACTERS]}..."
+    return {"type": "error", "message": f"{shown!r} is not accepted; accepted is {ACCEPTED}"}

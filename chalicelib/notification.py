@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MAX_ENVELOPE_BYTES = 128 * 1024
+MAX_CLIENT_ID_BYTES = 128  # `$connect` accepts no longer one
+ACCEPTED_CLIENT_IDS = (
+    "a String, or a String.Array of at least one string, "
+    f"each of 1 to {MAX_CLIENT_ID_BYTES} bytes of UTF-8"
+)
+SHOWN_CHARACTERS = 200
 
 
 class NotificationError(RegistryError):
     """A notification cannot be delivered to anybody; `problem` tells why."""
 
-    def __init__(self, notification_id: str, problem: str) -> None:
+    def __init__(self, notification_id: object, problem: str) -> None:
         super().__init__(notification_id, problem)
         self.notification_id = notification_id
         self.problem = problem
@@ -47,45 +53,61 @@ class Notification:
             "subject": self.subject,
             "message": self.message,
         }
-        data = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "replace"
-        )
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        data = text.encode("utf-8", "replace")  # JSON can hold half of a surrogate pair
         if len(data) > MAX_ENVELOPE_BYTES:
             problem = f"its envelope is {len(data)} bytes; accepted is {MAX_ENVELOPE_BYTES}"
             raise NotificationError(self.id, problem)
         return data
 
 
-def from_sns(record: Mapping[str, Any]) -> Notification:
-    """Read one record of an SNS event; raises `NotificationError` for an odd `clientId`.
+def from_sns(event: Mapping[str, Any]) -> Notification:
+    """Read an SNS event; raises `NotificationError` for a malformed one and an odd `clientId`.
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
     """
-    sns = record["Sns"]
-    moment = datetime.fromisoformat(sns["Timestamp"].replace("Z", "+00:00"))
-    return Notification(
-        id=sns["MessageId"],
-        sent_at=round(moment.timestamp() * 1000),
-        subject=sns.get("Subject"),
-        message=_json_or_text(sns["Message"]),
-        client_ids=_client_ids(sns["MessageId"], sns.get("MessageAttributes") or {}),
-    )
+    try:
+        [record] = event["Records"]  # SNS never sends more
+        sns = record["Sns"]
+        return Notification(
+            id=sns["MessageId"],
+            sent_at=round(datetime.fromisoformat(sns["Timestamp"]).timestamp() * 1000),
+            subject=sns["Subject"],
+            message=_json_or_text(sns["Message"]),
+            client_ids=_client_ids(sns["MessageId"], sns["MessageAttributes"].get("clientId")),
+        )
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        problem = f"the event is {_shown(event)}; accepted is an SNS event ({error!r})"
+        raise NotificationError(None, problem) from error
 
 
 def _json_or_text(text: str) -> Any:
+    """Read JSON; what only Python takes for it, or cannot hold, stays text."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
         return text
+    return value
 
 
-def _client_ids(notification_id: str, attributes: Mapping[str, Any]) -> tuple[str, ...] | None:
-    attribute = attributes.get("clientId")
+def _client_ids(
+    notification_id: str, attribute: Mapping[str, Any] | None
+) -> tuple[str, ...] | None:
     if attribute is None:
         return None
-    value = attribute.get("Value")
-    named = _json_or_text(value) if attribute.get("Type") == "String.Array" else [value]
-    if not isinstance(named, list) or not all(isinstance(name, str) and name for name in named):
-        problem = f"clientId is {attribute!r}; accepted is a String or a String.Array of strings"
+    kind, value = attribute["Type"], attribute["Value"]
+    named = {"String": [value], "String.Array": _json_or_text(value)}.get(kind)
+    if not (isinstance(named, list) and named and all(map(_can_be_a_client, named))):
+        problem = f"clientId is {_shown(attribute)}; accepted is {ACCEPTED_CLIENT_IDS}"
         raise NotificationError(notification_id, problem)
     return tuple(dict.fromkeys(named))
+
+
+def _can_be_a_client(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name.encode(errors="replace")) <= MAX_CLIENT_ID_BYTES
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
