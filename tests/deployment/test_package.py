@@ -301,6 +301,7 @@ def test_a_notification_that_is_given_up_is_kept(package: Package) -> None:
     assert config["DestinationConfig"] == {"OnFailure": {"Destination": destination}}
     assert queue["QueueName"] == {"Fn::Sub": "IncidentNotificationsFailed-${Stage}"}
     assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    assert queue["MaximumMessageSize"] == 1024**2, "an event may be as large"
     assert queue["SqsManagedSseEnabled"] is True
 
 

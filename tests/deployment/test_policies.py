@@ -30,6 +30,7 @@ from provision import buses, tables
 from provision.template import load_buses, load_tables
 from tests.deployment.conftest import ROOT, STAGES
 from tests.events import CONNECTION_ID, connect_event, disconnect_event
+from tests.notifications import sns_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -88,18 +89,6 @@ def connect_of(client_id: str) -> dict[str, Any]:
     return {**connect_event(), "multiValueQueryStringParameters": {"clientId": [client_id]}}
 
 
-def notification(**attributes: Any) -> dict[str, Any]:
-    """Give the event of a notification."""
-    message = {
-        "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb5e",
-        "Timestamp": "2024-11-11T11:35:24.561Z",
-        "Subject": "Database",
-        "Message": "The database is down.",
-        "MessageAttributes": attributes,
-    }
-    return {"Records": [{"EventSource": "aws:sns", "Sns": message}]}
-
-
 def message_event() -> dict[str, Any]:
     """Give the event of a client's ping."""
     event = connect_event()
@@ -121,8 +110,8 @@ SCENARIOS = {
     # The first serves one connection and hands the rest on, the second serves the other one.
     "notify": Scenario(
         (
-            Invocation("notify", notification()),
-            Invocation("notify", notification(clientId={"Type": "String", "Value": "ada"})),
+            Invocation("notify", sns_event()),
+            Invocation("notify", sns_event(clientId=("String", "ada"))),
         ),
         ages={"first=": 3 * MINUTE_MS, "next=": 5 * MINUTE_MS},
         gone=("first=", "next="),
