@@ -1,12 +1,15 @@
 """The function `notify`: from an SNS event to the clients, over as many invocations as it takes."""
 
+import itertools
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import pytest
@@ -14,7 +17,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from bench.fanout.signatures import Received
-from chalicelib import store
+from chalicelib import delivery, store
+from chalicelib import notify as notify_module
 from chalicelib.errors import SettingsError, StoreError
 from chalicelib.notification import MAX_ENVELOPE_BYTES, from_sns
 from chalicelib.notify import PLACE, RESERVE_S, HandingOnError
@@ -26,6 +30,7 @@ from tests.surroundings import Context, tracked
 
 Logged = Callable[[], list[dict[str, Any]]]
 
+SECONDS = 60.0  # what an invocation may take
 REQUEST_S = 3.0  # what one post may take
 NAME = "incident-websocket-dev-notify"
 
@@ -75,13 +80,17 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
 def connections(
     dynamodb: DynamoDBClient, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> ConnectionStore:
-    """Give a store of an empty table, and have the function use it and `@connections`."""
+    """Give a store of an empty table, and have the function use it and `@connections`.
+
+    So few posts are in flight that a small table takes several invocations.
+    """
+    monkeypatch.setattr(delivery, "LANES", 2)
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
     monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
     return ConnectionStore(dynamodb, TABLE)
 
 
-def notify(event: dict[str, Any], seconds: float = 60.0) -> Any:
+def notify(event: dict[str, Any], seconds: float = SECONDS) -> Any:
     """Invoke the function, with so many seconds until Lambda would end it."""
     return app.notify(event, Context(seconds, function_name=NAME))
 
@@ -259,7 +268,7 @@ def test_the_report_and_the_metrics_agree(
     assert line["message"] == "notified"
     assert {name: line[name] for name in report} == report
     times = [report.pop(name) for name in ("seconds", "postP50Seconds", "postP99Seconds")]
-    assert all(0 <= time < 60 for time in times)
+    assert all(0 <= seconds < SECONDS for seconds in times)
     assert report == {
         "id": MESSAGE_ID,
         "delivered": 4,
@@ -306,34 +315,59 @@ def test_without_a_post_there_is_no_time_of_a_post(logged: Logged) -> None:
 # Handing on
 
 
+class TimeIsUp(Protocol):
+    """What ends the time of an invocation."""
+
+    def __call__(self, after: int, answer: Answer = ...) -> None:
+        """Have `@connections` answer, and the next invocation's time end after so many posts."""
+
+
+@pytest.fixture
+def time_is_up(api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch) -> TimeIsUp:
+    """Give a function that ends the time as a delivery sees it, however slow the machine is."""
+    clock = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
+    monkeypatch.setattr(delivery, "time", clock)
+    monkeypatch.setattr(notify_module, "REMOVAL_S", SECONDS)
+
+    def end(after: int, answer: Answer = Answer()) -> None:  # noqa: B008 - it is frozen
+        posted = itertools.count(1)
+        clock.monotonic = time.monotonic
+
+        def behave(_: Received) -> Answer:
+            if next(posted) >= after:
+                the_end = time.monotonic() + SECONDS - RESERVE_S
+                clock.monotonic = lambda: the_end
+            return answer
+
+        api.behave = behave
+
+    return end
+
+
 @pytest.mark.parametrize("attributes", [{}, {"clientId": ("String.Array", '["c0", "c1", "c2"]')}])
 def test_a_delivery_longer_than_an_invocation_serves_everyone_once(
     connections: ConnectionStore,
     api: ConnectionsApi,
     functions: LambdaService,
+    time_is_up: TimeIsUp,
     attributes: dict[str, tuple[str, str]],
 ) -> None:
     """Each invocation hands the rest on to a fresh one of the same function."""
-    names = [f"{n:03}=" for n in range(150)]
+    names = [f"{n:03}=" for n in range(60)]
     for n, name in enumerate(names):
         put(connections, name, client_id=f"c{n % 3}")
-    never = threading.Event()
-
-    def behave(_: Received) -> Answer:
-        never.wait(0.3)  # 32 posts at once: some 3 rounds in the time of an invocation
-        return Answer()
-
-    api.behave = behave
     event = sns_event("hellö", "Database down", **attributes)
-    reports = [notify(event, RESERVE_S + REQUEST_S + 0.8)]
+    time_is_up(after=20)
+    reports = [notify(event)]
 
     while reports[-1]["handedOn"]:
         assert len(functions.events) == len(reports) < 30
-        reports.append(notify(functions.events[-1], RESERVE_S + REQUEST_S + 0.8))
+        time_is_up(after=20)
+        reports.append(notify(functions.events[-1]))
 
     assert posts(api) == Counter(names)
     assert len({request.body for request in api.received}) == 1
-    assert sum(report["delivered"] for report in reports) == 150
+    assert sum(report["delivered"] for report in reports) == 60
     assert len(reports) > 1
     assert {handed_on["Records"][0]["Sns"]["Message"] for handed_on in functions.events} == {
         "hellö"
@@ -345,35 +379,25 @@ def test_a_delivery_longer_than_an_invocation_serves_everyone_once(
     }
 
 
-def out_of_time(connections: ConnectionStore, api: ConnectionsApi) -> float:
-    """Have a part of the connections served in the seconds that are given."""
-    put(connections, *(f"{n:03}=" for n in range(50)))
-    never = threading.Event()
-
-    def behave(_: Received) -> Answer:
-        never.wait(1.0)
-        return Answer()
-
-    api.behave = behave
-    return RESERVE_S + REQUEST_S + 0.9
-
-
 @pytest.mark.parametrize("status", [403, 413, 500])
 def test_a_rest_that_cannot_be_handed_on_is_a_failure(
     connections: ConnectionStore,
     api: ConnectionsApi,
     functions: LambdaService,
     logged: Logged,
+    time_is_up: TimeIsUp,
     status: int,
 ) -> None:
     """Lambda tries again, then hands the event to the failure destination."""
+    put(connections, *(f"{n}=" for n in range(10)))
+    time_is_up(after=2)
     functions.status = status
 
     with pytest.raises(HandingOnError, match=f"rest of notification '{MESSAGE_ID}' is not handed"):
-        notify(sns_event(), out_of_time(connections, api))
+        notify(sns_event())
 
     assert functions.events
-    assert 0 < sum(posts(api).values()) < 50
+    assert 0 < sum(posts(api).values()) < 10
     line = logged()[-1]
     assert (line["level"], line["message"]) == ("ERROR", "notify failed")
     assert line["errorType"] == "HandingOnError"
@@ -382,30 +406,24 @@ def test_a_rest_that_cannot_be_handed_on_is_a_failure(
 def test_rows_are_removed_after_the_rest_is_handed_on(
     dynamodb: DynamoDBClient,
     connections: ConnectionStore,
-    api: ConnectionsApi,
     functions: LambdaService,
+    time_is_up: TimeIsUp,
 ) -> None:
     """The clients that wait come first; the gone rows go all the same."""
-    seconds = out_of_time(connections, api)
-    slow = api.behave
-
-    def behave(request: Received) -> Any:
-        slow(request)
-        return Answer(410)
-
-    api.behave = behave
+    put(connections, *(f"{n}=" for n in range(10)))
+    time_is_up(after=2, answer=Answer(410))
     handed_on_before: list[int] = []
     store.dynamodb().meta.events.register(
         "before-call.dynamodb.DeleteItem",
         lambda **_: handed_on_before.append(len(functions.events)),
     )
 
-    report = notify(sns_event(), seconds)
+    report = notify(sns_event())
 
     assert report["handedOn"]
     assert report["gone"] == len(handed_on_before) > 0
     assert set(handed_on_before) == {1}
-    assert len(dynamodb.scan(TableName=TABLE)["Items"]) == 50 - report["gone"]
+    assert len(dynamodb.scan(TableName=TABLE)["Items"]) == 10 - report["gone"]
 
 
 def test_an_invocation_that_serves_nobody_does_not_hand_on(
@@ -465,13 +483,14 @@ def test_a_table_that_cannot_be_read_at_all_is_a_failure(
 
 
 def test_the_event_that_is_handed_on_is_short(
-    connections: ConnectionStore, api: ConnectionsApi, functions: LambdaService
+    connections: ConnectionStore, functions: LambdaService, time_is_up: TimeIsUp
 ) -> None:
     """An asynchronous event may be 1 MB: the largest message fits, in any language."""
-    seconds = out_of_time(connections, api)
+    put(connections, *(f"{n}=" for n in range(10)))
+    time_is_up(after=2)
     room = MAX_ENVELOPE_BYTES - len(from_sns(sns_event("")).envelope())
 
-    notify(sns_event("ä" * (room // 2)), seconds)
+    notify(sns_event("ä" * (room // 2)))
 
     [size] = functions.sizes
     assert size < MAX_ENVELOPE_BYTES + 2000
