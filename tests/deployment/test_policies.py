@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -48,6 +49,10 @@ PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 NOW_MS = time.time_ns() // 1_000_000
 MINUTE_MS = 60_000
+METHODS = ("GET", "POST", "DELETE")
+METHOD = re.compile(rf"/({'|'.join(METHODS)})/@connections/")
+# Those whose resources differ in more than the stage.
+SHARED_ACTIONS = ("execute-api:ManageConnections", "lambda:InvokeFunction")
 # Those that are not named after the operation.
 PERMISSIONS = {"Invoke": "lambda:InvokeFunction"}
 
@@ -366,6 +371,41 @@ def test_a_function_may_do_what_it_does_and_no_more(
         assert [call for call in there if not allows(policy, call)] == []
     elsewhere = [Call(call.action, in_other_stage(stage, call.resource)) for call in calls]
     assert [call for call in elsewhere if allows(policy, call)] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("function", ["websocket_connect", "notify", "close", "sweep"])
+def test_a_function_reaches_nothing_beside_what_it_uses(
+    stage: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither another method of `@connections` nor another function of its own stage."""
+    # GIVEN
+    policy = policy_of(stage, function)
+    calls = calls_of(stage, function, monkeypatch)
+
+    # WHEN
+    allowed = {kind(call) for call in beside(stage, calls) if allows(policy, call)}
+
+    # THEN
+    assert allowed == {kind(call) for call in calls if call.action in SHARED_ACTIONS}
+    assert allowed
+
+
+def kind(call: Call) -> Call:
+    """Leave out which connection it was."""
+    return Call(call.action, call.resource.partition("/@connections/")[0])
+
+
+def beside(stage: str, calls: Iterable[Call]) -> Iterator[Call]:
+    """Name what is reached by the calls' own actions, and what stands beside it."""
+    for call in calls:
+        if call.action == "execute-api:ManageConnections":
+            for method in METHODS:
+                yield Call(call.action, METHOD.sub(f"/{method}/@connections/", call.resource))
+        elif call.action == "lambda:InvokeFunction":
+            functions, _, _ = call.resource.rpartition(":")
+            for function in SCENARIOS:
+                yield Call(call.action, f"{functions}:incident-websocket-{stage}-{function}")
 
 
 def in_other_stage(stage: str, resource: str) -> str:
