@@ -25,7 +25,7 @@ from bench.sweep.stub import CYCLE
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = (10_000, 100_000)
-SAMPLE = 4_000
+SAMPLE = 2_000
 TIMEOUT_S = 100.0
 # What the memory of ten times the rows may be larger by: less than 50 bytes a row.
 FLAT = 4 * 2**20
