@@ -2,8 +2,8 @@
 
 It holds a table of ROWS connections that is made up as it is read, so that any size is there at
 once: of 200 rows one is older than 2 hours and one is gone, the others live. Conditions are taken
-to hold. It prints its port, answers `GET /counts` with the calls that it has answered, and ends when
-it is interrupted.
+to hold. It prints its port, answers `GET /counts` with the calls that it has answered, and ends
+when it is interrupted.
 """
 
 import asyncio
