@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from localgateway.errors import GatewayError
 from localgateway.gateway import serve
 from localgateway.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECONDS = click.FloatRange(min=0, min_open=True)
 SHARE = click.FloatRange(0, 1)
@@ -104,9 +109,15 @@ def main(**given: object) -> None:
         )
     logging.basicConfig(format="gateway: %(message)s")
     try:
-        asyncio.run(serve(options, click.echo))
+        asyncio.run(serve(options, _started))
     except GatewayError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _started(text: str, stop: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    click.echo(text)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import random
-import socket
 import sys
 import threading
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from uvicorn.middleware.wsgi import build_environ
 
 from localgateway.expiry import expire_forever
+from localgateway.listener import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -125,7 +125,7 @@ def main(port: int, fail: float, lag: float, ttl_interval: float) -> None:
     """Serve until standard input ends; the port goes to standard output."""
     logging.basicConfig(format="engine: %(message)s")
     threading.Thread(target=_end_with_gateway, daemon=True).start()
-    listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+    listener = listen("127.0.0.1", port)
     port = listener.getsockname()[1]
     threading.Thread(target=expire_forever, args=(port, ttl_interval), daemon=True).start()
     click.echo(json.dumps({"port": port}))

@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _log = logging.getLogger(__name__)
 # DynamoDB takes a time more than five years past for a mistake and leaves the row alone.
@@ -39,28 +42,43 @@ def expire(client: DynamoDBClient, now: float) -> None:
         for table in page["TableNames"]:
             description = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
             if description["TimeToLiveStatus"] == "ENABLED":
-                _expire_table(client, table, description["AttributeName"], int(now))
+                _expire_table(client, table, description["AttributeName"], now)
 
 
-def _expire_table(client: DynamoDBClient, table: str, attribute: str, now: int) -> None:
-    keys = [
-        key["AttributeName"] for key in client.describe_table(TableName=table)["Table"]["KeySchema"]
-    ]
-    rule: Any = {
-        "ExpressionAttributeNames": {"#ttl": attribute},
-        "ExpressionAttributeValues": {":now": {"N": str(now)}, ":old": {"N": str(now - _TOO_OLD)}},
-    }
-    expired = "#ttl < :now AND #ttl > :old"
+def expired(moment: AttributeValueTypeDef | None, now: float) -> bool:
+    """Tell whether the value of a time to live attribute lets DynamoDB delete the row."""
+    if moment is None or "N" not in moment:
+        return False
+    return now - _TOO_OLD < float(moment["N"]) < now
+
+
+def _expire_table(client: DynamoDBClient, table: str, attribute: str, now: float) -> None:
+    # The filter is not left to the scan: moto cannot compare a number with another type.
+    description = client.describe_table(TableName=table)["Table"]
+    keys = [key["AttributeName"] for key in description["KeySchema"]]
     pages = client.get_paginator("scan").paginate(
-        TableName=table, FilterExpression=expired, PaginationConfig={"PageSize": _PAGE}, **rule
+        TableName=table, PaginationConfig={"PageSize": _PAGE}
     )
     for page in pages:
         for row in page["Items"]:
-            _delete(client, table, {key: row[key] for key in keys}, expired, rule)
+            if expired(row.get(attribute), now):
+                _delete(client, table, {key: row[key] for key in keys}, attribute, row[attribute])
 
 
-def _delete(client: DynamoDBClient, table: str, key: Any, expired: str, rule: Any) -> None:
+def _delete(
+    client: DynamoDBClient,
+    table: str,
+    key: Mapping[str, AttributeValueTypeDef],
+    attribute: str,
+    seen: AttributeValueTypeDef,
+) -> None:
     try:
-        client.delete_item(TableName=table, Key=key, ConditionExpression=expired, **rule)
+        client.delete_item(
+            TableName=table,
+            Key=key,
+            ConditionExpression="#ttl = :seen",
+            ExpressionAttributeNames={"#ttl": attribute},
+            ExpressionAttributeValues={":seen": seen},
+        )
     except client.exceptions.ConditionalCheckFailedException:
-        _log.info("a row of %s was given more time", table)
+        _log.info("a row of %s was given another time", table)

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import resource
-import socket
 from typing import TYPE_CHECKING, Any
 
 from localgateway import project, schedules
@@ -18,12 +17,14 @@ from localgateway.connections import Limits, Registry
 from localgateway.errors import AddressError
 from localgateway.events import Api
 from localgateway.functions import Function
+from localgateway.listener import listen
 from localgateway.management import management
 from localgateway.routes import Routes
 from localgateway.server import OTHER_SOCKETS, SEND_BUFFER_LIMIT, Server, configuration
 from localgateway.surroundings import REGION, embedded, with_dynamodb
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,16 +39,23 @@ _OTHER_FILES = 200
 _log = logging.getLogger(__name__)
 
 
-async def serve(options: Options, say: Callable[[str], None]) -> None:
-    """Serve until a signal ends it; raises GatewayError if it cannot start or go on."""
+async def serve(options: Options, started: Callable[[str, Callable[[], None]], None]) -> None:
+    """Serve until stopped; raises GatewayError if it cannot start or go on.
+
+    Once it serves, `started` is given what to tell the user and the function that stops it.
+    """
     _allow_files(options.max_connections + OTHER_SOCKETS + _OTHER_FILES)
     listener = _listen(options.host, options.port)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(listener)
-        engine, engine_url = await _start_engine(options, stack)
-        shell = dict(os.environ)
-        variables = with_dynamodb(shell, engine_url, options.dynamodb_endpoint)
-        described = await project.inspect(options.project, options.stage, embedded(shell))
+        engine = await _start_engine(options)
+        stack.push_async_callback(engine.stop)
+        said, described = await asyncio.gather(
+            engine.line(_ENGINE_LIMIT),
+            project.inspect(options.project, options.stage, embedded(os.environ)),
+        )
+        engine_url = f"http://127.0.0.1:{json.loads(said)['port']}"
+        variables = with_dynamodb(os.environ, engine_url, options.dynamodb_endpoint)
         await _make_tables(options, variables)
         api = _api(listener, options.host, described.api_stage)
         address = f"{api.domain_name}/{api.stage}"
@@ -63,7 +71,8 @@ async def serve(options: Options, say: Callable[[str], None]) -> None:
             stack.push_async_callback(function.stop)
         application = _application(api, described, functions, options)
         text = announcement(described, options, address, engine_url)
-        server = Server(configuration(application, options.max_connections), lambda: say(text))
+        configured = configuration(application, options.max_connections)
+        server = Server(configured, lambda: started(text, server.stop))
         await stack.enter_async_context(_scheduled(described.schedules, functions, options))
         await _run(server, listener, engine)
 
@@ -81,8 +90,7 @@ def _allow_files(wanted: int) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        return listen(host, port)
     except OSError as error:
         raise AddressError(host, port, error) from error
 
@@ -94,8 +102,8 @@ def _api(listener: socket.socket, host: str, stage: str) -> Api:
     return Api(stage=stage, domain_name=f"{name}:{port}", port=port)
 
 
-async def _start_engine(options: Options, stack: contextlib.AsyncExitStack) -> tuple[Child, str]:
-    engine = await Child.start(
+async def _start_engine(options: Options) -> Child:
+    return await Child.start(
         "embedded AWS",
         "localgateway.engine",
         f"--port={options.dynamodb_port}",
@@ -104,9 +112,6 @@ async def _start_engine(options: Options, stack: contextlib.AsyncExitStack) -> t
         f"--ttl-interval={options.ttl_interval}",
         environ=embedded(os.environ),
     )
-    stack.push_async_callback(engine.stop)
-    port = json.loads(await engine.line(_ENGINE_LIMIT))["port"]
-    return engine, f"http://127.0.0.1:{port}"
 
 
 async def _make_tables(options: Options, variables: Mapping[str, str]) -> None:
@@ -119,7 +124,10 @@ async def _make_tables(options: Options, variables: Mapping[str, str]) -> None:
             f"--resources={resources}",
             environ=variables,
         )
-        await child.success(_TABLES_LIMIT)
+        try:
+            await child.success(_TABLES_LIMIT)
+        finally:
+            await child.stop()
 
 
 def _application(

@@ -5,10 +5,8 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-executio
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import signal
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -18,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
     from collections.abc import Callable, Iterator
 
@@ -157,8 +156,8 @@ class HttpSocket(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
         """Take a socket, or drop it when there are too many."""
         super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
-            _log.warning("dropped a socket: %d are open already", self.limit_concurrency)
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            _log.warning("dropped a socket: %d are open", len(self.connections))
             transport.abort()
             return
         self._await_head()
@@ -196,19 +195,22 @@ class HttpSocket(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, ended by SIGINT and SIGTERM without an error; a second one hurries it."""
+    """uvicorn's server, which leaves signals to whoever runs it and says when it serves."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._announce = announce
+        self._started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
-        self._announce()
+        self._started()
 
     def stop(self) -> None:
-        """Close every connection with 1001 and end once each `$disconnect` is delivered."""
+        """Close every connection with 1001 and end once each `$disconnect` is delivered.
+
+        The second time, do not wait any longer.
+        """
         if self.should_exit:
             self.force_exit = True
             for connection in list(self.server_state.connections):
@@ -217,16 +219,8 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End on a signal; uvicorn's own way raises the signal again at the end."""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for number in signals:
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
+        """Leave them alone: uvicorn would raise them again at its end, and exit with an error."""
+        yield
 
 
 def configuration(application: Any, max_connections: int) -> uvicorn.Config:
@@ -246,6 +240,7 @@ def configuration(application: Any, max_connections: int) -> uvicorn.Config:
         ws_per_message_deflate=False,
         ws_ping_interval=None,
         h11_max_incomplete_event_size=HEAD_LIMIT,
-        limit_concurrency=max_connections + OTHER_SOCKETS,
+        # At this number uvicorn answers 503; HttpSocket drops the socket before it comes to that.
+        limit_concurrency=max_connections + OTHER_SOCKETS + 1,
         timeout_graceful_shutdown=STOP_TIMEOUT,
     )

@@ -1,6 +1,7 @@
 """Measure connect + disconnect cycles and memory of this gateway and of serverless-offline."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ from bench.gateway import load, report, subjects, table
 from bench.gateway.processes import ServerError, free_port
 from bench.gateway.report import MEGABYTE, Measured
 from bench.gateway.subjects import Subject
-
-HOLD_CONCURRENCY = 16
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,8 @@ def idle_memory(connections: int) -> float:
     limit = str(2 * connections)
     with subjects.gateway("--dynamodb-port", str(port), "--max-connections", limit) as gateway:
         rows = table.connect(f"http://127.0.0.1:{port}")
-        return asyncio.run(_weigh(gateway, rows, connections)) / MEGABYTE
-
-
-async def _weigh(gateway: Subject, rows: table.Table, connections: int) -> int:
-    clients = await load.hold(gateway.url, rows, connections, HOLD_CONCURRENCY)
-    memory = gateway.server.memory()
-    await asyncio.gather(*(client.close() for client in clients))
-    return memory
+        weigh = gateway.server.memory
+        return asyncio.run(load.hold(gateway.url, rows, connections, weigh)) / MEGABYTE
 
 
 def say(line: str) -> None:
@@ -98,6 +91,7 @@ def main(
     cycles: int, rounds: int, levels: tuple[int, ...], batch_seconds: float, idle: int, check: bool
 ) -> None:
     """Time and weigh this project's gateway against serverless-offline, in one run."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended too
     subjects.install_baseline()
     try:
         missed = run(Plan(cycles, rounds, levels, batch_seconds, idle))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -12,6 +12,8 @@ from bench.gateway.table import Table
 
 OPEN_TIMEOUT = 60.0  # s
 DRAIN_TIMEOUT = 60.0  # s
+HOLD_TIMEOUT = 300.0  # s
+OPENING_AT_ONCE = 16
 WITNESSES = 3
 
 
@@ -96,16 +98,21 @@ async def _cycle(url: str) -> float | None:
     return opened - started
 
 
-async def hold(url: str, table: Table, count: int, concurrency: int) -> list[ClientConnection]:
-    """Open that many connections, leave them idle, and check that each has its row, or raise."""
-    gate = asyncio.Semaphore(concurrency)
+async def hold(url: str, table: Table, count: int, weigh: Callable[[], int]) -> int:
+    """Weigh a server while that many connections idle, each with its row, or raise."""
+    gate = asyncio.Semaphore(OPENING_AT_ONCE)
 
     async def opened() -> ClientConnection:
         async with gate:
             return await open_connection(url)
 
-    clients = await asyncio.gather(*(opened() for _ in range(count)))
+    async with asyncio.timeout(HOLD_TIMEOUT):
+        clients = await asyncio.gather(*(opened() for _ in range(count)))
     seen = await asyncio.to_thread(table.count)
-    if seen != count:
-        raise RowsError(url, count, seen)
-    return clients
+    memory = await asyncio.to_thread(weigh)
+    await asyncio.gather(*(client.close() for client in clients))
+    drained = await asyncio.to_thread(table.drain, HOLD_TIMEOUT)
+    for expected, rows in ((count, seen), (0, drained.left)):
+        if rows != expected:
+            raise RowsError(url, expected, rows)
+    return memory

@@ -67,7 +67,7 @@ def running(
     """
     with log.open("wb") as output:
         child = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=output, stderr=output
         )
     server = Server(name, psutil.Process(child.pid))
     try:

@@ -38,9 +38,9 @@ def _environment(**variables: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def engine() -> Iterator[str]:
-    """Run a moto server of its own and give its address."""
+    """Run the gateway's embedded engine on its own, for both subjects, and give its address."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "localgateway.engine", "--port", str(port)]
     with running("engine", command, port, CACHE / "engine.log", PROJECT, _environment()):
         yield f"http://127.0.0.1:{port}"
 

@@ -1,0 +1,122 @@
+"""An app whose functions do what a test asks for, and tell the test what they were given."""
+
+import json
+import os
+import socket
+import time
+from typing import Any
+
+from chalice.app import Chalice, Cron, Rate, Response, WebsocketEvent
+
+app = Chalice("sample")
+app.experimental_feature_flags.update(["WEBSOCKETS"])
+
+
+def tell(kind: str, content: object, *, hold: bool = False) -> None:
+    """Tell the test, and wait until it has heard, or until it lets go of a function it holds."""
+    with socket.create_connection(("127.0.0.1", int(os.environ["RECORDER"]))) as connection:
+        told = {"kind": kind, "content": content, "pid": os.getpid(), "hold": hold}
+        connection.sendall(json.dumps(told).encode() + b"\n")
+        connection.recv(1)
+
+
+@app.on_ws_connect()
+def greet(event: WebsocketEvent) -> Any:
+    """Answer a handshake as its query string says."""
+    raw = event.to_dict()
+    query = raw.get("queryStringParameters", {})
+    tell("connect", raw, hold="hold" in query)
+    if "raise" in query:
+        raise ValueError("refused by an exception")
+    if "exit" in query:
+        os._exit(3)
+    if "sleep" in query:
+        time.sleep(60)
+    if "answer" in query:
+        return json.loads(query["answer"])
+    return Response("open", status_code=200)
+
+
+@app.on_ws_message()
+def serve(event: WebsocketEvent) -> Any:
+    """Do what a message asks for."""
+    tell("message", event.to_dict())
+    try:
+        asked = json.loads(event.body)
+    except ValueError:
+        return {"body": f"not JSON: {event.body[:20]}"}
+    match asked:
+        case {"do": "echo", "text": text}:
+            return {"body": text}
+        case {"do": "send", "to": connection_id, "text": text}:
+            send(connection_id, text)
+        case {"do": "hold" | "environment" | "context" | "large" as what}:
+            return {"body": answer(what, event)}
+        case {"do": what}:
+            fail(what)
+    return {}
+
+
+def answer(what: str, event: WebsocketEvent) -> str:
+    """Give what a message asks about."""
+    if what == "hold":
+        tell("held", event.connection_id, hold=True)
+        return str(os.getpid())
+    if what == "large":
+        return "x" * 7_000_000
+    return json.dumps(dict(os.environ) if what == "environment" else context(event))
+
+
+def fail(how: str) -> None:
+    """Fail as a message asks to."""
+    if how == "raise":
+        raise ValueError("a message went wrong")
+    if how == "exit":
+        os._exit(3)
+    if how == "hang":
+        time.sleep(60)
+
+
+def context(event: WebsocketEvent) -> dict[str, Any]:
+    """Say what the second argument of the handler holds."""
+    lambda_context: Any = event.context
+    fields = ("function_name", "function_version", "memory_limit_in_mb", "aws_request_id")
+    return {
+        **{field: getattr(lambda_context, field) for field in fields},
+        "arn": lambda_context.invoked_function_arn,
+        "log_group": lambda_context.log_group_name,
+        "log_stream": lambda_context.log_stream_name,
+        "remaining_ms": lambda_context.get_remaining_time_in_millis(),
+    }
+
+
+def send(connection_id: str, text: str) -> None:
+    """Send through Chalice's own API, then through a client that is given no endpoint."""
+    import boto3
+
+    app.websocket_api.session = boto3.session.Session()
+    app.websocket_api.send(connection_id, f"{text} by Chalice")
+    client = boto3.client("apigatewaymanagementapi")
+    client.post_to_connection(ConnectionId=connection_id, Data=f"{text} by boto3".encode())
+
+
+@app.on_ws_disconnect()
+def part(event: WebsocketEvent) -> Any:
+    """Tell the test that a connection has ended."""
+    raw = event.to_dict()
+    tell("disconnect", raw)
+    if raw["requestContext"]["disconnectReason"] == "raise":
+        raise ValueError("a disconnect went wrong")
+    return Response("parted", status_code=200)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def tick(event: Any) -> None:
+    """Tell the test that it is time."""
+    tell("tick", event.to_dict())
+
+
+@app.schedule(Cron(0, 3, "*", "*", "?", "*"))
+def nightly(event: Any) -> None:
+    """Be there for the gateway to say that it does not run this."""
+    tell("nightly", event.to_dict())

@@ -1,0 +1,182 @@
+"""The command line, as a user runs it."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from localgateway import __main__
+from tests.localgateway.running import PATIENCE, Recorder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the command on a free port, and give its process and what it says when it serves."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "localgateway", "--port", "0", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            said = ""
+            while "Ctrl-C stops it." not in said:
+                line = process.stdout.readline()
+                assert line, f"it ended after {said!r}"
+                said += line
+            yield process, said
+        finally:
+            process.kill()
+
+
+def url(said: str) -> str:
+    """Find the address for clients."""
+    match = re.search(r"ws://\S+", said)
+    assert match
+    return match[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly(
+    sample: Path, recorder: Recorder, number: signal.Signals
+) -> None:
+    """Clients see 1001, functions every end, and the shell an exit status of 0."""
+    # GIVEN a gateway with a client
+    with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
+        client.send("hello")
+        assert client.recv(timeout=PATIENCE) == "not JSON: hello"
+        known = len(recorder.all(lambda told: told.kind == "disconnect"))
+
+        # WHEN it gets the signal
+        process.send_signal(number)
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=PATIENCE)
+
+        # THEN everybody is told, and it ends well
+        assert client.close_code == 1001
+        recorder.wait(lambda told: told.kind == "disconnect", known + 1)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_gateway_that_is_killed_leaves_no_process(sample: Path) -> None:
+    """Every process ends with it, even one with a function that hangs."""
+    # GIVEN a gateway with a function that hangs
+    with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
+        client.send('{"do": "hang"}')
+        client.send("hello")
+        assert client.recv(timeout=PATIENCE) == "not JSON: hello"
+        family = psutil.Process(process.pid).children(recursive=True)
+
+        # WHEN it is killed
+        process.kill()
+        process.wait(PATIENCE)
+
+        # THEN its processes end
+        _, alive = psutil.wait_procs(family, PATIENCE)
+    assert len(family) >= 3
+    assert not alive
+
+
+def test_the_commands_that_it_says_can_be_run(sample: Path) -> None:
+    """The Python one-liner reads the table, and the client command connects."""
+    # GIVEN what a gateway says when it serves
+    with command("--project", str(sample)) as (_, said):
+        [scan] = re.findall(r"python (-c .*scan.*)", said)
+        [client] = re.findall(r"python (-m websockets .*)", said)
+        environ = {**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+        # WHEN its commands are run
+        scanned = subprocess.run(
+            [sys.executable, *shlex.split(scan)],
+            env=environ,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        connected = subprocess.run(
+            [sys.executable, *shlex.split(client)],
+            input="hello\n",
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    # THEN the table is empty, and the client was served
+    assert scanned.stdout == "[]\n"
+    assert "Connected to ws://127.0.0.1" in connected.stdout
+
+
+def test_a_port_that_is_taken_is_an_error_without_a_traceback(sample: Path) -> None:
+    """The message says what is wrong, and the exit status that something is."""
+    # GIVEN a port that is in use
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        # WHEN the gateway is to listen there
+        result = CliRunner().invoke(__main__.main, ["--project", str(sample), "--port", port])
+
+    # THEN it says so
+    assert result.exit_code == 1
+    assert f"Error: cannot listen on 127.0.0.1 port {port}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "70000"], "70000 is not in the range 0<=x<=65535"),
+        (["--drop-disconnects", "1.5"], "1.5 is not in the range 0<=x<=1"),
+        (["--idle-timeout", "0"], "0.0 is not in the range x>0"),
+        (["--environments", "0"], "0 is not in the range 1<=x<=100"),
+        (["--project", "/nowhere"], "'/nowhere' does not exist"),
+        (
+            ["--dynamodb-endpoint", "http://x", "--dynamodb-lag", "5"],
+            "act on the embedded DynamoDB",
+        ),
+        (
+            ["--dynamodb-endpoint", "http://x", "--dynamodb-fail", "0.5"],
+            "leave them out with --dynamodb-endpoint",
+        ),
+    ],
+)
+def test_an_option_out_of_range_is_refused(arguments: list[str], said: str) -> None:
+    """The message names the value seen and what is accepted."""
+    # GIVEN arguments with a mistake
+    # WHEN the command is run
+    result = CliRunner().invoke(__main__.main, arguments)
+
+    # THEN it says what is wrong
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_the_documented_options_are_those_of_the_command_line() -> None:
+    """docs/local-gateway.md names every option, with its default, and no other."""
+    # GIVEN the table of options, and those that the command takes
+    text = (ROOT / "docs" / "local-gateway.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.*?) \|", text, flags=re.MULTILINE))
+    options = {option.opts[0]: option.default for option in __main__.main.params}
+
+    # WHEN they are compared
+    # THEN they are the same, but for defaults that are no value
+    assert documented.keys() == options.keys()
+    for name, default in options.items():
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+        assert default is None or documented[name] == f"`{shown}`"

@@ -1,0 +1,190 @@
+"""How a gateway starts, what it puts together and how it ends."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+from moto.server import ThreadedMotoServer
+from websockets.exceptions import ConnectionClosed
+
+from localgateway import server
+from localgateway.errors import AddressError, ChildError, ProjectError
+from localgateway.gateway import serve
+from localgateway.options import Options
+from tests.localgateway.running import PATIENCE, Gateway, Recorder, running
+
+
+def started(text: str, stop: Callable[[], None]) -> None:
+    """Fail, since nothing was to start."""
+    stop()
+    pytest.fail(f"started: {text}")
+
+
+def test_stopping_closes_with_1001_and_delivers_every_disconnect(
+    sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No connection ends unnoticed, and no process is left."""
+    # GIVEN connections, one of them still within its `$connect`
+    monkeypatch.setattr(server, "CLOSE_TIMEOUT", 0.5)
+    before = set(psutil.Process().children(recursive=True))
+    with contextlib.ExitStack() as clients, running(sample, recorder) as gateway:
+        opened = [clients.enter_context(gateway.opened()) for _ in range(5)]
+        raw = clients.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
+        raw.sendall(
+            b"GET /live?hold=yes&by=stop HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        [told] = recorder.wait(lambda told: told.query.get("by") == "stop")
+
+        # WHEN the gateway is stopped, and then the `$connect` succeeds
+        gateway.stop()
+        for client, _ in opened:
+            with contextlib.suppress(ConnectionClosed):
+                client.recv(timeout=PATIENCE)
+        told.release()
+
+    # THEN every client was told 1001, and every function as well
+    assert {client.close_code for client, _ in opened} == {1001}
+    for connection_id in [told.connection_id, *(connection_id for _, connection_id in opened)]:
+        context = recorder.ended(connection_id)["requestContext"]
+        assert context["disconnectStatusCode"] == 1001
+        assert context["disconnectReason"] == "Going away"
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
+    """A function that hangs does not keep a gateway that is to end now."""
+    # GIVEN a connection within its `$connect`
+    with running(sample, recorder) as gateway:
+        raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
+        raw.sendall(
+            b"GET /live?hold=yes&by=twice HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        [told] = recorder.wait(lambda told: told.query.get("by") == "twice")
+
+        # WHEN the gateway is stopped twice
+        gateway.stop()
+        gateway.stop()
+
+    # THEN it has ended, and so has the function
+    with raw:
+        assert raw.recv(1024) == b""
+    assert not psutil.pid_exists(told.pid)
+
+
+def test_another_dynamodb_has_the_tables_and_serves_the_functions(
+    start: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables are made there, with the shell's credentials and region, and functions point there."""
+    # GIVEN another DynamoDB, and a shell with credentials
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    other = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    other.start()
+    try:
+        address = "http://{}:{}".format(*other.get_host_and_port())
+
+        # WHEN a gateway is told to use it
+        gateway = start(dynamodb_endpoint=address)
+        with gateway.client() as connection:
+            connection.send(json.dumps({"do": "environment"}))
+            variables = json.loads(connection.recv(timeout=PATIENCE))
+        tables = boto3.client(
+            "dynamodb", endpoint_url=address, region_name="eu-central-1"
+        ).list_tables()
+    finally:
+        other.stop()
+
+    # THEN the table is there, and functions would find it
+    assert "Things-dev" in tables["TableNames"]
+    assert variables["AWS_ENDPOINT_URL_DYNAMODB"] == address
+    assert variables["AWS_ACCESS_KEY_ID"] == "mine"
+    assert variables["AWS_REGION"] == "eu-central-1"
+    assert address in gateway.text
+
+
+def test_an_engine_that_dies_ends_the_gateway(sample: Path, recorder: Recorder) -> None:
+    """Without its DynamoDB a gateway does not pretend to go on."""
+    # GIVEN a gateway
+    before = set(psutil.Process().children())
+    with contextlib.ExitStack() as stack:
+        gateway = stack.enter_context(running(sample, recorder))
+        [engine] = set(psutil.Process().children()) - before
+
+        # WHEN its engine dies
+        with gateway.opened() as (client, connection_id):
+            engine.kill()
+            for _ in client:
+                """Nothing comes but the end."""
+
+        # THEN its connections are closed, and it ends with an error
+        assert client.close_code == 1001
+        recorder.ended(connection_id)
+        with pytest.raises(ChildError, match="the embedded AWS ended with exit status -9"):
+            stack.close()
+
+
+def test_a_port_that_is_taken_is_reported(sample: Path) -> None:
+    """The message names the address, the cause and what to do."""
+    # GIVEN a port that is in use
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = Options(sample, port=taken.getsockname()[1])
+
+        # WHEN a gateway is to listen there
+        # THEN it says why it does not
+        with pytest.raises(AddressError, match=r"already in use.*; .*\(0 picks one\)"):
+            asyncio.run(serve(options, started))
+
+
+def test_a_project_that_cannot_be_served_leaves_no_process(tmp_path: Path) -> None:
+    """The engine that was started meanwhile is stopped again."""
+    # GIVEN a folder without a project
+    before = set(psutil.Process().children())
+
+    # WHEN a gateway is to serve it
+    with pytest.raises(ProjectError):
+        asyncio.run(serve(Options(tmp_path, port=0), started))
+
+    # THEN nothing is left
+    assert set(psutil.Process().children()) <= before
+
+
+def test_tables_that_cannot_be_made_keep_it_from_starting(tmp_path: Path, sample: Path) -> None:
+    """A resources file with a mistake is reported by who reads it."""
+    # GIVEN a project whose resources file is no template
+    project = tmp_path / "project"
+    shutil.copytree(sample, project)
+    (project / ".chalice" / "resources.json").write_text("{")
+
+    # WHEN a gateway is to serve it
+    # THEN it does not start
+    with pytest.raises(ChildError, match="making of the tables ended with exit status 1"):
+        asyncio.run(serve(Options(project, port=0), started))
+
+
+def test_too_few_files_are_warned_of(
+    start: Callable[..., Gateway],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A limit of the system that is below what was asked for is told at the start."""
+    # GIVEN a system that lets a process open few files
+    monkeypatch.setattr("resource.getrlimit", lambda _: (900, 900))
+
+    # WHEN a gateway starts, on all addresses
+    gateway = start(host="0.0.0.0")  # noqa: S104 - that is what is tried
+
+    # THEN it says so, and is announced at an address that clients can reach
+    assert "900 files may be open" in caplog.text
+    assert gateway.url == f"ws://127.0.0.1:{gateway.port}/live"

@@ -1,0 +1,84 @@
+"""How the description of a project is read out of Chalice, in this process."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from localgateway import inspection
+from tests.localgateway.running import SAMPLE
+
+
+@pytest.fixture(autouse=True)
+def _no_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the app that other tests have imported, and then this one."""
+    monkeypatch.delitem(sys.modules, "app", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def test_the_description_names_functions_routes_and_schedules() -> None:
+    """Each function is described once, with the settings of its own key."""
+    # GIVEN the sample project
+    # WHEN it is described
+    description = inspection.describe(str(SAMPLE), "dev")
+
+    # THEN everything is there
+    functions = {each["name"]: each for each in description["functions"]}
+    assert len(functions) == len(description["functions"]) == 5
+    assert functions["sample-dev-websocket_connect"]["timeout"] == 2
+    assert functions["sample-dev-tick"]["timeout"] == 60
+    assert set(description["routes"]) == {"$connect", "$default", "$disconnect"}
+    assert [each["expression"] for each in description["schedules"]] == [
+        "rate(1 minute)",
+        "cron(0 3 * * ? *)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "stage", "said"),
+    [
+        (SAMPLE, "dev", '"api_stage": "live"'),
+        (SAMPLE, "prod", "stage 'prod' is not in"),
+        (Path("/nowhere"), "dev", "no .chalice/config.json"),
+    ],
+)
+def test_the_answer_is_one_line_of_json(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+    stage: str,
+    said: str,
+) -> None:
+    """Good or bad, there is one answer, whatever the app prints."""
+    # GIVEN the arguments of the process
+    monkeypatch.setattr(sys, "argv", ["inspection", str(folder), stage])
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+
+    # WHEN it runs
+    inspection.main()
+
+    # THEN it says what it found
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)
+    assert said in line
+
+
+def test_an_app_that_fails_is_described_by_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The author sees where the import failed."""
+    # GIVEN an app that raises at import
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice" / "config.json").write_text('{"app_name": "x", "stages": {"dev": {}}}')
+    (tmp_path / "app.py").write_text("raise KeyError('missing')\n")
+    monkeypatch.setattr(sys, "argv", ["inspection", str(tmp_path), "dev"])
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+
+    # WHEN it is inspected
+    inspection.main()
+
+    # THEN the answer has the traceback
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "app.py" in error
+    assert "KeyError: 'missing'" in error

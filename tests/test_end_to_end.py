@@ -1,0 +1,402 @@
+"""The whole system: the gateway as a process, real clients, and the rows as boto3 sees them."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+from mypy_boto3_dynamodb import DynamoDBClient
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.sync.client import connect as connect_and_wait
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = "IncidentWebSocketConnections-dev"
+PATIENCE = 60.0
+SESSION = boto3.Session("local", "local", region_name="us-east-1")
+
+
+class System:
+    """A running gateway with this application, and what its functions have logged."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._logged: list[dict[str, Any]] = []
+        self._news = threading.Condition()
+        self._said = self._read_until("Ctrl-C stops it.")
+        threading.Thread(target=self._read_log, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Give the address for clients."""
+        return self._found(r"ws://\S+")
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        """Give a client of the gateway's DynamoDB."""
+        return SESSION.client("dynamodb", endpoint_url=self._found(r"DynamoDB\s+(\S+)"))
+
+    @property
+    def management(self) -> ApiGatewayManagementApiClient:
+        """Give a client of the gateway's @connections."""
+        endpoint = self.url.replace("ws://", "http://")
+        return SESSION.client("apigatewaymanagementapi", endpoint_url=endpoint)
+
+    def rows(self) -> set[str]:
+        """Give the connection ids in the table."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=TABLE)
+        return {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+
+    def logged(self, message: str, number: int = 1) -> list[dict[str, Any]]:
+        """Wait until so many lines with a message have been logged, and give all of them."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self._logged if line["message"] == message]
+
+        with self._news:
+            assert self._news.wait_for(lambda: len(found()) >= number, timeout=PATIENCE)
+            return found()
+
+    def ended(self, connection_id: str) -> dict[str, Any]:
+        """Wait until the end of a connection has been logged, and give that line."""
+
+        def found() -> list[dict[str, Any]]:
+            return [
+                line
+                for line in self._logged
+                if (line["message"], line["connectionId"]) == ("disconnected", connection_id)
+            ]
+
+        with self._news:
+            assert self._news.wait_for(found, timeout=PATIENCE)
+            [line] = found()
+            return line
+
+    def environment(self, function: str) -> psutil.Process:
+        """Find the one process that runs a function."""
+        [process] = [
+            child
+            for child in psutil.Process(self.process.pid).children()
+            if child.environ().get("_HANDLER") == f"app.{function}"
+        ]
+        return process
+
+    def _found(self, pattern: str) -> str:
+        match = re.search(pattern, self._said)
+        assert match
+        return match[match.lastindex or 0]
+
+    def _read_until(self, last: str) -> str:
+        assert self.process.stdout is not None
+        said = ""
+        while last not in said:
+            line = self.process.stdout.readline()
+            assert line, f"it ended after {said!r}"
+            said += line
+        return said
+
+    def _read_log(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self._logged.append(json.loads(line))
+                self._news.notify_all()
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[System]:
+    """Run the gateway on a free port until the end of the block."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "localgateway", "--port", "0", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield System(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    """Run a system of its own for a test."""
+    with running() as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[System]:
+    """Run one system for the tests that leave it as they found it."""
+    with running() as system:
+        yield system
+
+
+async def close_normally(client: ClientConnection) -> None:
+    """Leave as a client should."""
+    await client.close()
+
+
+async def close_as_application(client: ClientConnection) -> None:
+    """Leave with a code and a reason of the application's own."""
+    await client.close(4001, "done for today")
+
+
+async def go_away(client: ClientConnection) -> None:
+    """Leave as a browser that leaves the page."""
+    await client.close(1001)
+
+
+async def close_without_status(client: ClientConnection) -> None:
+    """Leave with an empty close frame."""
+    client.protocol.send_close()
+    client.transport.write(b"".join(client.protocol.data_to_send()))
+    await client.wait_closed()
+
+
+async def reset(client: ClientConnection) -> None:
+    """Vanish with a reset."""
+    linger = struct.pack("ii", 1, 0)
+    client.transport.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, linger
+    )
+    client.transport.abort()
+
+
+async def send_binary(client: ClientConnection) -> None:
+    """Be closed for a binary message."""
+    await client.send(b"binary")
+    await client.wait_closed()
+
+
+async def send_too_much(client: ClientConnection) -> None:
+    """Be closed for a frame that is too large."""
+    await client.send("x" * 40_000)
+    await client.wait_closed()
+
+
+WAYS = {
+    close_normally: 1000,
+    close_as_application: 4001,
+    go_away: 1001,
+    close_without_status: 1005,
+    reset: 1006,
+    send_binary: 1003,
+    send_too_much: 1009,
+}
+
+
+def test_a_row_is_there_as_long_as_its_connection(shared: System) -> None:
+    """The table holds exactly the open connection, with the documented attributes."""
+    # GIVEN a system
+    # WHEN a client connects
+    with connect_and_wait(shared.url):
+        [row] = shared.dynamodb.scan(TableName=TABLE)["Items"]
+
+    # THEN its row says since when and until when, and is gone after it has left
+    ended = shared.ended(row["connectionId"]["S"])
+    assert row.keys() == {"connectionId", "createdAt", "ttl", "clientId"}
+    assert row["clientId"] == {"S": "unknown"}
+    assert abs(int(row["createdAt"]["N"]) - time.time() * 1000) < 600_000
+    assert int(row["ttl"]["N"]) == int(row["createdAt"]["N"]) // 1000 + 24 * 3600
+    assert ended["code"] == 1000
+    assert shared.rows() == set()
+
+
+def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: System) -> None:
+    """Each is tracked while it is there, and each is disconnected once, with its own code."""
+    # GIVEN 200 clients, and how each will leave
+    ways = [list(WAYS)[number % len(WAYS)] for number in range(200)]
+
+    async def run() -> set[str]:
+        async with asyncio.timeout(PATIENCE):
+            # WHEN all connect at once
+            clients = await asyncio.gather(
+                *(connect(shared.url, open_timeout=PATIENCE, compression=None) for _ in ways)
+            )
+            rows = await asyncio.to_thread(shared.rows)
+
+            # WHEN all leave at once, each in its way
+            await asyncio.gather(*(way(each) for way, each in zip(ways, clients, strict=True)))
+            return rows
+
+    rows = asyncio.run(run())
+
+    # THEN all were in the table, each has ended once with its code, and the table is empty
+    ended = [shared.ended(connection_id) for connection_id in rows]
+    assert len(rows) == 200
+    assert Counter(line["code"] for line in ended) == Counter(WAYS[way] for way in ways)
+    assert shared.rows() == set()
+
+
+def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: System) -> None:
+    """A deletion through @connections ends as any other close."""
+    # GIVEN a connection
+    with connect_and_wait(shared.url) as client:
+        [connection_id] = shared.rows()
+
+        # WHEN a back end deletes it
+        shared.management.delete_connection(ConnectionId=connection_id)
+        for _ in client:
+            """Nothing comes but the end."""
+
+    # THEN the client has seen 1000, and its row is gone
+    assert client.close_code == shared.ended(connection_id)["code"] == 1000
+    assert shared.rows() == set()
+
+
+def test_a_client_that_is_killed_loses_its_row(shared: System) -> None:
+    """A process that is killed says no goodbye, and is noticed all the same."""
+    # GIVEN a client in a process of its own
+    with subprocess.Popen(
+        [sys.executable, "-m", "websockets", shared.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as client:
+        _wait(lambda: any(_is_open(shared, row) for row in shared.rows()))
+        [connection_id] = shared.rows()
+
+        # WHEN it is killed
+        client.send_signal(signal.SIGKILL)
+
+    # THEN its connection ended abnormally, and its row is gone
+    assert shared.ended(connection_id)["code"] == 1006
+    assert shared.rows() == set()
+
+
+def test_an_environment_that_is_killed_during_connect_costs_that_handshake_only(
+    system: System,
+) -> None:
+    """The handshake is refused with 502, nothing is tracked for it, and others are served."""
+    # GIVEN a warm environment that stands still with an event
+    with connect_and_wait(system.url):
+        """Leave at once."""
+    system.logged("disconnected")
+    environment = system.environment("connect")
+    environment.suspend()
+
+    # WHEN another client connects, and then the environment is killed
+    with _handshake(system) as refused, connect_and_wait(system.url, open_timeout=PATIENCE):
+        environment.kill()
+
+        # THEN the one is refused, and only the other in the table
+        assert refused.recv(1024).startswith(b"HTTP/1.1 502 ")
+        assert len(system.rows()) == 1
+    system.logged("disconnected", 2)
+    assert system.rows() == set()
+
+
+def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: System) -> None:
+    """`$disconnect` is not delivered again: that row is left for its time to live."""
+    # GIVEN a connection, and a warm environment of `$disconnect` that stands still
+    with connect_and_wait(system.url):
+        """Leave at once."""
+    system.logged("disconnected")
+    with connect_and_wait(system.url):
+        [left] = system.rows()
+        environment = system.environment("disconnect")
+        environment.suspend()
+
+    # WHEN its client has left, another has come and left, and then the environment is killed
+    _settle(system)
+    with connect_and_wait(system.url):
+        [other] = system.rows() - {left}
+    system.ended(other)
+    environment.kill()
+
+    # THEN only the row of the first is left
+    assert system.rows() == {left}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_empties_the_table(number: signal.Signals) -> None:
+    """Connections that are open when the gateway stops are disconnected like all others."""
+    # GIVEN a system with connections
+    with running() as system:
+
+        async def run() -> list[int | None]:
+            clients = [await connect(system.url) for _ in range(20)]
+
+            # WHEN it is stopped
+            os.kill(system.process.pid, number)
+            await asyncio.gather(*(client.wait_closed() for client in clients))
+            return [client.close_code for client in clients]
+
+        codes = asyncio.run(run())
+
+        # THEN every client saw 1001, and every function deleted its row
+        assert codes == [1001] * 20
+        ended = system.logged("disconnected", 20)
+        assert {line["code"] for line in ended} == {1001}
+        assert system.process.wait(PATIENCE) == 0
+
+
+def test_a_dynamodb_that_fails_lets_nobody_in(system_that_fails: System) -> None:
+    """No live connection is ever untracked: without its row a handshake is refused."""
+    # GIVEN a system whose DynamoDB fails every call
+    # WHEN a client connects
+    with _handshake(system_that_fails) as refused:
+        status = refused.recv(1024)
+
+    # THEN it is refused with the function's status
+    assert status.startswith(b"HTTP/1.1 500 ")
+    assert system_that_fails.logged("invocation failed")
+
+
+@pytest.fixture
+def system_that_fails() -> Iterator[System]:
+    """Run a system whose DynamoDB fails every call."""
+    with running("--dynamodb-fail", "1") as system:
+        yield system
+
+
+@contextmanager
+def _handshake(system: System) -> Iterator[socket.socket]:
+    match = re.fullmatch(r"ws://(.*):(\d+)/(.*)", system.url)
+    assert match
+    with socket.create_connection((match[1], int(match[2])), timeout=PATIENCE) as raw:
+        raw.sendall(
+            f"GET /{match[3]} HTTP/1.1\r\nHost: {match[1]}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        _settle(system)
+        yield raw
+
+
+def _settle(system: System) -> None:
+    # What was sent before has been taken up once later requests have been answered.
+    for _ in range(3):
+        with suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(system.url.replace("ws://", "http://"), timeout=PATIENCE)  # noqa: S310
+
+
+def _is_open(system: System, connection_id: str) -> bool:
+    api = system.management
+    try:
+        api.get_connection(ConnectionId=connection_id)
+    except api.exceptions.GoneException:
+        return False
+    return True
+
+
+def _wait(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
