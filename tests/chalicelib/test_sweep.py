@@ -575,19 +575,26 @@ def test_a_connection_that_could_not_be_closed_is_closed_by_the_next_sweep(
     assert api.alive == set(theirs[:3])
 
 
+@pytest.mark.parametrize("first", ["alice", "bob"])
 @pytest.mark.usefixtures("limit")
 def test_the_limit_is_enforced_by_the_next_run_when_the_time_is_up(
-    dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi
+    dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi, first: str
 ) -> None:
-    """The connections of a client that was not looked up are not taken for reached."""
-    put_connections(connections, "alice", 10)
+    """The connections of a client that was not looked at in time are not taken for reached."""
+    put_connections(connections, first, 10)
     theirs = put_connections(connections, "bob", 10, 20, 30, 400)
+    put_connections(connections, "carol", 10)
     api.alive = set(theirs)
     run = run_of(connections, 60)
-    dynamodb.meta.events.register(
-        "before-call.dynamodb.Query", lambda **_: setattr(run, "deadline", 0.0)
-    )
+    lookups = []
+
+    def end(**_: object) -> None:
+        lookups.append("Query")
+        run.deadline = 0.0
+
+    dynamodb.meta.events.register("before-call.dynamodb.Query", end)
     assert not run.run()["finished"]
+    assert lookups == ["Query"]
     assert api.asked("DELETE") == []
 
     report = sweep()
