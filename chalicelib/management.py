@@ -1,6 +1,6 @@
 """API Gateway's `@connections` API: the only module that asks anything of it.
 
-Requests are signed and carried by AWS's C runtime (`chalicelib.lanes`), at a thirtieth of what
+Requests are signed and carried by AWS's C runtime (`chalicelib.lanes`), at a fifteenth of what
 a boto3 call costs in CPU (bench/fanout). It is imported when the first request is made, so that
 a function that makes none does not pay for it.
 """

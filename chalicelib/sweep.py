@@ -84,11 +84,9 @@ class Sweep:
         return self._report(position, finished)
 
     def _save(self, position: Position, finished: bool) -> None:
-        if self.dry_run:
-            return
         if finished:
-            self.store.save_position(replace(position, start=None))
-        elif position.start is not None:
+            position = replace(position, start=None)
+        if not self.dry_run and (finished or position.start is not None):
             self.store.save_position(position)
 
     def _sweep_page(self, page: Page, previous_ms: int) -> list[Connection]:
@@ -176,13 +174,15 @@ class Sweep:
 
     def _enforce_limit_of(self, client_id: str, limit: int) -> bool:
         """Close the oldest of a client's connections that are not dead; False if time is short."""
+        if time.monotonic() >= self.deadline:
+            return False
         try:
             theirs = list(self.store.of_client(client_id, self.now_ms))
         except StoreError as error:
             self.log.error("limit not enforced", error=str(error), clientId=client_id)
             return True
         if not over_limit(theirs, limit):
-            return time.monotonic() < self.deadline
+            return True
         verdicts = self._verdicts(theirs)
         if None in verdicts.values():
             return False

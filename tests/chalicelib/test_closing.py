@@ -131,9 +131,11 @@ def test_a_connection_without_a_row_is_already_gone(
 
 
 def test_the_row_of_a_connection_that_is_gone_goes_past_the_grace_only(
-    connections: ConnectionStore, api: ConnectionsApi
+    connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """API Gateway answers "gone" as well for a connection that is being opened."""
+    monkeypatch.setenv("EVENT_BUS", BUS)
+    announced = listen()
     connections.put(tracked("dead=", age_s=61))
     connections.put(tracked("opening=", age_s=30))
 
@@ -143,6 +145,7 @@ def test_the_row_of_a_connection_that_is_gone_goes_past_the_grace_only(
     assert len(api.requests) == 2
     assert connections.get("dead=") is None
     assert connections.get("opening=") is not None
+    assert [(d["connectionId"], d["cause"]) for d in announced()] == [("dead=", "orphaned")]
 
 
 def test_without_time_nothing_is_begun(

@@ -160,6 +160,26 @@ def test_a_lane_that_was_closed_gives_no_reply(api: ConnectionsApi) -> None:
     assert [request.body for request in api.received] == [b"1", b"2"]
 
 
+def test_python_keeps_its_state_of_the_runtimes_thread(api: ConnectionsApi) -> None:
+    """What a callback leaves to its thread is there at the next: the state was not made anew."""
+    endpoint = Endpoint.of("a1", "eu-west-1", "dev", api.url)
+    signer = Signer(endpoint, CREDENTIALS)
+    lane = Lane(endpoint, LONG)
+    own = threading.local()
+    counted: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def count(_: Reply) -> None:
+        own.count = getattr(own, "count", 0) + 1
+        counted.put(own.count)
+
+    for _ in range(3):
+        lane.send(signer.sign(Call("GET", "x")), count)
+        last = counted.get(timeout=LONG)
+    lane.close()
+
+    assert last == 3
+
+
 def test_credentials_that_expire_are_renewed_between_requests(
     api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import urllib.parse
 from typing import Any
 
 import botocore.loaders
+import botocore.session
 import pytest
 from botocore.exceptions import NoCredentialsError, NoRegionError
 
@@ -28,6 +29,33 @@ def test_the_loader_finds_the_same_model_without_listing_all_services(service: s
     usual = botocore.loaders.Loader().load_service_model(service, "service-2")
 
     assert sdk.OwnServices().load_service_model(service, "service-2") == usual
+
+
+REGIONS = ["us-east-1", "eu-west-1", "ap-east-2", "cn-north-1", "us-gov-west-1", "us-iso-east-1"]
+
+
+@pytest.mark.parametrize("service", ["dynamodb", "events"])
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("variant", [{}, {"fips": "true"}, {"dualstack": "true"}])
+def test_requests_go_where_botocore_sends_them(
+    service: str, region: str, variant: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short cut leaves out endpoints that a client does not use: address and scope agree."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    for name, value in variant.items():
+        monkeypatch.setenv(f"AWS_USE_{name.upper()}_ENDPOINT", value)
+    usual = botocore.session.get_session().create_client(service)
+
+    assert _destination(sdk.client(service)) == _destination(usual)
+
+
+def _destination(client: Any) -> tuple[str, str, str, str]:
+    operation = client.meta.service_model.operation_model("TagResource")
+    url = client._resolve_endpoint_ruleset(
+        operation, {}, {"client_region": client.meta.region_name}
+    )
+    scope = client._request_signer
+    return url[0], scope.signing_name, scope.region_name, client.meta.partition
 
 
 def test_without_a_region_no_client_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -524,17 +524,22 @@ def test_a_client_over_its_limit_loses_its_oldest_connections(
 
 @pytest.mark.usefixtures("limit")
 def test_dead_connections_do_not_count_towards_the_limit(
-    dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A newer connection that has died does not cost an older one that lives."""
+    """Newer ones that have died, on a page not swept yet, do not cost an older one that lives."""
+    monkeypatch.setattr(store, "PAGE_ROWS", 1)
     theirs = put_connections(connections, "alice", 100, 110, 400, 500, 600)
-    api.alive = set(theirs[2:])
+    alive = [theirs[0], theirs[1], theirs[4]]
+    api.alive = set(alive)
 
     report = sweep()
 
     assert api.asked("DELETE") == []
     assert report["replaced"] == 0
-    assert left(dynamodb) == sorted(theirs[2:])
+    assert left(dynamodb) == sorted(alive)
 
 
 @pytest.mark.usefixtures("limit")
@@ -570,19 +575,26 @@ def test_a_connection_that_could_not_be_closed_is_closed_by_the_next_sweep(
     assert api.alive == set(theirs[:3])
 
 
+@pytest.mark.parametrize("first", ["alice", "bob"])
 @pytest.mark.usefixtures("limit")
 def test_the_limit_is_enforced_by_the_next_run_when_the_time_is_up(
-    dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi
+    dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi, first: str
 ) -> None:
-    """The connections of a client that was not looked up are not taken for reached."""
-    put_connections(connections, "alice", 10)
+    """The connections of a client that was not looked at in time are not taken for reached."""
+    put_connections(connections, first, 10)
     theirs = put_connections(connections, "bob", 10, 20, 30, 400)
+    put_connections(connections, "carol", 10)
     api.alive = set(theirs)
     run = run_of(connections, 60)
-    dynamodb.meta.events.register(
-        "before-call.dynamodb.Query", lambda **_: setattr(run, "deadline", 0.0)
-    )
+    lookups = []
+
+    def end(**_: object) -> None:
+        lookups.append("Query")
+        run.deadline = 0.0
+
+    dynamodb.meta.events.register("before-call.dynamodb.Query", end)
     assert not run.run()["finished"]
+    assert lookups == ["Query"]
     assert api.asked("DELETE") == []
 
     report = sweep()

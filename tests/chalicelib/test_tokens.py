@@ -434,3 +434,8 @@ def test_a_verifier_is_made_once_for_each_issuer(issuer: Issuer) -> None:
         assert verifier(other.url, AUDIENCE, other.keys_url) is not mine
         assert mine.subject(issuer.token()) == "alice"
         assert refused(mine.subject, other.token()) == "InvalidIssuerError"
+
+
+def test_keys_live_an_hour_and_are_asked_for_again_once_a_minute() -> None:
+    """As documented; the tests above move their clock by these."""
+    assert (KEYS_LIVE_S, REFETCH_AFTER_S) == (3600, 60)

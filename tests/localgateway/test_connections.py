@@ -20,7 +20,7 @@ LIMITS = Limits(idle_timeout=600, max_duration=7200, send_buffer=1)
 def hasty(sample: Path, recorder: Recorder) -> Iterator[Gateway]:
     """Run a gateway for which everything is due soon."""
     with running(
-        sample, recorder, idle_timeout=0.5, max_duration=4.0, ttl_interval=0.2, schedule_every=0.2
+        sample, recorder, idle_timeout=1.5, max_duration=6.0, ttl_interval=0.2, schedule_every=0.2
     ) as gateway:
         yield gateway
 
@@ -65,12 +65,15 @@ def test_a_ping_does_not_keep_a_connection(hasty: Gateway) -> None:
 
     # THEN it idles out
     assert context["disconnectStatusCode"] == 1001
-    assert context["requestTimeEpoch"] - context["connectedAt"] < 4000
+    assert context["requestTimeEpoch"] - context["connectedAt"] < 6000
 
 
 def test_a_busy_connection_lives_no_longer_than_it_may(hasty: Gateway) -> None:
     """Messages of either direction keep a connection, until its longest duration."""
-    # GIVEN two connections
+    # GIVEN two connections, and a function that is warm
+    with hasty.client() as client:
+        client.send("hello")
+        client.recv(timeout=PATIENCE)
     with hasty.opened() as (asking, asking_id), hasty.opened() as (listening, listening_id):
         # WHEN messages pass without a pause, one way for each
         with contextlib.suppress(ConnectionClosed):
@@ -83,7 +86,7 @@ def test_a_busy_connection_lives_no_longer_than_it_may(hasty: Gateway) -> None:
     assert (asking.close_code, listening.close_code) == (1001, 1001)
     for connection_id in (asking_id, listening_id):
         context = hasty.recorder.ended(connection_id)["requestContext"]
-        assert context["requestTimeEpoch"] - context["connectedAt"] >= 3990
+        assert context["requestTimeEpoch"] - context["connectedAt"] >= 5990
 
 
 def test_schedules_run_at_their_rate(hasty: Gateway) -> None:

@@ -38,6 +38,8 @@ def unserializable(event, context):
     return {1, 2}
 
 def told(event, context):
+    if "touch" in event:
+        open(event["touch"], "w").close()
     if event.get("raise"):
         raise ValueError("as told")
     time.sleep(event.get("seconds", 0))
@@ -205,7 +207,7 @@ def test_a_caller_without_patience_gives_up_waiting(project: Path) -> None:
         await asyncio.sleep(0)
 
         # WHEN others come, with little patience and with more
-        impatient = await function.invoke({"raise": True}, 0.1)
+        impatient = await function.invoke({"touch": str(project / "touched")}, 0.1)
         patient = await function.invoke({}, PATIENCE)
         return await busy, impatient, patient
 
@@ -213,6 +215,7 @@ def test_a_caller_without_patience_gives_up_waiting(project: Path) -> None:
 
     # THEN only the patient one is served, by the same environment
     assert impatient == TimedOut(0.1)
+    assert not (project / "touched").exists()
     assert isinstance(busy, Returned)
     assert patient == busy
 

@@ -39,16 +39,23 @@ def test_a_post_reaches_the_client_as_text(gateway: Gateway) -> None:
         assert client.recv(timeout=PATIENCE) == "grüße"
 
 
-def test_get_says_whose_connection_it_is_and_since_when(gateway: Gateway) -> None:
+@pytest.mark.parametrize("direction", ["to the client", "from the client"])
+def test_get_says_whose_connection_it_is_and_since_when(gateway: Gateway, direction: str) -> None:
     """Times are those of the connection, and activity in either direction moves the last one."""
     # GIVEN a connection
     with gateway.opened(user_agent_header="Sample/2.0") as (client, connection_id):
         api = gateway.management()
         before = api.get_connection(ConnectionId=connection_id)
 
-        # WHEN it is posted to
-        api.post_to_connection(ConnectionId=connection_id, Data=b"news")
-        client.recv(timeout=PATIENCE)
+        # WHEN a message passes
+        if direction == "to the client":
+            api.post_to_connection(ConnectionId=connection_id, Data=b"news")
+            client.recv(timeout=PATIENCE)
+        else:
+            client.send('{"do": "nothing"}')
+            gateway.recorder.wait(
+                lambda told: told.kind == "message" and told.connection_id == connection_id
+            )
         after = api.get_connection(ConnectionId=connection_id)
 
     # THEN its identity and times are told

@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.localgateway.running import PATIENCE, Gateway
+from tests.localgateway.running import PATIENCE, Gateway, Told
 
 
 def refused(gateway: Gateway, query: str) -> tuple[int, str]:
@@ -444,15 +444,29 @@ def test_a_disconnect_that_fails_hurts_nobody(gateway: Gateway) -> None:
 
 def test_messages_of_one_connection_are_bounded(gateway: Gateway) -> None:
     """A client that sends faster than it is served is read no further, and still served whole."""
-    # GIVEN a connection
-    with gateway.client() as client:
-        # WHEN it sends many messages at once
-        for number in range(40):
-            client.send(json.dumps({"do": "echo", "text": str(number)}))
+    # GIVEN a connection whose messages are held
+    with gateway.opened() as (client, connection_id):
+        for _ in range(12):
+            client.send(json.dumps({"do": "hold", "by": connection_id}))
 
-        # THEN each is answered
-        answers = {client.recv(timeout=PATIENCE) for _ in range(40)}
-        assert answers == {str(number) for number in range(40)}
+        def held(told: Told) -> bool:
+            return told.kind == "held" and told.content == connection_id
+
+        # WHEN it sends more than are served at once, and then closes
+        gateway.recorder.wait(held, 2)
+        client.protocol.send_close(1000)
+        client.socket.sendall(b"".join(client.protocol.data_to_send()))
+
+        # THEN it is still open, as its close frame has not been read
+        api = gateway.management()
+        for _ in range(20):
+            api.get_connection(ConnectionId=connection_id)
+
+        # THEN each message is served in the end, and then it is closed
+        for number in range(12):
+            gateway.recorder.wait(held, number + 1)[number].release()
+    context = gateway.recorder.ended(connection_id)["requestContext"]
+    assert context["disconnectStatusCode"] == 1000
 
 
 def test_handshakes_over_the_limit_are_refused_with_429(start: Callable[..., Gateway]) -> None:

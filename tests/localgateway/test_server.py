@@ -22,6 +22,8 @@ HEADERS = (
     "Sec-WebSocket-Version: 13",
 )
 
+CLOSE = Frame(Opcode.CLOSE, struct.pack("!H", 1000)).serialize(mask=True)
+
 
 def head(*lines: str) -> bytes:
     """Write the head of a request."""
@@ -186,8 +188,9 @@ def test_a_broken_frame_before_the_upgrade_is_dropped(gateway: Gateway) -> None:
     assert context["disconnectStatusCode"] == 1006
 
 
+@pytest.mark.parametrize("by", ["a back end", "itself"])
 def test_a_slow_reader_is_bounded_and_dropped_when_closed(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     """Posts are refused with 429 once too much waits for a client; closing does not wait for it."""
     # GIVEN a client that does not read
@@ -213,7 +216,10 @@ def test_a_slow_reader_is_bounded_and_dropped_when_closed(
         assert serves(gateway)
         stuck = opened.getsockname()
         monkeypatch.setattr(server.ClientSocket, "connection_lost", note)
-        api.delete_connection(ConnectionId=connection_id)
+        if by == "itself":
+            opened.sendall(CLOSE)
+        else:
+            api.delete_connection(ConnectionId=connection_id)
         assert lost.wait(PATIENCE)
         assert not drained(opened).endswith(b"\x88\x02" + struct.pack("!H", 1000))
     gateway.recorder.ended(connection_id)
@@ -230,7 +236,7 @@ def test_pings_of_a_client_that_does_not_read_are_not_kept(gateway: Gateway) -> 
         # WHEN it sends pings without end, and leaves
         for _ in range(number // 100):
             opened.sendall(ping * 100)
-        opened.sendall(Frame(Opcode.CLOSE, struct.pack("!H", 1000)).serialize(mask=True))
+        opened.sendall(CLOSE)
         gateway.recorder.ended(connection_id)
 
         # THEN far fewer pongs than pings wait for it
