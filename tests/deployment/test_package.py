@@ -61,6 +61,7 @@ RESOURCES = {
     "FailedNotifications": "AWS::SQS::Queue",
     "NotificationsTopic": "AWS::SNS::Topic",
     "NotificationsTopicPolicy": "AWS::SNS::TopicPolicy",
+    "OwnApiOnly": "AWS::IAM::Policy",
     "NotifyInvokeConfig": "AWS::Lambda::EventInvokeConfig",
     "NotifyNotifySnsSubscription": "AWS::SNS::Subscription",
     "NotifyNotifySnsSubscriptionPermission": "AWS::Lambda::Permission",
@@ -303,6 +304,29 @@ def test_a_notification_that_is_given_up_is_kept(package: Package) -> None:
     assert queue["MessageRetentionPeriod"] == 14 * 86_400
     assert queue["MaximumMessageSize"] == 1024**2, "an event may be as large"
     assert queue["SqsManagedSseEnabled"] is True
+
+
+def test_no_function_reaches_the_connections_of_another_api(package: Package) -> None:
+    """A policy file is written before there is an API; the stack denies all others."""
+    # WHEN
+    policy = package.properties("OwnApiOnly")
+
+    # THEN
+    roles = {role["Ref"] for role in policy["Roles"]}
+    holders = {
+        f"{function}Role"
+        for function in FUNCTIONS
+        if "execute-api:ManageConnections" in json.dumps(package.properties(f"{function}Role"))
+    }
+    assert roles == holders
+    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebsocketAPI}/*"
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Deny",
+            "Action": "execute-api:ManageConnections",
+            "NotResource": {"Fn::Sub": api},
+        }
+    ]
 
 
 def test_an_answer_to_a_message_reaches_the_client(package: Package) -> None:
