@@ -314,7 +314,7 @@ def test_clients_that_never_read_delay_nobody_else(start: Start) -> None:
             # THEN 30 others have it before the last of the 5 is given up
             async with asyncio.timeout(PATIENCE_S):
                 messages = [json.loads(await client.recv()) for client in clients]
-            assert gateway.logged("notified") == []
+            assert len(gateway.logged("not delivered")) < 5
             assert [message["message"] for message in messages] == ["news"] * 30
             [report] = await asyncio.to_thread(notified, gateway)
             assert (report["delivered"], report["failed"], report["gone"]) == (30, 5, 0)
