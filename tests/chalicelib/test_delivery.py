@@ -1,6 +1,5 @@
 """Deliveries, from an in-process DynamoDB to a real HTTP server for `@connections`."""
 
-import itertools
 import json
 import threading
 import time
@@ -460,11 +459,13 @@ def test_without_time_nothing_is_begun_and_the_place_stays(
 
 
 class Endless(ConnectionStore):
-    """A table without an end, which takes no time to read."""
+    """A table too long to be got through, which takes no time to read."""
+
+    api_id: str | None = "local"
 
     def live(self, *_: object, **__: object) -> Iterator[Connection]:
         """Give ever more connections."""
-        return (tracked(f"{n}=") for n in itertools.count())
+        return (tracked(f"{n}=", api_id=self.api_id) for n in range(1_000_000))
 
 
 def test_the_rest_begins_at_the_first_connection_that_was_not_begun(
@@ -483,6 +484,22 @@ def test_the_rest_begins_at_the_first_connection_that_was_not_begun(
     assert run.outcomes == {Outcome.DELIVERED: len(served)}
     assert run.place.after is not None
     assert run.place.after[0] == f"{len(served) - 1}="
+
+
+@pytest.mark.usefixtures("connections")
+def test_the_time_ends_also_while_nobody_is_found_to_serve(
+    dynamodb: DynamoDBClient, api: ConnectionsApi
+) -> None:
+    """Rows that are passed over take time too, and are not passed over again."""
+    endless = Endless(dynamodb, TABLE)
+    endless.api_id = None
+    run = delivery_of(endless, seconds=0.5)
+
+    assert not run.run()
+
+    assert api.received == []
+    assert run.place.after is not None
+    assert run.place.after[0] == f"{run.outcomes[Outcome.SKIPPED] - 1}="
 
 
 @pytest.fixture
