@@ -12,6 +12,29 @@ from chalicelib.errors import EventError
 
 
 @dataclass(frozen=True)
+class Handshake:
+    """What a client sent to open a connection. What is None was not in the event.
+
+    `client_ids` are the values of the parameter `clientId`, `subprotocols` those offered, in
+    order; `authorization`, `token` and `origin` are the header, the parameter and the header of
+    these names. `connected_at` is in epoch ms.
+    """
+
+    connection_id: str
+    client_ids: tuple[str, ...] = ()
+    authorization: str | None = None
+    token: str | None = None
+    subprotocols: tuple[str, ...] = ()
+    origin: str | None = None
+    connected_at: int | None = None
+    source_ip: str | None = None
+    user_agent: str | None = None
+    api_id: str | None = None
+    stage: str | None = None
+    domain_name: str | None = None
+
+
+@dataclass(frozen=True)
 class Ended:
     """How API Gateway reports the end of a connection.
 
@@ -33,17 +56,61 @@ def connection_id(event: Mapping[str, Any]) -> str:
     return value
 
 
+def handshake(event: Mapping[str, Any]) -> Handshake:
+    """Read a `$connect` event; raises `EventError` for an unusable connection id."""
+    context = event["requestContext"]
+    identity = _mapping(context.get("identity"))
+    headers = {
+        name.lower(): values for name, values in _multi(event, "multiValueHeaders", "headers")
+    }
+    query = dict(_multi(event, "multiValueQueryStringParameters", "queryStringParameters"))
+    offered = ",".join(headers.get("sec-websocket-protocol", ()))
+    connected_at = context.get("connectedAt")
+    return Handshake(
+        connection_id=connection_id(event),
+        client_ids=query.get("clientId", ()),
+        authorization=_last(headers.get("authorization")),
+        token=_last(query.get("token")),
+        subprotocols=tuple(name.strip() for name in offered.split(",") if name.strip()),
+        origin=_last(headers.get("origin")),
+        connected_at=connected_at if _is_integer(connected_at) else None,
+        source_ip=_text(identity.get("sourceIp")),
+        user_agent=_text(identity.get("userAgent")),
+        api_id=_text(context.get("apiId")),
+        stage=_text(context.get("stage")),
+        domain_name=_text(context.get("domainName")),
+    )
+
+
 def ended(event: Mapping[str, Any]) -> Ended:
     """Read a `$disconnect` event; raises `EventError` for an unusable connection id."""
     context = event["requestContext"]
     code = context.get("disconnectStatusCode")
-    reason = context.get("disconnectReason")
     return Ended(
         connection_id=connection_id(event),
         code=code if _is_integer(code) else None,
-        reason=reason if isinstance(reason, str) else None,
+        reason=_text(context.get("disconnectReason")),
         duration_s=_seconds_between(context.get("connectedAt"), context.get("requestTimeEpoch")),
     )
+
+
+def _multi(event: Mapping[str, Any], many: str, single: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Give each name with all its values; a hand-made event may have only the last of each."""
+    if event.get(many):
+        return [(name, tuple(values)) for name, values in _mapping(event[many]).items()]
+    return [(name, (value,)) for name, value in _mapping(event.get(single)).items()]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _last(values: tuple[str, ...] | None) -> str | None:
+    return values[-1] if values else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _seconds_between(start_ms: object, end_ms: object) -> float | None:

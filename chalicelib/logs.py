@@ -79,3 +79,14 @@ class Log:
 
     def _write(self, level: int, message: str, fields: Mapping[str, object]) -> None:
         _logger.log(level, message, extra={"fields": {**self.fields, **fields}})
+
+
+def invocation_log(context: object, **fields: object) -> Log:
+    """Open the log of one invocation, with the Lambda context's function name and request id."""
+    return Log(
+        {
+            "function": getattr(context, "function_name", None),
+            "requestId": getattr(context, "aws_request_id", None),
+            **fields,
+        }
+    )

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 from chalicelib.errors import SettingsError
 
@@ -57,6 +58,41 @@ def _log_level(text: str) -> str:
     return text.upper()
 
 
+def _any_text(text: str) -> str:
+    return text
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if text and not (parts.hostname and (parts.scheme == "https" or local)):
+        raise ValueError
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip().lower() for origin in text.split(",") if origin.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if not parts.hostname or parts.path or parts.scheme not in ("http", "https"):
+            raise ValueError
+    return origins
+
+
+def _limit(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise ValueError
+    return int(text)
+
+
+def _minutes(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 60):
+        raise ValueError
+    return int(text)
+
+
 CONNECTIONS_TABLE = Variable(
     "CONNECTIONS_TABLE", None, "the name of the DynamoDB table of connections", _some_text
 )
@@ -64,17 +100,70 @@ TTL_HOURS = Variable(
     "TTL_HOURS", "24", f"a positive number of hours, at most {MAX_TTL_HOURS}", _hours_in_seconds
 )
 LOG_LEVEL = Variable("LOG_LEVEL", "INFO", "one of " + ", ".join(LOG_LEVELS), _log_level)
+STAGE = Variable("STAGE", "dev", "the name of the stage, for the metrics", _some_text)
+AUTH_ISSUER = Variable(
+    "AUTH_ISSUER", "", "the https address of the issuer of tokens, or nothing", _address
+)
+AUTH_AUDIENCE = Variable(
+    "AUTH_AUDIENCE", "", "the audience of the tokens, together with AUTH_ISSUER", _any_text
+)
+AUTH_JWKS_URL = Variable(
+    "AUTH_JWKS_URL", "", "the https address of the issuer's keys, or nothing", _address
+)
+ALLOWED_ORIGINS = Variable(
+    "ALLOWED_ORIGINS", "", "origins like https://dashboard.example.com, with commas", _origins
+)
+MAX_CONNECTIONS_PER_CLIENT = Variable(
+    "MAX_CONNECTIONS_PER_CLIENT", "", "a whole number from 1, or nothing for no limit", _limit
+)
+EVENT_BUS = Variable("EVENT_BUS", "", "the name of an EventBridge bus, or nothing", _any_text)
+SWEEP_MINUTES = Variable("SWEEP_MINUTES", "5", "a whole number from 1 to 60", _minutes)
+MANAGEMENT_ENDPOINT = Variable(
+    "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI",
+    "",
+    "an address to use instead of API Gateway's own `@connections`",
+    _address,
+)
 
-VARIABLES = (CONNECTIONS_TABLE, TTL_HOURS, LOG_LEVEL)
+VARIABLES = (
+    CONNECTIONS_TABLE,
+    TTL_HOURS,
+    LOG_LEVEL,
+    STAGE,
+    AUTH_ISSUER,
+    AUTH_AUDIENCE,
+    AUTH_JWKS_URL,
+    ALLOWED_ORIGINS,
+    MAX_CONNECTIONS_PER_CLIENT,
+    EVENT_BUS,
+    SWEEP_MINUTES,
+    MANAGEMENT_ENDPOINT,
+)
+
+
+@dataclass(frozen=True)
+class Authentication:
+    """Whose tokens are asked for."""
+
+    issuer: str
+    audience: str
+    keys_url: str
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says, checked."""
+    """What the environment says, checked. What is None or empty is switched off."""
 
     connections_table: str
     ttl_seconds: int
     log_level: str
+    stage: str
+    region: str | None
+    authentication: Authentication | None
+    allowed_origins: tuple[str, ...]
+    max_connections_per_client: int | None
+    event_bus: str
+    management_endpoint: str
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -90,4 +179,38 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         connections_table=CONNECTIONS_TABLE.read(source),
         ttl_seconds=TTL_HOURS.read(source),
         log_level=LOG_LEVEL.read(source),
+        stage=STAGE.read(source),
+        region=source.get("AWS_REGION") or source.get("AWS_DEFAULT_REGION"),
+        authentication=_authentication(source),
+        allowed_origins=ALLOWED_ORIGINS.read(source),
+        max_connections_per_client=MAX_CONNECTIONS_PER_CLIENT.read(source),
+        event_bus=EVENT_BUS.read(source),
+        management_endpoint=MANAGEMENT_ENDPOINT.read(source),
+    )
+
+
+def sweep_minutes(environ: Mapping[str, str] | None = None) -> int:
+    """Read how often the sweep runs; it is the one setting that packaging needs."""
+    return SWEEP_MINUTES.read(os.environ if environ is None else environ)
+
+
+def _authentication(source: Mapping[str, str]) -> Authentication | None:
+    """Read the three settings of tokens, of which none may be set without the issuer.
+
+    An audience alone would leave the door open that somebody meant to close.
+    """
+    issuer, audience = AUTH_ISSUER.read(source), AUTH_AUDIENCE.read(source)
+    keys_url = AUTH_JWKS_URL.read(source)
+    if not issuer:
+        if audience or keys_url:
+            raise SettingsError(
+                AUTH_ISSUER.name, source.get(AUTH_ISSUER.name), AUTH_ISSUER.accepted
+            )
+        return None
+    if not audience:
+        raise SettingsError(
+            AUTH_AUDIENCE.name, source.get(AUTH_AUDIENCE.name), AUTH_AUDIENCE.accepted
+        )
+    return Authentication(
+        issuer, audience, keys_url or f"{issuer.rstrip('/')}/.well-known/jwks.json"
     )

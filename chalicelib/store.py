@@ -2,66 +2,69 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.loaders import Loader
 
-from chalicelib.connection import UNKNOWN_CLIENT, Connection
-from chalicelib.errors import MalformedRowError, StoreError
+from chalicelib import sdk
+from chalicelib.connection import Connection, oldest_possible_ms
+from chalicelib.errors import StoreError
+from chalicelib.items import decoded, from_item, to_item
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
+    from typing import Any
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    Item = Mapping[str, AttributeValueTypeDef]
+CLIENT_INDEX = "ByClient"
+# A row of its own, which no reader takes for a connection: it has no `createdAt`. API Gateway's
+# ids are base64 and cannot hold its first character.
+SWEEP_ROW = "#sweep"
+# A page is read, judged and probed as a whole, so it has to fit into one sweep with ease.
+PAGE_ROWS = 500
 
-# A handshake waits for these calls. Three tries of one second, 50 and 100 ms apart, give up on
-# a dead endpoint after 3.2 s, and a throttled or reset call still gets its second chance.
-# The legacy mode keeps those pauses in every botocore; "standard" paused seconds in older ones,
-# and the Lambda runtime decides which botocore that is.
-CLIENT_CONFIG = Config(
-    connect_timeout=1,
-    read_timeout=1,
-    retries={"mode": "legacy", "total_max_attempts": 3},
-    parameter_validation=False,  # every item is built here; saves 15 % of a call's CPU
-    user_agent="incident-websocket",  # botocore builds its own anew, twice a call: 20 %
-)
+_IS_ALIVE = "#ttl > :now AND createdAt > :oldest"
+_IS_THE_ONE = "createdAt = :createdAt"
 
 
-class OneService(Loader):
-    """botocore's loader of service models, told that DynamoDB is the only service.
+@dataclass(frozen=True)
+class Page:
+    """A part of the table: its connections, the ids of malformed rows, where it began."""
 
-    To check that a service is known, botocore lists its data folder of 400 services, twice:
-    15 ms of a cold start.
+    start: str | None
+    connections: tuple[Connection, ...]
+    malformed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far the sweeps have come; the moments are in epoch ms.
+
+    `start` is the row after which the next one goes on, None when it begins a new pass over the
+    table. `since_ms` is when the pass began, `previous_ms` when the last complete one before it
+    did, 0 when there was none. `live` is the number of live connections that the pass has met.
     """
 
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - inherited
-        """Name the services that have a model of any type."""
-        return ["dynamodb"]
+    start: str | None
+    since_ms: int
+    previous_ms: int = 0
+    live: int = 0
 
 
-@functools.cache
 def dynamodb() -> DynamoDBClient:
-    """Make the DynamoDB client, once per execution environment.
-
-    botocore's own session serves, which boto3 stands on: `import boto3` alone costs more than
-    the rest of a cold start. Raises `BotoCoreError` when no region is configured.
-    """
-    session = botocore.session.get_session()
-    session.register_component("data_loader", OneService())
-    return cast("DynamoDBClient", session.create_client("dynamodb", config=CLIENT_CONFIG))
+    """Give the DynamoDB client; raises `BotoCoreError` when no region is configured."""
+    return cast("DynamoDBClient", sdk.client("dynamodb"))
 
 
 class ConnectionStore:
     """The rows of one connections table.
 
-    Every method raises `StoreError` when DynamoDB does not carry out the operation.
+    Every method raises `StoreError` when DynamoDB does not carry out the operation. Moments are
+    in epoch ms.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
@@ -70,41 +73,154 @@ class ConnectionStore:
 
     def put(self, connection: Connection) -> None:
         """Write the row of `connection` over any earlier one, so that a retry leaves one row."""
-        try:
-            self._client.put_item(TableName=self._table, Item=to_item(connection))
-        except (ClientError, BotoCoreError) as error:
-            raise self._failed("PutItem", error) from error
+        self._call("put_item", Item=to_item(connection))
 
     def get(self, connection_id: str) -> Connection | None:
         """Read one row, consistently: it shows every write that came before.
 
         Raises `MalformedRowError` for a row that is no connection.
         """
-        try:
-            response = self._client.get_item(
-                TableName=self._table, Key=_key(connection_id), ConsistentRead=True
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise self._failed("GetItem", error) from error
-        item = response.get("Item")
-        return None if item is None else from_item(item)
+        response = self._call("get_item", Key=_key(connection_id), ConsistentRead=True)
+        return from_item(response["Item"]) if "Item" in response else None
 
     def delete(self, connection_id: str) -> Connection | None:
         """Remove one row and give what it was, or None when there was none.
 
         Raises `MalformedRowError`, after the removal, for a row that was no connection.
         """
-        try:
-            response = self._client.delete_item(
-                TableName=self._table, Key=_key(connection_id), ReturnValues="ALL_OLD"
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise self._failed("DeleteItem", error) from error
-        item = response.get("Attributes")
-        return None if item is None else from_item(item)
+        response = self._call("delete_item", Key=_key(connection_id), ReturnValues="ALL_OLD")
+        return from_item(response["Attributes"]) if "Attributes" in response else None
 
-    def _failed(self, operation: str, error: ClientError | BotoCoreError) -> StoreError:
-        return StoreError(operation, self._table, f"{type(error).__name__}: {error}")
+    def mark_closing(self, connection: Connection, cause: str) -> None:
+        """Write down why the server is about to close `connection`, if its row is still there."""
+        with _unless_it_changed():
+            self._call(
+                "update_item",
+                Key=_key(connection.connection_id),
+                UpdateExpression="SET closing = :cause",
+                ConditionExpression=_IS_THE_ONE,
+                ExpressionAttributeValues={":cause": {"S": cause}, **_created_at(connection)},
+            )
+
+    def remove(self, judged: Connection) -> Connection | None:
+        """Remove the row of `judged` only if it still is that connection's.
+
+        Gives what the row was to the one caller who removed it, and None to any other.
+        """
+        with _unless_it_changed():
+            response = self._call(
+                "delete_item",
+                Key=_key(judged.connection_id),
+                ConditionExpression=_IS_THE_ONE,
+                ExpressionAttributeValues=_created_at(judged),
+                ReturnValues="ALL_OLD",
+            )
+            return from_item(response["Attributes"])
+        return None
+
+    def live_one(self, connection_id: str, now_ms: int) -> Connection | None:
+        """Read one connection, or None when it cannot be alive."""
+        connection = self.get(connection_id)
+        return connection if connection and connection.may_live(now_ms) else None
+
+    def of_client(self, client_id: str, now_ms: int) -> Iterator[Connection]:
+        """Read the live connections of a client, newest first, from the index.
+
+        The index follows the table with a delay of usually well under a second.
+        """
+        yield from self._read(
+            "query",
+            now_ms,
+            IndexName=CLIENT_INDEX,
+            KeyConditionExpression="knownClientId = :client AND createdAt > :oldest",
+            FilterExpression="#ttl > :now",
+            ExpressionAttributeValues={":client": {"S": client_id}},
+            ScanIndexForward=False,
+        )
+
+    def live(
+        self, now_ms: int, segment: tuple[int, int] = (0, 1), *, addresses_only: bool = False
+    ) -> Iterator[Connection]:
+        """Read every live connection.
+
+        `segment` is one part of a scan by several readers: its number, from 0, and how many
+        there are. With `addresses_only` only what is needed to post to a connection is read.
+        """
+        number, total = segment
+        arguments: dict[str, Any] = {"Segment": number, "TotalSegments": total}
+        if addresses_only:
+            arguments["ProjectionExpression"] = (
+                "connectionId, createdAt, #ttl, #region, apiId, stage"
+            )
+            arguments["ExpressionAttributeNames"] = {"#region": "region"}
+        yield from self._read("scan", now_ms, FilterExpression=_IS_ALIVE, **arguments)
+
+    def pages(self, start: str | None) -> Iterator[Page]:
+        """Read the whole table, dead rows and all, from the row after `start` on."""
+        key = None if start is None else _key(start)
+        while True:
+            arguments: dict[str, Any] = {"ExclusiveStartKey": key} if key else {}
+            response = self._call(
+                "scan",
+                Limit=PAGE_ROWS,
+                FilterExpression="connectionId <> :sweep",
+                ExpressionAttributeValues={":sweep": {"S": SWEEP_ROW}},
+                **arguments,
+            )
+            connections, malformed = decoded(response["Items"])
+            yield Page(key["connectionId"]["S"] if key else None, connections, malformed)
+            key = response.get("LastEvaluatedKey")
+            if key is None:
+                return
+
+    def position(self) -> Position | None:
+        """Read how far the sweeps have come, or None before the first."""
+        response = self._call("get_item", Key=_key(SWEEP_ROW), ConsistentRead=True)
+        if "Item" not in response:
+            return None
+        item = response["Item"]
+        numbers = (int(item[name]["N"]) for name in ("since", "previous", "live"))
+        return Position(item.get("start", {}).get("S"), *numbers)
+
+    def save_position(self, position: Position) -> None:
+        """Write down how far the sweeps have come."""
+        item = _key(SWEEP_ROW) | {
+            "since": {"N": str(position.since_ms)},
+            "previous": {"N": str(position.previous_ms)},
+            "live": {"N": str(position.live)},
+        }
+        if position.start is not None:
+            item["start"] = {"S": position.start}
+        self._call("put_item", Item=item)
+
+    def _read(self, operation: str, now_ms: int, **arguments: Any) -> Iterator[Connection]:
+        """Carry out a query or a scan to its end, leaving out what cannot be alive."""
+        values = {
+            ":now": {"N": str(now_ms // 1000)},
+            ":oldest": {"N": str(oldest_possible_ms(now_ms))},
+        }
+        arguments["ExpressionAttributeValues"] = values | arguments.get(
+            "ExpressionAttributeValues", {}
+        )
+        names = {"#ttl": "ttl"} | arguments.get("ExpressionAttributeNames", {})
+        arguments["ExpressionAttributeNames"] = names
+        while True:
+            response = self._call(operation, **arguments)
+            yield from decoded(response["Items"])[0]
+            if "LastEvaluatedKey" not in response:
+                return
+            arguments["ExclusiveStartKey"] = response["LastEvaluatedKey"]
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self._client, method)(TableName=self._table, **arguments)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise StoreError(error.operation_name, self._table, code, str(error)) from error
+        except BotoCoreError as error:
+            operation = self._client.meta.method_to_api_mapping[method]
+            code = type(error).__name__
+            raise StoreError(operation, self._table, code, str(error)) from error
 
 
 def open_store(table: str) -> ConnectionStore:
@@ -115,48 +231,22 @@ def open_store(table: str) -> ConnectionStore:
     try:
         return ConnectionStore(dynamodb(), table)
     except BotoCoreError as error:
-        raise StoreError("CreateClient", table, f"{type(error).__name__}: {error}") from error
+        raise StoreError("CreateClient", table, type(error).__name__, str(error)) from error
 
 
-def to_item(connection: Connection) -> dict[str, AttributeValueTypeDef]:
-    """Encode a connection as DynamoDB's attribute values."""
-    return {
-        name: {"N": str(value)} if isinstance(value, int) else {"S": value}
-        for name, value in connection.row().items()
-    }
-
-
-def from_item(item: Item) -> Connection:
-    """Decode DynamoDB's attribute values, leaving out attributes that are not known.
-
-    Raises `MalformedRowError` when a required attribute is missing or of another type.
-    """
-    return Connection(
-        connection_id=_required(item, "connectionId", "S"),
-        created_at=_integer(item, "createdAt"),
-        ttl=_integer(item, "ttl"),
-        client_id=item.get("clientId", {}).get("S", UNKNOWN_CLIENT),
-    )
+@contextlib.contextmanager
+def _unless_it_changed() -> Iterator[None]:
+    """Do nothing about a row that is not the one that was judged any more."""
+    try:
+        yield
+    except StoreError as error:
+        if error.code != "ConditionalCheckFailedException":
+            raise
 
 
 def _key(connection_id: str) -> dict[str, AttributeValueTypeDef]:
     return {"connectionId": {"S": connection_id}}
 
 
-def _integer(item: Item, attribute: str) -> int:
-    text = _required(item, attribute, "N")
-    try:
-        return int(text)
-    except ValueError:
-        raise _malformed(item, attribute) from None
-
-
-def _required(item: Item, attribute: str, kind: str) -> str:
-    value = item.get(attribute, {}).get(kind)
-    if not isinstance(value, str):
-        raise _malformed(item, attribute)
-    return value
-
-
-def _malformed(item: Item, attribute: str) -> MalformedRowError:
-    return MalformedRowError(item.get("connectionId", {}).get("S", ""), attribute)
+def _created_at(connection: Connection) -> dict[str, AttributeValueTypeDef]:
+    return {":createdAt": {"N": str(connection.created_at)}}

@@ -1,1 +1,1 @@
-"""What `chalice deploy` leaves to do: the tables before it, the release of routes after it."""
+"""What `chalice deploy` leaves to do: tables and event buses before it, routes after it."""

@@ -12,7 +12,6 @@ from provision.errors import TableMismatchError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
     from provision.template import TableDefinition
 
@@ -39,20 +38,43 @@ _BACKUPS_AVAILABLE = WaiterModel(
         },
     }
 )
+# The waiters of botocore look at the table alone.
+_INDEXES_ACTIVE = WaiterModel(
+    {
+        "version": 2,
+        "waiters": {
+            "IndexesActive": {
+                "operation": "DescribeTable",
+                "delay": 5,
+                "maxAttempts": 720,
+                "acceptors": [
+                    {
+                        "matcher": "path",
+                        "argument": "length(Table.GlobalSecondaryIndexes[?IndexStatus != 'ACTIVE']"
+                        " || `[]`)",
+                        "expected": 0,
+                        "state": "success",
+                    },
+                ],
+            }
+        },
+    }
+)
 
 
 def ensure(client: DynamoDBClient, definition: TableDefinition) -> None:
-    """Create the table if it is missing, and set its time to live and backups if they are not.
+    """Create the table if it is missing, and add the indexes, time to live and backups it lacks.
 
-    Returns when the table is active; called again it changes nothing. Raises TableMismatchError
-    when a table of that name has other keys, indexes or another time to live attribute: those
-    cannot be changed in place without a decision about the rows.
+    Returns when the table and its indexes are active; called again it changes nothing. Raises
+    TableMismatchError when a table of that name has other keys, an index that is not defined or
+    is defined otherwise, or another time to live attribute: those cannot be changed in place
+    without a decision about the rows.
     """
     _create_if_missing(client, definition)
     client.get_waiter("table_exists").wait(
         TableName=definition.name, WaiterConfig={"Delay": 2, "MaxAttempts": 150}
     )
-    _check(client.describe_table(TableName=definition.name)["Table"], definition)
+    _add_indexes(client, definition, _check(client, definition))
     _set_time_to_live(client, definition)
     try:
         _set_backups(client, definition)
@@ -92,7 +114,9 @@ def _create(client: DynamoDBClient, definition: TableDefinition) -> None:
         _log.info("created table %s", definition.name)
 
 
-def _check(table: TableDescriptionTypeDef, definition: TableDefinition) -> None:
+def _check(client: DynamoDBClient, definition: TableDefinition) -> list[str]:
+    """Compare the table with its definition and give the names of the indexes that it has."""
+    table = client.describe_table(TableName=definition.name)["Table"]
     types = {a["AttributeName"]: a["AttributeType"] for a in definition.attributes}
     found_types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
     found = _keys(table["KeySchema"], found_types)
@@ -104,8 +128,23 @@ def _check(table: TableDescriptionTypeDef, definition: TableDefinition) -> None:
         for index in table.get("GlobalSecondaryIndexes", ())
     }
     indexes = {i["IndexName"]: _keys(i["KeySchema"], types) for i in definition.indexes}
-    if found_indexes != indexes:
+    if not found_indexes.items() <= indexes.items():
         raise TableMismatchError(definition.name, "indexes", found_indexes, indexes)
+    return list(found_indexes)
+
+
+def _add_indexes(client: DynamoDBClient, definition: TableDefinition, found: list[str]) -> None:
+    active = create_waiter_with_client("IndexesActive", _INDEXES_ACTIVE, client)
+    active.wait(TableName=definition.name)
+    for index in definition.indexes:
+        if index["IndexName"] not in found:
+            client.update_table(
+                TableName=definition.name,
+                AttributeDefinitions=definition.attributes,
+                GlobalSecondaryIndexUpdates=[{"Create": index}],
+            )
+            active.wait(TableName=definition.name)  # DynamoDB makes one at a time
+            _log.info("added index %s to table %s", index["IndexName"], definition.name)
 
 
 def _keys(schema: Any, types: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reads DynamoDB table definitions from a CloudFormation template."""
+"""Reads DynamoDB tables and EventBridge buses from a CloudFormation template."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from provision.errors import ParameterError, TemplateError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_dynamodb.literals import BillingModeType
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         StreamSpecificationTypeDef,
     )
 
-_PROPERTIES = (
+_TABLE_PROPERTIES = (
     "TableName",
     "KeySchema",
     "AttributeDefinitions",
@@ -33,6 +33,8 @@ _PROPERTIES = (
     "SSESpecification",
     "PointInTimeRecoverySpecification",
 )
+_NEEDED_OF_A_TABLE = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode")
+_BUS_PROPERTIES = ("Name",)
 _FUNCTIONS = ("Ref", "Fn::Sub")
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)}")
 
@@ -59,13 +61,31 @@ def load_tables(path: Path, parameters: Mapping[str, str]) -> list[TableDefiniti
     Raises TemplateError for a file that is not a JSON template, a parameter without an allowed
     value, and whatever else of CloudFormation a table uses: nothing is left out silently.
     """
+    return [
+        _table(logical_id, properties)
+        for logical_id, properties in _resources(path, "AWS::DynamoDB::Table", parameters)
+    ]
+
+
+def load_buses(path: Path, parameters: Mapping[str, str]) -> list[str]:
+    """Load the name of every AWS::Events::EventBus of the JSON template at `path`.
+
+    Resolves and raises as `load_tables` does.
+    """
+    return [
+        _bus(logical_id, properties)
+        for logical_id, properties in _resources(path, "AWS::Events::EventBus", parameters)
+    ]
+
+
+def _resources(
+    path: Path, kind: str, parameters: Mapping[str, str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     template = _read(path)
     values = _parameter_values(template.get("Parameters", {}), parameters)
-    return [
-        _table(logical_id, _resolve(resource.get("Properties", {}), values))
-        for logical_id, resource in template.get("Resources", {}).items()
-        if resource.get("Type") == "AWS::DynamoDB::Table"
-    ]
+    for logical_id, resource in template.get("Resources", {}).items():
+        if resource.get("Type") == kind:
+            yield logical_id, _resolve(resource.get("Properties", {}), values)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -117,13 +137,25 @@ def _parameter(name: str, parameters: Mapping[str, str]) -> str:
     return parameters[name]
 
 
-def _table(logical_id: str, properties: Mapping[str, Any]) -> TableDefinition:
+def _bus(logical_id: str, properties: Mapping[str, Any]) -> str:
+    _check_names(f"event bus {logical_id}", properties, _BUS_PROPERTIES, _BUS_PROPERTIES)
+    name: str = properties["Name"]
+    return name
+
+
+def _check_names(
+    what: str, properties: Mapping[str, Any], supported: Collection[str], needed: Collection[str]
+) -> None:
     for name in properties:
-        if name not in _PROPERTIES:
-            raise UnsupportedError("property", f"{logical_id}.{name}", _PROPERTIES)
-    for name in ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode"):
+        if name not in supported:
+            raise UnsupportedError("property", f"{name} of {what}", supported)
+    for name in needed:
         if name not in properties:
-            raise TemplateError(f"table {logical_id} has no {name}; a table needs one")
+            raise TemplateError(f"{what} has no {name}; it needs one")
+
+
+def _table(logical_id: str, properties: Mapping[str, Any]) -> TableDefinition:
+    _check_names(f"table {logical_id}", properties, _TABLE_PROPERTIES, _NEEDED_OF_A_TABLE)
     return TableDefinition(
         name=properties["TableName"],
         key_schema=tuple(properties["KeySchema"]),

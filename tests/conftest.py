@@ -1,4 +1,4 @@
-"""What the tests of the application share: a table, a client, API Gateway's events."""
+"""What the tests of the application share: a table, a client, an issuer of tokens."""
 
 import functools
 import json
@@ -16,26 +16,29 @@ from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import store
+from chalicelib import sdk, store, tokens
+from chalicelib.settings import VARIABLES
 from provision.tables import ensure
 from provision.template import load_tables
+from tests.issuer import Issuer, issuing
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"
 UNSET = "(unset)"
-_cached_client = store.dynamodb
-_make_client = store.dynamodb.__wrapped__
 
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test away from the developer's own account, region and settings."""
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", "CONNECTIONS_TABLE"):
+    own = [variable.name for variable in VARIABLES]
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", *own):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    _cached_client.cache_clear()
+    sdk.session.cache_clear()
+    sdk.client.cache_clear()
+    tokens.verifier.cache_clear()
 
 
 @pytest.fixture
@@ -62,6 +65,13 @@ def invoke(tmp_path: Path) -> Callable[..., Any]:
             return client.lambda_.invoke(function, event).payload
 
     return call
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """Run an issuer of tokens."""
+    with issuing() as issuer:
+        yield issuer
 
 
 @pytest.fixture
@@ -111,6 +121,7 @@ class Wire:
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     """Watch, and break where a test says so, what the registry asks of DynamoDB."""
     watching = Wire([], [], {})
-    client = functools.cache(lambda: watching.watch(_make_client()))
+    make = store.dynamodb
+    client = functools.cache(lambda: watching.watch(make()))
     monkeypatch.setattr(store, "dynamodb", client)
     return watching

@@ -1,14 +1,23 @@
 """API Gateway's events, in the shape in which the documentation and real ones agree."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 CONNECTION_ID = "L0SM9cOFvHcCIhw="
 CONNECTED_AT = 1731324924561
 
 
-def connect_event(connection_id: Any = CONNECTION_ID) -> dict[str, Any]:
-    """Give the `$connect` event of a browser."""
-    headers = {
+def connect_event(
+    connection_id: Any = CONNECTION_ID,
+    *,
+    headers: Mapping[str, Sequence[str]] | None = None,
+    query: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Give the `$connect` event of a browser, with more headers and with parameters.
+
+    As API Gateway does, it names parameters only when the client sent any.
+    """
+    usual = {
         "Host": "abcdef1234.execute-api.eu-west-1.amazonaws.com",
         "Origin": "https://dashboard.example.com",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -19,12 +28,14 @@ def connect_event(connection_id: Any = CONNECTION_ID) -> dict[str, Any]:
         "X-Forwarded-Port": "443",
         "X-Forwarded-Proto": "https",
     }
-    return {
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+    event = {
+        **_values("headers", "multiValueHeaders", {n: [v] for n, v in usual.items()}, headers),
         "requestContext": _context(connection_id, "$connect", "CONNECT"),
         "isBase64Encoded": False,
     }
+    if query:
+        event |= _values("queryStringParameters", "multiValueQueryStringParameters", {}, query)
+    return event
 
 
 def disconnect_event(
@@ -49,6 +60,19 @@ def disconnect_event(
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
         "requestContext": context,
         "isBase64Encoded": False,
+    }
+
+
+def _values(
+    single: str,
+    many: str,
+    usual: Mapping[str, Sequence[str]],
+    more: Mapping[str, Sequence[str]] | None,
+) -> dict[str, Any]:
+    values = {**usual, **(more or {})}
+    return {
+        single: {name: given[-1] for name, given in values.items() if given},
+        many: {name: list(given) for name, given in values.items() if given},
     }
 
 

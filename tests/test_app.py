@@ -10,11 +10,15 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib import store
 from tests.conftest import TABLE, UNSET, Wire
-from tests.events import CONNECTION_ID, connect_event, disconnect_event
+from tests.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
 
 Invoke = Callable[..., Any]
 Logged = Callable[[], list[dict[str, Any]]]
 
+EVENTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "connect": connect_event,
+    "disconnect": disconnect_event,
+}
 OK_CONNECT = (200, "connected")
 OK_DISCONNECT = (200, "disconnected")
 REFUSED = (500, "Internal server error")
@@ -38,7 +42,10 @@ def answer(response: dict[str, Any]) -> tuple[int, str]:
 
 
 def test_connect_stores_the_contract_s_row(dynamodb: DynamoDBClient, invoke: Invoke) -> None:
-    """The row has exactly the agreed attributes, in ms and s, and the handshake is accepted."""
+    """The row has exactly the agreed attributes, in ms and s, and the handshake is accepted.
+
+    Without a setting and a parameter nobody is known, and the row stays out of the index.
+    """
     before = time.time_ns() // 1_000_000
 
     response = invoke("connect", connect_event(), TTL_HOURS="2")
@@ -53,6 +60,13 @@ def test_connect_stores_the_contract_s_row(dynamodb: DynamoDBClient, invoke: Inv
         "createdAt": {"N": str(created_at)},
         "ttl": {"N": str(created_at // 1000 + 7200)},
         "clientId": {"S": "unknown"},
+        "connectedAt": {"N": str(CONNECTED_AT)},
+        "sourceIp": {"S": "203.0.113.7"},
+        "userAgent": {"S": "Mozilla/5.0"},
+        "region": {"S": "eu-west-1"},
+        "apiId": {"S": "abcdef1234"},
+        "stage": {"S": "dev"},
+        "domainName": {"S": "abcdef1234.execute-api.eu-west-1.amazonaws.com"},
     }
 
 
@@ -82,7 +96,24 @@ def test_connect_logs_the_stored_row(
         "createdAt": int(row["createdAt"]["N"]),
         "ttl": int(row["ttl"]["N"]),
         "clientId": "unknown",
+        "connectedAt": CONNECTED_AT,
+        "sourceIp": "203.0.113.7",
+        "userAgent": "Mozilla/5.0",
+        "region": "eu-west-1",
+        "apiId": "abcdef1234",
+        "stage": "dev",
+        "domainName": "abcdef1234.execute-api.eu-west-1.amazonaws.com",
     }
+
+
+def test_the_answers_have_no_headers(dynamodb: DynamoDBClient, invoke: Invoke) -> None:
+    """Nothing was asked for that an answer would have to select."""
+    for function, event in (("connect", connect_event()), ("disconnect", disconnect_event())):
+        response = invoke(function, event)
+
+        assert response["headers"] == {}
+        assert response["multiValueHeaders"] == {}
+    assert rows(dynamodb) == []
 
 
 def test_a_repeated_connect_leaves_one_row(dynamodb: DynamoDBClient, invoke: Invoke) -> None:
@@ -281,13 +312,18 @@ def test_disconnect_that_cannot_delete_leaves_the_row_to_its_time_to_live(
         ("TTL_HOURS", "-1", "TTL_HOURS is '-1'"),
         ("TTL_HOURS", "nan", "TTL_HOURS is 'nan'"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL is 'LOUD'; accepted is one of DEBUG, INFO"),
+        ("AUTH_ISSUER", "issuer", "AUTH_ISSUER is 'issuer'; accepted is the https address"),
+        ("AUTH_ISSUER", "https://issuer.example.com", "AUTH_AUDIENCE is not set"),
+        ("AUTH_AUDIENCE", "dashboard", "AUTH_ISSUER is not set"),
+        ("ALLOWED_ORIGINS", "dashboard.example.com", "ALLOWED_ORIGINS is 'dashboard.example.com'"),
+        ("MAX_CONNECTIONS_PER_CLIENT", "0", "MAX_CONNECTIONS_PER_CLIENT is '0'; accepted is a"),
     ],
 )
 def test_a_wrong_setting_is_named_and_nothing_is_done(
     invoke: Invoke, wire: Wire, logged: Logged, function: str, variable: str, value: str, seen: str
 ) -> None:
     """The log says once which variable was wrong, what it held and what is accepted."""
-    event = {"connect": connect_event, "disconnect": disconnect_event}[function]()
+    event = EVENTS[function]()
 
     response = invoke(function, event, **{variable: value})
 
@@ -304,7 +340,7 @@ def test_an_unusable_connection_id_is_a_bad_request(
     invoke: Invoke, wire: Wire, logged: Logged, function: str, connection_id: Any
 ) -> None:
     """Nothing is written, and the body says what is accepted."""
-    event = {"connect": connect_event, "disconnect": disconnect_event}[function](connection_id)
+    event = EVENTS[function](connection_id)
 
     response = invoke(function, event)
 

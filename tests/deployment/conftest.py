@@ -56,7 +56,7 @@ class Project:
             env={**inherited, **aws, **(environment or {})},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,  # packaging downloads what requirements.txt names
             check=False,
         )
         sys.stdout.write(finished.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tests.deployment.conftest import Aws, Deployment, Project
 
 STAGE = "dev"
 TABLE = "IncidentWebSocketConnections-dev"
-FUNCTIONS = {
+BUS = "IncidentWebSocket-dev"
+HANDLERS = {
     "incident-websocket-dev-websocket_connect": "dev-connect.json",
     "incident-websocket-dev-websocket_disconnect": "dev-disconnect.json",
+}
+SWEEP = "incident-websocket-dev-sweep"
+FUNCTIONS = {
+    **HANDLERS,
+    "incident-websocket-dev-connections": "dev-connections.json",
+    "incident-websocket-dev-close": "dev-close.json",
+    SWEEP: "dev-sweep.json",
+}
+# Those that a handshake does not wait for, in s.
+TIMEOUTS = {
+    "incident-websocket-dev-connections": 30,
+    "incident-websocket-dev-close": 30,
+    SWEEP: 240,
 }
 MESSAGE_FUNCTION = "incident-websocket-dev-websocket_message"
 MESSAGE_HANDLER = '''
@@ -40,7 +55,9 @@ class Account:
     stages: tuple[str, ...]
     deployments: tuple[Deployment, ...]
     log_retention: Mapping[str, int | None]
+    schedules: Mapping[str, tuple[str, list[str]]]
     tables: tuple[str, ...]
+    buses: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,7 @@ class History:
 
 @pytest.fixture(scope="module")
 def history(project: Project, aws: Aws) -> History:
-    """Run the commands in order: table, deploy, redeploy, a new route, its release, delete."""
+    """Run in order: table and bus, deploy, redeploy, a new route, its release, delete."""
 
     def run(*command: str) -> str:
         return project.run(*command, "--stage", STAGE, environment=aws.environment)
@@ -90,17 +107,35 @@ def look(aws: Aws) -> Account:
     apis = {api["ApiId"]: api["Name"] for api in gateway.get_apis()["Items"]}
     stages = [s for api in apis for s in gateway.get_stages(ApiId=api)["Items"]]
     groups = aws.client("logs").describe_log_groups()["logGroups"]
+    events = aws.client("events")
     return Account(
         functions=functions,
-        function_policies={n: lambda_.get_policy(FunctionName=n)["Policy"] for n in functions},
+        function_policies=dict(look_at_permissions(lambda_, functions)),
         roles=look_at_roles(aws),
         apis=apis,
         routes={key: uri for api in apis for key, uri in look_at_routes(gateway, api)},
         stages=tuple(stage["StageName"] for stage in stages),
         deployments=tuple(aws.deployments),
         log_retention={g["logGroupName"]: g.get("retentionInDays") for g in groups},
+        schedules={
+            rule["Name"]: look_at_schedule(events, rule) for rule in events.list_rules()["Rules"]
+        },
         tables=tuple(aws.client("dynamodb").list_tables()["TableNames"]),
+        buses=tuple(bus["Name"] for bus in events.list_event_buses()["EventBuses"]),
     )
+
+
+def look_at_permissions(lambda_: Any, functions: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """List who may invoke each function that anybody may invoke."""
+    for name in functions:
+        with contextlib.suppress(lambda_.exceptions.ResourceNotFoundException):
+            yield name, lambda_.get_policy(FunctionName=name)["Policy"]
+
+
+def look_at_schedule(events: Any, rule: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Give when a rule runs, and what."""
+    targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    return rule["ScheduleExpression"], [target["Arn"] for target in targets]
 
 
 def look_at_roles(aws: Aws) -> dict[str, dict[str, Any]]:
@@ -126,9 +161,11 @@ def look_at_routes(gateway: Any, api: str) -> list[tuple[str, str]]:
     return [(route["RouteKey"], integrations[route["Target"]]) for route in routes]
 
 
-def test_provision_makes_the_table_and_says_so(history: History) -> None:
-    """The table is there before the functions, made from the resources file."""
+def test_provision_makes_the_table_and_the_bus_and_says_so(history: History) -> None:
+    """They are there before the functions, made from the resources file."""
     assert history.deployed.tables == (TABLE,)
+    assert history.deployed.buses == ("default", BUS)
+    assert f"created event bus {BUS}" in history.printed
     assert f"created table {TABLE}" in history.printed
     assert f"time to live on ttl of table {TABLE}" in history.printed
 
@@ -143,12 +180,12 @@ def test_deploy_creates_the_functions_as_configured(history: History, project: P
 
     # THEN
     assert functions.keys() == FUNCTIONS.keys()
-    for function in functions.values():
+    for name, function in functions.items():
         environment = config["stages"][STAGE]["environment_variables"]
         assert function["Environment"]["Variables"] == environment
         assert environment["CONNECTIONS_TABLE"] == TABLE
         assert function["MemorySize"] == config["lambda_memory_size"]
-        assert function["Timeout"] == config["lambda_timeout"]
+        assert function["Timeout"] == TIMEOUTS.get(name, config["lambda_timeout"])
         assert function["Architectures"] == [config["lambda_architecture"]]
 
 
@@ -186,8 +223,8 @@ def test_deploy_leads_each_route_to_its_function(history: History) -> None:
     assert history.deployed.stages == (STAGE,)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_deploy_lets_only_this_api_invoke_the_functions(history: History, function: str) -> None:
+@pytest.mark.parametrize("function", HANDLERS)
+def test_deploy_lets_only_this_api_invoke_the_handlers(history: History, function: str) -> None:
     """API Gateway may invoke the function, for this one API."""
     # GIVEN
     [api_id] = history.deployed.apis
@@ -199,6 +236,25 @@ def test_deploy_lets_only_this_api_invoke_the_functions(history: History, functi
     assert statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
     assert statement["Action"] == "lambda:InvokeFunction"
     assert f":{api_id}/" in json.dumps(statement["Condition"])
+
+
+def test_deploy_schedules_the_sweep(history: History) -> None:
+    """A rule runs it every five minutes and may invoke it; nobody else's rule may."""
+    # WHEN
+    [(rule, schedule)] = history.deployed.schedules.items()
+    [statement] = json.loads(history.deployed.function_policies[SWEEP])["Statement"]
+
+    # THEN
+    arn = history.deployed.functions[SWEEP]["FunctionArn"]
+    assert schedule == ("rate(5 minutes)", [arn])
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert f":rule/{rule}" in json.dumps(statement["Condition"])
+
+
+def test_deploy_lets_no_service_invoke_what_people_invoke(history: History) -> None:
+    """`connections` and `close` are for those whose own role allows it."""
+    assert history.deployed.function_policies.keys() == {*HANDLERS, SWEEP}
 
 
 def test_deploy_sets_the_retention_of_the_logs(history: History) -> None:
@@ -213,7 +269,16 @@ def test_redeploy_doubles_nothing(history: History) -> None:
     before, after = history.deployed, history.redeployed
 
     # THEN
-    for what in ("apis", "routes", "stages", "roles", "log_retention", "tables"):
+    for what in (
+        "apis",
+        "routes",
+        "stages",
+        "roles",
+        "log_retention",
+        "schedules",
+        "tables",
+        "buses",
+    ):
         assert getattr(after, what) == getattr(before, what), what
     assert after.function_policies.keys() == before.function_policies.keys()
     for name, function in before.functions.items():
@@ -238,11 +303,13 @@ def test_a_new_route_is_served_once_released(history: History) -> None:
     assert newest.routes == released.routes.keys()
 
 
-def test_delete_leaves_the_table_and_the_logs(history: History) -> None:
-    """What was written outlives the functions; Chalice lets the logs it leaves never expire."""
+def test_delete_leaves_the_table_the_bus_and_the_logs(history: History) -> None:
+    """What Chalice did not make outlives the functions; the logs it leaves never expire."""
     released, deleted = history.released, history.deleted
     assert not deleted.functions
     assert not deleted.roles
     assert not deleted.apis
+    assert not deleted.schedules
     assert deleted.tables == (TABLE,)
+    assert deleted.buses == ("default", BUS)
     assert deleted.log_retention == dict.fromkeys(released.log_retention)

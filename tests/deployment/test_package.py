@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,8 @@ import pytest
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped] # has no types
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped] # same
 
+from chalicelib import announcements
+from chalicelib.settings import VARIABLES
 from provision.template import load_tables
 from tests.deployment.conftest import REGION, ROOT, STAGES
 
@@ -22,28 +25,62 @@ if TYPE_CHECKING:
 
     from tests.deployment.conftest import Project
 
-MAX_ZIP_BYTES = 60_000
+MAX_ZIP_BYTES = 10_000_000
 LOG_DAYS = {"dev": 14, "prod": 90}
-HANDLERS = {"Connect": "app.connect", "Disconnect": "app.disconnect"}
+
+
+@dataclass(frozen=True)
+class Function:
+    """What is expected of a function; `timeout` is in s."""
+
+    name: str
+    handler: str
+    policy: str
+    timeout: int
+
+
+FUNCTIONS = {
+    "WebsocketConnect": Function("websocket_connect", "app.connect", "connect", 10),
+    "WebsocketDisconnect": Function("websocket_disconnect", "app.disconnect", "disconnect", 10),
+    "Connections": Function("connections", "app.connections", "connections", 30),
+    "Close": Function("close", "app.close", "close", 30),
+    "Sweep": Function("sweep", "app.sweep", "sweep", 240),
+}
+HANDLERS = ("Connect", "Disconnect")
 RESOURCES = {
     "AccessLogGroup": "AWS::Logs::LogGroup",
+    "ClosedLogGroup": "AWS::Logs::LogGroup",
+    "ClosedLogPolicy": "AWS::Logs::ResourcePolicy",
+    "ClosedRule": "AWS::Events::Rule",
     "ConnectionsTable": "AWS::DynamoDB::Table",
+    "Dashboard": "AWS::CloudWatch::Dashboard",
+    "EventBus": "AWS::Events::EventBus",
+    "SweepSweepEvent": "AWS::Events::Rule",
+    "SweepSweepEventPermission": "AWS::Lambda::Permission",
     "WebsocketAPI": "AWS::ApiGatewayV2::Api",
     "WebsocketAPIDeployment": "AWS::ApiGatewayV2::Deployment",
     "WebsocketAPIStage": "AWS::ApiGatewayV2::Stage",
-    "WebsocketConnect": "AWS::Lambda::Function",
-    "WebsocketConnectAPIIntegration": "AWS::ApiGatewayV2::Integration",
-    "WebsocketConnectInvokePermission": "AWS::Lambda::Permission",
-    "WebsocketConnectLogGroup": "AWS::Logs::LogGroup",
-    "WebsocketConnectRole": "AWS::IAM::Role",
-    "WebsocketConnectRoute": "AWS::ApiGatewayV2::Route",
-    "WebsocketDisconnect": "AWS::Lambda::Function",
-    "WebsocketDisconnectAPIIntegration": "AWS::ApiGatewayV2::Integration",
-    "WebsocketDisconnectInvokePermission": "AWS::Lambda::Permission",
-    "WebsocketDisconnectLogGroup": "AWS::Logs::LogGroup",
-    "WebsocketDisconnectRole": "AWS::IAM::Role",
-    "WebsocketDisconnectRoute": "AWS::ApiGatewayV2::Route",
+    **dict.fromkeys(FUNCTIONS, "AWS::Lambda::Function"),
+    **{f"{function}LogGroup": "AWS::Logs::LogGroup" for function in FUNCTIONS},
+    **{f"{function}Role": "AWS::IAM::Role" for function in FUNCTIONS},
+    **{
+        f"Websocket{handler}APIIntegration": "AWS::ApiGatewayV2::Integration"
+        for handler in HANDLERS
+    },
+    **{f"Websocket{handler}InvokePermission": "AWS::Lambda::Permission" for handler in HANDLERS},
+    **{f"Websocket{handler}Route": "AWS::ApiGatewayV2::Route" for handler in HANDLERS},
+    **{f"{f.removeprefix('Websocket')}Failing": "AWS::CloudWatch::Alarm" for f in FUNCTIONS},
+    **dict.fromkeys(
+        ("DisconnectsMissed", "HandshakesRefused", "SweepNotRun", "TableThrottled"),
+        "AWS::CloudWatch::Alarm",
+    ),
 }
+# Beside the application: what requirements.txt names, and what that needs.
+SHIPPED = {
+    *("app", "chalicelib", "chalice"),
+    *("awscrt", "_awscrt", "jwt", "cryptography", "cffi", "_cffi_backend", "pycparser"),
+}
+ARM64 = 183  # e_machine of an ELF file
 
 
 @dataclass(frozen=True)
@@ -115,58 +152,98 @@ def test_the_table_expires_rows_is_encrypted_and_outlives_the_stack(package: Pac
     assert table["Properties"] == {
         "TableName": {"Fn::Sub": "IncidentWebSocketConnections-${Stage}"},
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": "connectionId", "AttributeType": "S"}],
+        "AttributeDefinitions": [
+            {"AttributeName": "connectionId", "AttributeType": "S"},
+            {"AttributeName": "knownClientId", "AttributeType": "S"},
+            {"AttributeName": "createdAt", "AttributeType": "N"},
+        ],
         "KeySchema": [{"AttributeName": "connectionId", "KeyType": "HASH"}],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": "ByClient",
+                "KeySchema": [
+                    {"AttributeName": "knownClientId", "KeyType": "HASH"},
+                    {"AttributeName": "createdAt", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
         "TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": True},
         "SSESpecification": {"SSEEnabled": True},
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
     }
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
-def test_a_function_is_configured_for_a_handshake(package: Package, handler: str) -> None:
-    """It runs on arm64 with a short timeout and writes to the table of its own stack."""
+@pytest.mark.parametrize("logical_id", FUNCTIONS)
+def test_a_function_is_configured_for_its_work(package: Package, logical_id: str) -> None:
+    """It runs on arm64 with the time it needs, on the table and the event bus of its own stack."""
     # GIVEN
-    name = f"incident-websocket-${{Stage}}-websocket_{handler.lower()}"
+    expected = FUNCTIONS[logical_id]
 
     # WHEN
-    function = package.properties(f"Websocket{handler}")
+    function = package.properties(logical_id)
 
     # THEN
-    assert function["Handler"] == HANDLERS[handler]
-    assert function["FunctionName"] == {"Fn::Sub": name}
+    assert function["Handler"] == expected.handler
+    assert function["FunctionName"] == {"Fn::Sub": f"incident-websocket-${{Stage}}-{expected.name}"}
     assert function["Architectures"] == ["arm64"]
-    assert (function["MemorySize"], function["Timeout"]) == (512, 10)
+    assert (function["MemorySize"], function["Timeout"]) == (512, expected.timeout)
     assert function["Runtime"] == f"python3.{sys.version_info.minor}"
     assert function["Environment"]["Variables"] == {
+        "STAGE": package.stage,
         "CONNECTIONS_TABLE": {"Ref": "ConnectionsTable"},
+        "EVENT_BUS": {"Ref": "EventBus"},
         "TTL_HOURS": "24",
         "LOG_LEVEL": "INFO",
     }
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
-def test_a_function_has_a_role_with_its_policy_file_alone(package: Package, handler: str) -> None:
+@pytest.mark.parametrize("logical_id", FUNCTIONS)
+def test_a_function_has_a_role_with_its_policy_file_alone(
+    package: Package, logical_id: str
+) -> None:
     """The function's only permissions are those of its own file of its own stage."""
     # GIVEN
-    file = ROOT / ".chalice" / "policies" / f"{package.stage}-{handler.lower()}.json"
+    name = f"{package.stage}-{FUNCTIONS[logical_id].policy}.json"
+    file = ROOT / ".chalice" / "policies" / name
 
     # WHEN
-    role = package.properties(f"Websocket{handler}Role")
+    role = package.properties(f"{logical_id}Role")
 
     # THEN
     assert [p["PolicyDocument"] for p in role["Policies"]] == [json.loads(file.read_text())]
     assert "ManagedPolicyArns" not in role
-    function = package.properties(f"Websocket{handler}")
-    assert function["Role"] == {"Fn::GetAtt": [f"Websocket{handler}Role", "Arn"]}
+    function = package.properties(logical_id)
+    assert function["Role"] == {"Fn::GetAtt": [f"{logical_id}Role", "Arn"]}
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
-def test_a_function_keeps_its_logs_for_the_stages_time(package: Package, handler: str) -> None:
+@pytest.mark.parametrize("logical_id", FUNCTIONS)
+def test_a_function_keeps_its_logs_for_the_stages_time(package: Package, logical_id: str) -> None:
     """The log group has the name that Lambda writes to and the stage's retention."""
-    group = package.properties(f"Websocket{handler}LogGroup")
-    assert group["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{Websocket{handler}}}"}
+    group = package.properties(f"{logical_id}LogGroup")
+    assert group["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{{logical_id}}}"}
     assert group["RetentionInDays"] == LOG_DAYS[package.stage]
+
+
+def test_the_sweep_runs_every_five_minutes(package: Package) -> None:
+    """Its rule leads to the function, and may invoke it."""
+    # WHEN
+    rule = package.properties("SweepSweepEvent")
+    permission = package.properties("SweepSweepEventPermission")
+
+    # THEN
+    assert rule["ScheduleExpression"] == "rate(5 minutes)"
+    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["Sweep", "Arn"]}]
+    assert permission["FunctionName"] == {"Ref": "Sweep"}
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert permission["SourceArn"] == {"Fn::GetAtt": ["SweepSweepEvent", "Arn"]}
+
+
+def test_every_environment_variable_is_a_setting(package: Package) -> None:
+    """No name is misspelt: each is one that the code reads."""
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    chosen = config["stages"][package.stage]["environment_variables"]
+    assert chosen.keys() <= {variable.name for variable in VARIABLES}
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
@@ -228,17 +305,44 @@ def test_the_stage_logs_each_request_as_json(package: Package) -> None:
     assert package.stage_value(group["RetentionInDays"]) == LOG_DAYS[package.stage]
 
 
-def test_the_outputs_name_the_table_and_the_address(package: Package) -> None:
+def test_an_example_rule_logs_what_is_announced(package: Package) -> None:
+    """The rule takes the events that the code puts on the bus to a log group that accepts them."""
+    # WHEN
+    rule = package.properties("ClosedRule")
+    group = package.properties("ClosedLogGroup")
+    policy = package.properties("ClosedLogPolicy")
+
+    # THEN
+    assert package.properties("EventBus")["Name"] == {"Fn::Sub": "IncidentWebSocket-${Stage}"}
+    assert rule["EventBusName"] == {"Ref": "EventBus"}
+    assert rule["EventPattern"] == {
+        "source": [announcements.SOURCE],
+        "detail-type": [announcements.DETAIL_TYPE],
+    }
+    [target] = rule["Targets"]
+    arn = target["Arn"]["Fn::Sub"]
+    assert arn.endswith(":log-group:${ClosedLogGroup}")
+    assert group["LogGroupName"] == {"Fn::Sub": "/aws/events/incident-websocket-${Stage}"}
+    assert package.stage_value(group["RetentionInDays"]) == LOG_DAYS[package.stage]
+    [statement] = json.loads(policy["PolicyDocument"]["Fn::Sub"])["Statement"]
+    assert statement["Resource"] == f"{arn}:*"
+    assert statement["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert "events.amazonaws.com" in statement["Principal"]["Service"]
+    assert package.template["Resources"]["ClosedRule"]["DependsOn"] == "ClosedLogPolicy"
+
+
+def test_the_outputs_name_the_table_the_bus_and_the_address(package: Package) -> None:
     """What a client or a pipeline needs is an output of the stack."""
     outputs = {name: output["Value"] for name, output in package.template["Outputs"].items()}
     assert outputs["ConnectionsTableName"] == {"Ref": "ConnectionsTable"}
     assert outputs["ConnectionsTableArn"] == {"Fn::GetAtt": ["ConnectionsTable", "Arn"]}
+    assert outputs["EventBusName"] == {"Ref": "EventBus"}
     url = outputs["WebsocketConnectEndpointURL"]["Fn::Sub"]
     assert url.startswith("wss://${WebsocketAPI}.")
     assert url.endswith(f"/{package.stage}/")
 
 
-def test_the_zip_holds_the_application_and_chalice_alone(package: Package) -> None:
+def test_the_zip_holds_the_application_and_its_requirements_alone(package: Package) -> None:
     """No AWS SDK, no tests, no tools: what ships is small, so it starts fast."""
     # GIVEN
     path = package.folder / "deployment.zip"
@@ -248,12 +352,38 @@ def test_the_zip_holds_the_application_and_chalice_alone(package: Package) -> No
         names = archive.namelist()
 
     # THEN
-    assert {Path(name).parts[0] for name in names} == {"app.py", "chalicelib", "chalice"}
+    first = {Path(name).parts[0] for name in names}
+    modules = {name.partition(".")[0] for name in first if not name.endswith(".dist-info")}
+    assert modules == SHIPPED
     assert {n for n in names if n.startswith("chalice/")} == {
         "chalice/__init__.py",
         "chalice/app.py",
     }
     assert path.stat().st_size <= MAX_ZIP_BYTES
+
+
+def test_what_is_compiled_is_compiled_for_the_functions(package: Package) -> None:
+    """Every library in the zip is one that Lambda on arm64 can load, wherever it was packaged."""
+    # WHEN
+    with zipfile.ZipFile(package.folder / "deployment.zip") as archive:
+        wheels = [name for name in archive.namelist() if name.endswith(".dist-info/WHEEL")]
+        tags = [tag for wheel in wheels for tag in wheel_tags(archive.read(wheel).decode())]
+        libraries = [name for name in archive.namelist() if name.endswith(".so")]
+        heads = [archive.read(name)[:20] for name in libraries]
+
+    # THEN
+    assert libraries
+    assert {struct.unpack("<4s14xH", head) for head in heads} == {(b"\x7fELF", ARM64)}
+    platforms = {tag.rpartition("-")[2] for tag in tags}
+    assert {p for p in platforms if not (p.startswith("manylinux") and p.endswith("_aarch64"))} == {
+        "any"
+    }
+
+
+def wheel_tags(description: str) -> list[str]:
+    """Read what a wheel says it runs on."""
+    lines = [line.partition(": ") for line in description.splitlines()]
+    return [value for name, _, value in lines if name == "Tag"]
 
 
 def test_the_configured_table_is_the_defined_one(package: Package) -> None:

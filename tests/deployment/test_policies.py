@@ -1,46 +1,50 @@
 """What each function may do, against what it does.
 
-The calls that a handler makes are recorded and evaluated against its own policy file by moto's
+The calls that a function makes are recorded and evaluated against its own policy file by moto's
 IAM evaluator, whose answers on this kind of policy are checked first.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from dataclasses import dataclass
-from functools import partial
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.handlers
 import pytest
+from chalice.local import LambdaContext
 from chalice.test import Client
 from moto import mock_aws
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
 import app
-from provision.tables import ensure
-from provision.template import load_tables
+from chalicelib.connection import Connection
+from chalicelib.items import to_item
+from chalicelib.management import Management, Reply
+from provision import buses, tables
+from provision.template import load_buses, load_tables
 from tests.deployment.conftest import ROOT, STAGES
-from tests.events import connect_event, disconnect_event
+from tests.events import CONNECTION_ID, connect_event, disconnect_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from botocore.model import OperationModel
+
+    from chalicelib import management
 
     Policy = Mapping[str, Any]
 
 CHALICE = ROOT / ".chalice"
 CONFIG = json.loads((CHALICE / "config.json").read_text())
 OTHER_STAGE = {"dev": "prod", "prod": "dev"}
-
-# The events that take each function through every call that it makes.
-EVENTS = {
-    "websocket_connect": [("connect", connect_event())],
-    "websocket_disconnect": [("disconnect", disconnect_event())],
-}
-FUNCTIONS = [(stage, function) for stage in STAGES for function in EVENTS]
+PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+NOW_MS = time.time_ns() // 1_000_000
+MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,65 @@ class Call:
 
     action: str
     resource: str
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One event for a function of the app, with the time that it has in ms."""
+
+    function: str
+    event: Mapping[str, Any]
+    ms: int = 60_000
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What takes a function through every call that it ever makes.
+
+    `ages` are the connections of the client `ada` in the table, with their ages in ms; API
+    Gateway says of those in `gone` that they are.
+    """
+
+    invocations: tuple[Invocation, ...]
+    ages: Mapping[str, int] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+
+
+def connect_of(client_id: str) -> dict[str, Any]:
+    """Give the `$connect` event of a client that names itself."""
+    return {**connect_event(), "multiValueQueryStringParameters": {"clientId": [client_id]}}
+
+
+# With a limit of one connection for each client, and an event bus.
+SCENARIOS = {
+    "websocket_connect": Scenario(
+        (Invocation("connect", connect_of("ada")),),
+        ages={"live=": 3 * MINUTE_MS, "gone=": 5 * MINUTE_MS},
+        gone=("gone=",),
+    ),
+    "websocket_disconnect": Scenario(
+        (Invocation("disconnect", disconnect_event()),), ages={CONNECTION_ID: MINUTE_MS}
+    ),
+    "connections": Scenario(
+        (
+            Invocation("connections", {}),
+            Invocation("connections", {"clientId": "ada"}),
+            Invocation("connections", {"connectionId": "live="}),
+        ),
+        ages={"live=": MINUTE_MS},
+    ),
+    "close": Scenario(
+        (Invocation("close", {"connectionId": "live="}), Invocation("close", {"clientId": "ada"})),
+        ages={"live=": MINUTE_MS, "gone=": 3 * MINUTE_MS},
+        gone=("gone=",),
+    ),
+    "sweep": Scenario(
+        (Invocation("sweep", {}, ms=0), Invocation("sweep", {})),
+        ages={"old=": 200 * MINUTE_MS, "gone=": 5 * MINUTE_MS, "first=": 9_000, "next=": 8_000},
+        gone=("gone=",),
+    ),
+}
+FUNCTIONS = [(stage, function) for stage in STAGES for function in SCENARIOS]
 
 
 def policy_of(stage: str, function: str) -> Policy:
@@ -66,47 +129,126 @@ def allows(policy: Policy, call: Call) -> bool:
     return result is PermissionResult.PERMITTED
 
 
-def unused(policy: Policy, calls: Iterable[Call]) -> set[str]:
-    """List the actions that the policy grants, those on logs aside, and no call needs."""
-    actions = {action for statement in policy["Statement"] for action in statement["Action"]}
-    granted = {action for action in actions if not action.startswith("logs:")}
-    return granted - {call.action for call in calls}
+def grants(policy: Policy) -> Iterator[Call]:
+    """Take the policy apart: one action on one pattern of resources each, those on logs aside."""
+    for statement in policy["Statement"]:
+        named = statement["Resource"]
+        for resource in [named] if isinstance(named, str) else named:
+            for action in statement["Action"]:
+                if not action.startswith("logs:"):
+                    yield Call(action, resource)
 
 
-def table_arn(stage: str, partition: str = "aws", account: str = "123456789012") -> str:
-    """Name a stage's table anywhere."""
-    table = f"IncidentWebSocketConnections-{stage}"
-    return f"arn:{partition}:dynamodb:eu-west-1:{account}:table/{table}"
+def unused(policy: Policy, calls: Iterable[Call]) -> list[Call]:
+    """List what the policy grants and no call needs."""
+    made = set(calls)
+    return [
+        grant for grant in grants(policy) if not any(allows(only(grant), call) for call in made)
+    ]
+
+
+def only(grant: Call) -> Policy:
+    """Make a policy of one grant."""
+    statement = {"Effect": "Allow", "Action": [grant.action], "Resource": grant.resource}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def table_arn(stage: str) -> str:
+    """Name a stage's table."""
+    return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/IncidentWebSocketConnections-{stage}"
 
 
 def log_arn(function: str, partition: str = "aws") -> str:
     """Name a function's log group, as the three actions that write to it see it."""
     group = f"/aws/lambda/{function}"
-    return f"arn:{partition}:logs:eu-west-1:123456789012:log-group:{group}:log-stream:"
+    return f"arn:{partition}:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:"
 
 
 def record(calls: list[Call], params: Mapping[str, Any], model: OperationModel, **_: Any) -> None:
     """Note a call of any botocore client; an unknown service must be taught here."""
     service = model.service_model.signing_name
-    assert service == "dynamodb", f"say which resource a call of {service} acts on"
-    arn = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{params['TableName']}"
-    calls.append(Call(f"{service}:{model.name}", arn))
+    match service:
+        case "dynamodb":
+            index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
+            resources = [f"table/{params['TableName']}{index}"]
+        case "events":
+            resources = [f"event-bus/{entry['EventBusName']}" for entry in params["Entries"]]
+        case _:
+            pytest.fail(f"say which resource a call of {service} acts on")
+    for resource in resources:
+        arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+        calls.append(Call(f"{service}:{model.name}", arn))
+
+
+def record_connections(calls: list[Call], gone: Iterable[str]) -> Any:
+    """Give a `Management.carry_out` that notes the requests, and answers as API Gateway does.
+
+    That a request has this method and this path on the wire is what tests/chalicelib shows.
+    """
+    done = {"GET": 200, "DELETE": 204}
+
+    def carry_out(
+        self: Management,
+        requests: Iterable[management.Call],
+        on_reply: management.OnReply,
+        *_: Any,
+        **__: Any,
+    ) -> Iterator[management.Call]:
+        endpoint = self.endpoint
+        api = f"arn:aws:execute-api:{endpoint.region}:{ACCOUNT}:{endpoint.host.partition('.')[0]}"
+        for request in requests:
+            path = f"{endpoint.prefix}/{request.method}/@connections/{request.connection_id}"
+            calls.append(Call("execute-api:ManageConnections", api + path))
+            status = 410 if request.connection_id in gone else done[request.method]
+            on_reply(request, Reply(status, "", 0.0))
+        return iter(())
+
+    return carry_out
+
+
+def provide(stage: str, ages: Mapping[str, int]) -> None:
+    """Make the stage's tables and buses, and the rows of the connections."""
+    parameters = {"Stage": stage}
+    client = boto3.client("dynamodb")
+    [table] = load_tables(CHALICE / "resources.json", parameters)
+    tables.ensure(client, table)
+    for bus in load_buses(CHALICE / "resources.json", parameters):
+        buses.ensure(boto3.client("events"), bus)
+    for connection_id, age in ages.items():
+        connection = Connection(
+            connection_id=connection_id,
+            created_at=NOW_MS - age,
+            ttl=NOW_MS // 1000 + 86_400,
+            client_id="ada",
+            region=REGION,
+            api_id="abcdef1234",
+            stage=stage,
+        )
+        client.put_item(TableName=table.name, Item=to_item(connection))
 
 
 def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Invoke the function as the stage configures it, and record every AWS call that it makes."""
+    scenario = SCENARIOS[function]
     calls: list[Call] = []
+    monkeypatch.setenv("EVENT_BUS", f"IncidentWebSocket-{stage}")
+    monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
     with mock_aws():
-        for definition in load_tables(CHALICE / "resources.json", {"Stage": stage}):
-            ensure(boto3.client("dynamodb"), definition)
+        provide(stage, scenario.ages)
         # botocore registers these with each session, so the application's own is covered.
-        hook = ("before-parameter-build", partial(record, calls))
+        hook = ("before-parameter-build", functools.partial(record, calls))
         handlers = [*botocore.handlers.BUILTIN_HANDLERS, hook]
         monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
-        with Client(app.app, stage_name=stage, project_dir=str(ROOT)) as client:
-            for name, event in EVENTS[function]:
-                answer = client.lambda_.invoke(name, event).payload
-                assert answer["statusCode"] == 200, answer
+        monkeypatch.setattr(Management, "carry_out", record_connections(calls, scenario.gone))
+        for invocation in scenario.invocations:
+            # Chalice's client gives every function 3 s, whatever its timeout.
+            context = functools.partial(LambdaContext, max_runtime_ms=invocation.ms)
+            monkeypatch.setattr("chalice.test.LambdaContext", context)
+            with Client(app.app, stage_name=stage, project_dir=str(ROOT)) as client:
+                event = dict(invocation.event)
+                answer = client.lambda_.invoke(invocation.function, event).payload
+            assert answer.get("statusCode", 200) == 200, answer
+            assert "error" not in answer, answer
     return calls
 
 
@@ -139,49 +281,57 @@ def test_the_evaluator_tells_actions_and_resources_apart(
 def test_every_configured_function_is_covered() -> None:
     """A function cannot be added to a stage without its calls being checked here."""
     for stage in STAGES:
-        assert CONFIG["stages"][stage]["lambda_functions"].keys() == EVENTS.keys()
+        assert CONFIG["stages"][stage]["lambda_functions"].keys() == SCENARIOS.keys()
 
 
 @pytest.mark.parametrize(("stage", "function"), FUNCTIONS)
 def test_a_function_may_do_what_it_does_and_no_more(
     stage: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every call is allowed, every granted action is used, and no other stage is reached."""
+    """Every call is allowed in every partition, every grant is used, no other stage is reached."""
     # GIVEN
     policy = policy_of(stage, function)
 
     # WHEN
-    calls = calls_of(stage, function, monkeypatch)
+    calls = set(calls_of(stage, function, monkeypatch))
 
     # THEN
-    assert calls
-    assert [call for call in calls if not allows(policy, call)] == []
-    assert unused(policy, calls) == set()
-    elsewhere = [Call(call.action, table_arn(OTHER_STAGE[stage])) for call in calls]
+    assert unused(policy, calls) == []
+    for partition in PARTITIONS:
+        there = [Call(c.action, c.resource.replace("arn:aws:", f"arn:{partition}:")) for c in calls]
+        assert [call for call in there if not allows(policy, call)] == []
+    elsewhere = [Call(call.action, in_other_stage(stage, call.resource)) for call in calls]
     assert [call for call in elsewhere if allows(policy, call)] == []
 
 
+def in_other_stage(stage: str, resource: str) -> str:
+    """Name what stands in the place of a stage's resource in the other stage."""
+    other = OTHER_STAGE[stage]
+    moved = resource.replace(f"-{stage}", f"-{other}").replace(f"/{stage}/", f"/{other}/")
+    assert moved != resource
+    return moved
+
+
 def test_an_unused_grant_is_found() -> None:
-    """The check above fails for a policy that grants one action too many."""
-    policy = policy_of("dev", "websocket_disconnect")
-    assert unused(policy, []) == {"dynamodb:DeleteItem"}
-    assert unused(policy, [Call("dynamodb:DeleteItem", table_arn("dev"))]) == set()
+    """The check above fails for a grant that no call needs, be it only of another method."""
+    # GIVEN
+    policy = policy_of("dev", "sweep")
+    connection = "arn:aws:execute-api:eu-west-1:1:abcdef1234/dev/GET/@connections/x="
+    probe = Call("execute-api:ManageConnections", connection)
 
+    # WHEN
+    left = unused(policy, [probe, Call("dynamodb:Scan", table_arn("dev"))])
 
-@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
-@pytest.mark.parametrize(("stage", "function"), FUNCTIONS)
-def test_a_policy_holds_in_every_partition(stage: str, function: str, partition: str) -> None:
-    """The same file serves AWS's commercial, Chinese and government regions."""
-    policy = policy_of(stage, function)
-    [action, *_] = policy["Statement"][0]["Action"]
-    own = f"incident-websocket-{stage}-{function}"
-    assert allows(policy, Call(action, table_arn(stage, partition, account="210987654321")))
-    assert allows(policy, Call("logs:PutLogEvents", log_arn(own, partition)))
+    # THEN
+    assert "dynamodb:Scan" not in {grant.action for grant in left}
+    assert [grant.resource for grant in left if grant.action == probe.action] == [
+        "arn:*:execute-api:*:*:*/dev/DELETE/@connections/*"
+    ]
 
 
 @pytest.mark.parametrize(("stage", "function"), FUNCTIONS)
 def test_a_function_writes_its_own_log_and_no_other(stage: str, function: str) -> None:
-    """The three actions that Lambda's logging needs reach one log group."""
+    """The three actions that Lambda's logging needs reach one log group, in every partition."""
     # GIVEN
     policy = policy_of(stage, function)
     own = f"incident-websocket-{stage}-{function}"
@@ -190,13 +340,14 @@ def test_a_function_writes_its_own_log_and_no_other(stage: str, function: str) -
 
     # THEN
     for action in actions:
-        assert allows(policy, Call(action, log_arn(own)))
+        assert all(allows(policy, Call(action, log_arn(own, where))) for where in PARTITIONS)
         assert [other for other in others if allows(policy, Call(action, log_arn(other)))] == []
     assert not allows(policy, Call("logs:DeleteLogGroup", log_arn(own)))
 
 
-@pytest.mark.parametrize("function", EVENTS)
+@pytest.mark.parametrize("function", SCENARIOS)
 def test_the_stages_have_the_same_policies(function: str) -> None:
     """What was tried on dev is what prod gets: the files differ in the stage alone."""
     dev = json.dumps(policy_of("dev", function))
-    assert dev.replace("-dev", "-prod") == json.dumps(policy_of("prod", function))
+    renamed = dev.replace("-dev", "-prod").replace("/dev/", "/prod/")
+    assert renamed == json.dumps(policy_of("prod", function))

@@ -1,4 +1,4 @@
-"""The command line that makes a stage's tables."""
+"""The command line that makes a stage's tables and event buses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESOURCES = Path(__file__).parents[2] / ".chalice" / "resources.json"
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_the_stages_table_is_made_once_and_found_again(
+def test_the_stages_table_and_bus_are_made_once_and_found_again(
     stage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The command may be repeated, and says what it did and what was there."""
@@ -28,16 +28,38 @@ def test_the_stages_table_is_made_once_and_found_again(
         first = CliRunner().invoke(main, command)
         second = CliRunner().invoke(main, command)
         tables = boto3.client("dynamodb", region_name="eu-west-1").list_tables()["TableNames"]
+        buses = boto3.client("events", region_name="eu-west-1").list_event_buses()["EventBuses"]
 
     # THEN
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert tables == [table]
+    assert [bus["Name"] for bus in buses] == ["default", f"IncidentWebSocket-{stage}"]
     assert caplog.messages == [
         f"created table {table}",
         f"turned on time to live on ttl of table {table}",
         f"turned on point-in-time recovery of table {table}",
+        f"created event bus IncidentWebSocket-{stage}",
         f"table {table} is there",
+        f"event bus IncidentWebSocket-{stage} is there",
     ]
+
+
+def test_another_dynamodb_gets_tables_only() -> None:
+    """An address of DynamoDB says nothing of where an event bus could be."""
+    # GIVEN
+    address = ["--endpoint-url", "https://dynamodb.eu-west-1.amazonaws.com"]
+    command = ["--stage", "dev", "--resources", str(RESOURCES), "--region", "eu-west-1", *address]
+
+    # WHEN
+    with mock_aws():
+        result = CliRunner().invoke(main, command)
+        tables = boto3.client("dynamodb", region_name="eu-west-1").list_tables()["TableNames"]
+        buses = boto3.client("events", region_name="eu-west-1").list_event_buses()["EventBuses"]
+
+    # THEN
+    assert result.exit_code == 0, result.output
+    assert tables == ["IncidentWebSocketConnections-dev"]
+    assert [bus["Name"] for bus in buses] == ["default"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Table definitions as a CloudFormation template spells them."""
+"""Tables and event buses as a CloudFormation template spells them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib import store
 from provision.errors import ParameterError, TemplateError, UnsupportedError
-from provision.template import TableDefinition, load_tables
+from provision.template import TableDefinition, load_buses, load_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,18 +48,65 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_projects_own_table_is_read_whole(stage: str) -> None:
-    """The resources file defines the stage's connections table, time to live included."""
+    """The resources file defines the stage's connections table, index and time to live included."""
     assert load_tables(RESOURCES, {"Stage": stage}) == [
         TableDefinition(
             name=f"IncidentWebSocketConnections-{stage}",
             key_schema=({"AttributeName": "connectionId", "KeyType": "HASH"},),
-            attributes=({"AttributeName": "connectionId", "AttributeType": "S"},),
+            attributes=(
+                {"AttributeName": "connectionId", "AttributeType": "S"},
+                {"AttributeName": "knownClientId", "AttributeType": "S"},
+                {"AttributeName": "createdAt", "AttributeType": "N"},
+            ),
             billing_mode="PAY_PER_REQUEST",
+            indexes=(
+                {
+                    "IndexName": store.CLIENT_INDEX,
+                    "KeySchema": [
+                        {"AttributeName": "knownClientId", "KeyType": "HASH"},
+                        {"AttributeName": "createdAt", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                },
+            ),
             ttl_attribute="ttl",
             encryption={"Enabled": True},
             point_in_time_recovery=True,
         )
     ]
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_projects_own_event_bus_is_read(stage: str) -> None:
+    """The resources file defines one bus for each stage."""
+    assert load_buses(RESOURCES, {"Stage": stage}) == [f"IncidentWebSocket-{stage}"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({}, "event bus Bus has no Name; it needs one"),
+        (
+            {"Name": "a", "Policy": {}},
+            "property Policy of event bus Bus is not supported; supported: Name",
+        ),
+    ],
+)
+def test_a_bus_that_cannot_be_made_whole_is_refused(
+    tmp_path: Path, properties: dict[str, Any], message: str
+) -> None:
+    """A bus without a name, or with what would be lost, is named."""
+    # GIVEN
+    path = tmp_path / "resources.json"
+    bus = {"Type": "AWS::Events::EventBus", "Properties": properties}
+    path.write_text(json.dumps({"Resources": {"Bus": bus}}))
+
+    # WHEN
+    with pytest.raises(TemplateError) as refused:
+        load_buses(path, {})
+
+    # THEN
+    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(
@@ -121,12 +169,13 @@ def test_a_default_stands_in_for_a_parameter(write: Callable[..., Path]) -> None
     assert load_tables(path, {"Owner": "them"})[0].name == "them"
 
 
-def test_resources_that_are_no_tables_are_left_alone(tmp_path: Path) -> None:
+def test_other_resources_are_left_alone(tmp_path: Path) -> None:
     """Whatever else the template holds is none of this module's business."""
     path = tmp_path / "resources.json"
     topic = {"Type": "AWS::SNS::Topic", "Properties": {"Name": {"Fn::GetAtt": ["A", "Arn"]}}}
     path.write_text(json.dumps({"Resources": {"Topic": topic, "Merged": {"Properties": {}}}}))
     assert load_tables(path, {}) == []
+    assert load_buses(path, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +221,7 @@ def test_what_cannot_be_resolved_is_named(
 
 def test_a_property_that_would_be_lost_is_refused(write: Callable[..., Path]) -> None:
     """A table is made whole or not at all."""
-    with pytest.raises(UnsupportedError, match=r"property RowsTable\.LocalSecondaryIndexes"):
+    with pytest.raises(UnsupportedError, match="property LocalSecondaryIndexes of table RowsTable"):
         load_tables(write(LocalSecondaryIndexes=[]), {})
 
 

@@ -1,0 +1,405 @@
+"""Alarms, dashboard and docs/operations.md, against the code that emits what they speak of."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chalice.local import LambdaContext
+
+from chalicelib import admission, announcements, errors
+from chalicelib.causes import Cause, Ending, cause_of
+from chalicelib.connection import Connection
+from chalicelib.items import to_item
+from chalicelib.metrics import NAMESPACE, Metric
+from tests.conftest import TABLE
+from tests.deployment.conftest import ROOT
+from tests.events import connect_event, disconnect_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tests.conftest import Wire
+
+STAGE = "dev"
+TEMPLATE = json.loads((ROOT / ".chalice" / "resources.json").read_text())
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+FUNCTIONS = ("WebsocketConnect", "WebsocketDisconnect", "Connections", "Close", "Sweep")
+SEARCH = re.compile(r"""SEARCH\('\{([^}]+)} (.*) MetricName="(\w+)"', '(\w+)', \d+\)""")
+
+
+@dataclass(frozen=True)
+class Series:
+    """A metric with its dimensions; the value `*` stands for any."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, namespace: str, name: str, dimensions: Mapping[str, str]) -> Series:
+        """Make one whose dimensions come in any order."""
+        return cls(namespace, name, tuple(sorted(dimensions.items())))
+
+
+def resolved(value: Any) -> Any:
+    """Resolve a template's value for the stage; a resource stands for its own logical id."""
+    match value:
+        case {"Ref": name}:
+            return STAGE if name == "Stage" else name
+        case {"Fn::Sub": text}:
+            names = {"Stage": STAGE, "AWS::Region": "eu-west-1"}
+            return re.sub(
+                r"\$\{(!?)([^}]+)}",
+                lambda m: f"${{{m[2]}}}" if m[1] else names.get(m[2], m[2].removesuffix(".Arn")),
+                text,
+            )
+        case {"Fn::Join": [separator, parts]}:
+            return separator.join(resolved(part) for part in resolved(parts))
+        case dict():
+            return {name: resolved(item) for name, item in value.items()}
+        case list():
+            return [resolved(item) for item in value]
+        case _:
+            return value
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """Give the properties of every resource of a kind by its logical id."""
+    return {
+        name: resolved(resource["Properties"])
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource.get("Type") == kind
+    }
+
+
+ALARMS = resources("AWS::CloudWatch::Alarm")
+[DASHBOARD] = resources("AWS::CloudWatch::Dashboard").values()
+BODY = json.loads(DASHBOARD["DashboardBody"])
+
+
+def series_of_alarm(alarm: Mapping[str, Any]) -> dict[str, Series]:
+    """Give what an alarm watches by the name it has in the expression."""
+    stats = {
+        m["Id"]: m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m
+    }
+    return {
+        name: Series.of(
+            metric["Namespace"],
+            metric["MetricName"],
+            {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]},
+        )
+        for name, metric in (stats or {"": alarm}).items()
+    }
+
+
+def series_of_dashboard() -> Iterator[Series]:
+    """Give everything that the dashboard draws."""
+    for widget in BODY["widgets"]:
+        for entry in widget["properties"].get("metrics", []):
+            if isinstance(entry[0], dict):
+                yield searched(entry[0]["expression"])
+            else:
+                namespace, name, *rest = [part for part in entry if isinstance(part, str)]
+                yield Series.of(namespace, name, dict(zip(rest[::2], rest[1::2], strict=True)))
+
+
+def searched(expression: str) -> Series:
+    """Read what a SEARCH looks for; a dimension that it leaves open is `*`."""
+    found = SEARCH.fullmatch(expression)
+    assert found, expression
+    namespace, *names = found[1].split(",")
+    fixed = dict(re.findall(r'(\w+)="([^"]*)"', found[2]))
+    assert fixed.keys() <= set(names)
+    return Series.of(namespace, found[3], dict.fromkeys(names, "*") | fixed)
+
+
+WATCHED = {series for alarm in ALARMS.values() for series in series_of_alarm(alarm).values()}
+DRAWN = set(series_of_dashboard())
+
+
+def emitted(lines: list[dict[str, Any]]) -> set[Series]:
+    """Read the metrics in log lines as CloudWatch does."""
+    return {
+        Series.of(directive["Namespace"], metric["Name"], {name: line[name] for name in dimensions})
+        for line in lines
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", [])
+        for metric in directive["Metrics"]
+        for dimensions in directive["Dimensions"]
+        if isinstance(line[metric["Name"]], int | float)
+    }
+
+
+@pytest.fixture
+def lines(
+    dynamodb: DynamoDBClient,
+    invoke: Callable[..., Any],
+    wire: Wire,
+    logged: Callable[[], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[dict[str, Any]]:
+    """Have every function do all that it counts, and give what was logged."""
+    invoke("connect", connect_event())
+    invoke("connect", connect_event("refused=", query={"clientId": [""]}))
+    wire.errors["GetItem"] = (500, "InternalServerError")
+    invoke("connect", connect_event("unverified="))
+    wire.errors.clear()
+    invoke("disconnect", disconnect_event(), EVENT_BUS="NoSuchBus")
+    orphan = Connection("orphan=", created_at=1, ttl=2)
+    dynamodb.put_item(TableName=TABLE, Item=to_item(orphan))
+    # Chalice's client gives every function 3 s, which is less than a sweep keeps in reserve.
+    context = functools.partial(LambdaContext, max_runtime_ms=60_000)
+    monkeypatch.setattr("chalice.test.LambdaContext", context)
+    invoke("sweep", {})
+    return logged()
+
+
+def test_alarms_and_dashboard_speak_of_what_is_emitted(lines: list[dict[str, Any]]) -> None:
+    """Each metric of ours that is watched or drawn is one that the functions really emit."""
+    # GIVEN
+    ours = {series for series in WATCHED | DRAWN if series.namespace == NAMESPACE}
+
+    # WHEN
+    known = emitted(lines)
+
+    # THEN
+    any_cause = {
+        Series.of(s.namespace, s.name, dict(s.dimensions) | {"cause": "*"})
+        for s in known
+        if "cause" in dict(s.dimensions)
+    }
+    assert ours
+    assert ours - known - any_cause == set()
+
+
+def test_every_metric_is_emitted_and_drawn(lines: list[dict[str, Any]]) -> None:
+    """No metric is paid for that nobody would see."""
+    names = {metric.value for metric in Metric}
+    assert {series.name for series in emitted(lines)} == names
+    assert {series.name for series in DRAWN if series.namespace == NAMESPACE} == names
+
+
+@pytest.mark.parametrize("metric", ["Refused", "Closed"])
+def test_refusals_and_ends_are_drawn_by_cause(metric: str) -> None:
+    """The dashboard breaks them down by whatever cause there is."""
+    dimensions = {"service": "incident-websocket", "stage": STAGE, "cause": "*"}
+    assert Series.of(NAMESPACE, metric, dimensions) in DRAWN
+
+
+def test_the_dashboard_shows_the_median_and_the_tail_of_durations() -> None:
+    """A mean would hide both the many short connections and the few long ones."""
+    metrics = [m for w in BODY["widgets"] for m in w["properties"].get("metrics", [])]
+    assert {m[-1]["stat"] for m in metrics if m[:2] == [NAMESPACE, "Duration"]} == {"p50", "p99"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_failing_function_is_seen(function: str) -> None:
+    """Errors of each function raise an alarm of their own, and are drawn."""
+    # GIVEN
+    failing = f"{function.removeprefix('Websocket')}Failing"
+    errors_of = Series.of("AWS/Lambda", "Errors", {"FunctionName": function})
+
+    # WHEN
+    alarm = ALARMS[failing]
+
+    # THEN
+    assert series_of_alarm(alarm) == {"": errors_of}
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert errors_of in DRAWN
+    assert Series.of("AWS/Lambda", "Duration", {"FunctionName": function}) in DRAWN
+
+
+def test_a_throttled_table_or_index_is_seen() -> None:
+    """Reads and writes of both count, for a throttled index holds up the writes of the table."""
+    # GIVEN
+    table = {"TableName": "ConnectionsTable"}
+    index = table | {"GlobalSecondaryIndexName": "ByClient"}
+    expected = {
+        Series.of("AWS/DynamoDB", f"{kind}ThrottleEvents", dimensions)
+        for kind in ("Read", "Write")
+        for dimensions in (table, index)
+    }
+
+    # THEN
+    assert set(series_of_alarm(ALARMS["TableThrottled"]).values()) == expected
+    assert expected <= DRAWN
+    [total] = [m for m in ALARMS["TableThrottled"]["Metrics"] if m["ReturnData"]]
+    assert total["Expression"] == "SUM(METRICS())"
+
+
+def test_a_sweep_that_is_not_run_is_seen() -> None:
+    """No data is what a schedule that does not fire looks like."""
+    alarm = ALARMS["SweepNotRun"]
+    invocations = Series.of("AWS/Lambda", "Invocations", {"FunctionName": "Sweep"})
+    assert series_of_alarm(alarm) == {"": invocations}
+    assert alarm["TreatMissingData"] == "breaching"
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (900, 1)
+    others = [other for name, other in ALARMS.items() if name != "SweepNotRun"]
+    assert {other["TreatMissingData"] for other in others} == {"notBreaching"}
+
+
+@pytest.mark.parametrize(
+    ("alarm", "counts", "goes_off"),
+    [
+        ("HandshakesRefused", {"opened": 89, "refused": 11}, True),
+        ("HandshakesRefused", {"opened": 90, "refused": 10}, False),
+        ("HandshakesRefused", {"opened": None, "refused": 20}, True),
+        ("HandshakesRefused", {"opened": 5, "refused": 14}, False),
+        ("HandshakesRefused", {"opened": 100, "refused": None}, False),
+        ("DisconnectsMissed", {"closed": 100, "orphaned": 11}, True),
+        ("DisconnectsMissed", {"closed": 100, "orphaned": 10}, False),
+        ("DisconnectsMissed", {"closed": 19, "orphaned": 19}, False),
+        ("DisconnectsMissed", {"closed": 100, "orphaned": None}, False),
+    ],
+)
+def test_a_share_goes_off_above_a_tenth_of_enough(
+    alarm: str, counts: dict[str, int | None], *, goes_off: bool
+) -> None:
+    """The expression is worked out as CloudWatch would, which spells these as Python does."""
+    # GIVEN
+    watched = ALARMS[alarm]
+    [share] = [m["Expression"] for m in watched["Metrics"] if m["ReturnData"]]
+    functions = {
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+        "FILL": lambda count, value: value if count is None else count,
+    }
+
+    # WHEN
+    percent = eval(share, functions | counts)  # noqa: S307 - the expression is the project's own
+
+    # THEN
+    assert watched["ComparisonOperator"] == "GreaterThanThreshold"
+    assert (percent > watched["Threshold"]) is goes_off
+    names = {
+        name: (s.name, dict(s.dimensions).get("cause"))
+        for name, s in series_of_alarm(watched).items()
+    }
+    assert names == {
+        name: ("Closed", "orphaned") if name == "orphaned" else (name.capitalize(), None)
+        for name in counts
+    }
+
+
+def test_alarms_go_to_the_topic_if_there_is_one() -> None:
+    """Each tells when it goes off and when it is over; without a topic it tells nobody."""
+    to_topic = {"Fn::If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}
+    for alarm in ALARMS.values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == to_topic
+    assert TEMPLATE["Parameters"]["AlarmTopicArn"]["Default"] == ""
+    given = {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]}
+    assert TEMPLATE["Conditions"]["HasAlarmTopic"] == given
+
+
+def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
+    """Whoever opens it sees at once what is wrong, and finds the commands beside it."""
+    # GIVEN
+    [alarms] = [w["properties"]["alarms"] for w in BODY["widgets"] if w["type"] == "alarm"]
+    [text] = [w["properties"]["markdown"] for w in BODY["widgets"] if w["type"] == "text"]
+
+    # THEN
+    assert set(alarms) == ALARMS.keys()
+    assert f"--function-name incident-websocket-{STAGE}-sweep" in text
+    assert f"/aws/lambda/incident-websocket-{STAGE}-" in text
+    named = set(re.findall(r"`([a-z_]+)`", text))
+    assert named - {"connect"} <= {cause.value for cause in Cause} | reasons()
+
+
+def test_the_widgets_fit_beside_each_other() -> None:
+    """None covers another, none leaves the grid of 24 columns, and each is of this region."""
+    covered: set[tuple[int, int]] = set()
+    for widget in BODY["widgets"]:
+        across = range(widget["x"], widget["x"] + widget["width"])
+        down = range(widget["y"], widget["y"] + widget["height"])
+        cells = {(x, y) for x in across for y in down}
+        assert across[-1] < 24
+        assert not cells & covered, widget["properties"]
+        covered |= cells
+        if widget["type"] == "metric":
+            assert widget["properties"]["region"] == "eu-west-1"
+
+
+def reasons() -> set[str]:
+    """Give every reason for which a handshake is refused."""
+    found = {error.reason for error in errors.RegistryError.__subclasses__()}
+    return found - {errors.RegistryError.reason} | set(admission.REASONS)
+
+
+def table(heading: str) -> list[list[str]]:
+    """Give the rows of the last table under a heading of docs/operations.md, without its head."""
+    section = re.split(r"\n#+ ", OPERATIONS.split(f" {heading}\n")[1])[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def names(heading: str) -> list[str]:
+    """Give the first column of a table."""
+    return [row[0].strip("`") for row in table(heading)]
+
+
+def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]]) -> None:
+    """Name, unit, and whether there is a cause."""
+    # GIVEN
+    definitions = {
+        metric["Name"]: metric["Unit"]
+        for line in lines
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", [])
+        for metric in directive["Metrics"]
+    }
+    always = {name: all("cause" in line for line in lines if name in line) for name in definitions}
+
+    # THEN
+    documented = {row[0].strip("`"): (row[1], bool(row[2])) for row in table("Metrics")}
+    assert documented == {name: (unit, always[name]) for name, unit in definitions.items()}
+    assert list(documented) == [metric.value for metric in Metric]
+    assert f"Namespace `{NAMESPACE}`" in OPERATIONS
+
+
+def test_the_documented_reasons_and_causes_are_those_of_the_code() -> None:
+    """None is missing, none is made up."""
+    assert sorted(names("Why a handshake is refused")) == sorted(reasons())
+    assert names("Why a connection ended") == [cause.value for cause in Cause]
+
+
+@pytest.mark.parametrize("row", table("Why a connection ended"), ids=lambda row: row[0])
+def test_the_documented_close_codes_have_these_causes(row: list[str]) -> None:
+    """Each listed code leads to its cause; what only the server knows takes its word."""
+    # GIVEN
+    name, codes, _ = row
+    cause = Cause(name.strip("`"))
+    known_to_server = cause if cause in (Cause.REPLACED, Cause.KICKED) else None
+    duration_s = 7200 if cause is Cause.MAX_DURATION else 10
+
+    # THEN
+    for code in map(int, re.findall(r"\d+", codes)):
+        assert cause_of(code, duration_s, known_to_server) is cause
+
+
+def test_the_documented_alarms_are_those_of_the_template() -> None:
+    """A reader finds what to do by the name that the alarm's mail has."""
+    prefix = f"incident-websocket-{STAGE}-"
+    assert names("Alarms") == [a["AlarmName"].removeprefix(prefix) for a in ALARMS.values()]
+
+
+def test_the_documented_event_is_the_announced_one() -> None:
+    """Source, detail type and the fields, in their types."""
+    # GIVEN
+    [text] = re.findall(r"```json\n(.*?)```", OPERATIONS, flags=re.DOTALL)
+    shown = json.loads(text)
+    connection = Connection("L0SM9cOFvHcCIhw=", 1731324924565, 1, "ada", 1731324924561)
+
+    # WHEN
+    detail = Ending(connection, Cause.CLIENT_CLOSED, 1000, 1731325015061, 90.5).detail()
+
+    # THEN
+    assert shown["source"] == announcements.SOURCE
+    assert shown["detail-type"] == announcements.DETAIL_TYPE
+    assert shown["detail"] == detail
+    assert names("Events") == list(detail)
