@@ -211,7 +211,8 @@ def test_a_row_is_there_as_long_as_its_connection(shared: System) -> None:
 
     # THEN its row says since when and until when, and is gone after it has left
     ended = shared.ended(row["connectionId"]["S"])
-    assert row.keys() == {"connectionId", "createdAt", "ttl", "clientId"}
+    told = {"connectedAt", "sourceIp", "userAgent", "region", "apiId", "stage", "domainName"}
+    assert row.keys() == {"connectionId", "createdAt", "ttl", "clientId"} | told
     assert row["clientId"] == {"S": "unknown"}
     assert abs(int(row["createdAt"]["N"]) - time.time() * 1000) < 600_000
     assert int(row["ttl"]["N"]) == int(row["createdAt"]["N"]) // 1000 + 24 * 3600
