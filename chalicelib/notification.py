@@ -85,7 +85,7 @@ def _json_or_text(text: str) -> Any:
     """Read JSON; what only Python takes for it, or cannot hold, stays text."""
     try:
         value = json.loads(text)
-        json.dumps(value, allow_nan=False)
+        json.dumps([value], allow_nan=False)  # one level deeper, as in the envelope
     except (ValueError, RecursionError):
         return text
     return value

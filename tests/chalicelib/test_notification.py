@@ -1,5 +1,6 @@
 """A notification: what is read of an SNS event, and what clients receive."""
 
+import bisect
 import json
 from typing import Any
 
@@ -96,6 +97,18 @@ def test_json_is_received_as_json(message: str, seen: object) -> None:
 def test_what_is_not_json_is_received_as_text(message: str) -> None:
     """Also what Python alone takes for JSON, or cannot hold as a number."""
     assert received(message)["message"] == message
+
+
+def test_json_that_is_nested_too_deeply_for_an_envelope_is_received_as_text() -> None:
+    """Whatever depth Python can hold: the deepest that is JSON fits into an envelope."""
+
+    def envelope(depth: int) -> bytes:
+        return from_sns(sns_event("[" * depth + "]" * depth)).envelope()
+
+    first = bisect.bisect(range(20_000), 0, key=lambda depth: envelope(depth).endswith(b']"}'))
+
+    assert first < 20_000
+    assert envelope(first - 1).endswith(b"]]}")
 
 
 def test_half_of_a_surrogate_pair_does_no_harm() -> None:
