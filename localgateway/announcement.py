@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localgateway.surroundings import REGION
@@ -23,7 +25,7 @@ def announcement(
     dynamodb = options.dynamodb_endpoint or engine_url
     lines = [
         f"{project.app}, stage {options.stage}, is at ws://{address}",
-        f"  connect       python -m websockets ws://{address}",
+        f"  connect       {_python()} -m websockets ws://{address}",
         f"                npx wscat -c ws://{address}",
         f"  @connections  http://{address}/@connections/{{connectionId}}",
         f"  DynamoDB      {dynamodb}",
@@ -33,6 +35,12 @@ def announcement(
         "Ctrl-C stops it.",
     ]
     return "\n".join(lines)
+
+
+def _python() -> str:
+    """Name the Python that runs this, which has what the commands need, as briefly as possible."""
+    here, python = Path.cwd(), Path(sys.executable)
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
 def _tables(options: Options) -> list[str]:
@@ -51,7 +59,7 @@ def _table(name: str, options: Options, dynamodb: str) -> list[str]:
     return [
         f"  table         {environ}aws dynamodb scan --table-name {name}"
         f" --endpoint-url {dynamodb}{region}",
-        f'                {environ}python -c "import boto3; print({client}.scan('
+        f'                {environ}{_python()} -c "import boto3; print({client}.scan('
         f"TableName='{name}')['Items'])\"",
     ]
 
@@ -62,7 +70,7 @@ def _topic(arn: str, engine_url: str) -> list[str]:
     return [
         f"  topic         {_DUMMIES}aws sns publish --topic-arn {arn} --message Hello"
         f" --endpoint-url {engine_url} --region {region}",
-        f'                {_DUMMIES}python -c "import boto3; {client}.publish('
+        f'                {_DUMMIES}{_python()} -c "import boto3; {client}.publish('
         f"TopicArn='{arn}', Message='Hello')\"",
     ]
 
