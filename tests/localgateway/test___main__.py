@@ -103,9 +103,9 @@ def test_the_commands_that_it_says_can_be_run(sample: Path, recorder: Recorder) 
     """The Python one-liners read the table and publish, and the client command connects."""
     # GIVEN what a gateway says when it serves
     with command("--project", str(sample)) as (_, said):
-        [scan] = re.findall(r"python (-c .*scan.*)", said)
-        [client] = re.findall(r"python (-m websockets .*)", said)
-        publish, _ = re.findall(r"python (-c .*publish.*)", said)
+        [scan] = re.findall(r"python\S* (-c .*scan.*)", said)
+        [client] = re.findall(r"python\S* (-m websockets .*)", said)
+        publish, _ = re.findall(r"python\S* (-c .*publish.*)", said)
         known = len(recorder.all(hears))
         environ = {**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
