@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -143,8 +143,8 @@ def _answer(outcome: Outcome) -> Response:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)  # noqa: S101 - it is registered for no other
-    return _error(error.status, error.code, error.message)
+    refused = cast(RefusedError, error)  # it is registered for no other
+    return _error(refused.status, refused.code, refused.message)
 
 
 async def _too_large(_: Request, error: Exception) -> Response:
