@@ -1,6 +1,7 @@
 """The table is true in the end: real clients, the local gateway, its DynamoDB, the real sweep."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -168,11 +169,21 @@ async def opened(url: str, number: int) -> list[ClientConnection]:
     return await asyncio.gather(*(one() for _ in range(number)))
 
 
-async def identity(client: ClientConnection) -> str:
-    """Ask for the id of a connection: a message without a route is answered with it."""
-    await client.send("who am I?")
-    connection_id: str = json.loads(await client.recv())["connectionId"]
-    return connection_id
+def introduce(gateway: Gateway) -> None:
+    """Post to each connection that is open its id, whatever the table says."""
+    endpoint = gateway.environment()["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"]
+    api = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, region_name="us-east-1")
+    for line in gateway.logged("connected"):
+        connection_id = line["connectionId"]
+        with contextlib.suppress(api.exceptions.GoneException):
+            api.post_to_connection(ConnectionId=connection_id, Data=connection_id.encode())
+
+
+async def identities(gateway: Gateway, clients: Iterable[ClientConnection]) -> set[str]:
+    """Give the ids of open connections, as their clients are told."""
+    await asyncio.to_thread(introduce, gateway)
+    async with asyncio.timeout(PATIENCE_S):
+        return {str(await client.recv()) for client in clients}
 
 
 async def eventually(happened: Callable[[], bool]) -> None:
@@ -203,7 +214,7 @@ def test_fifty_racing_connects_of_one_client_end_at_its_limit_of_three(start: St
                         break
             await eventually(lambda: len(ids(dynamodb)) <= 3)
             kept = [client for client, end in zip(clients, ends, strict=True) if not end.done()]
-            names = {await identity(client) for client in kept}
+            names = await identities(gateway, kept)
             assert ids(dynamodb) == names
             assert {client.close_code for client in clients if client not in kept} == {1000}
             return names
@@ -236,7 +247,7 @@ def test_the_table_is_exact_after_half_of_all_disconnects_were_lost(start: Start
             report = await asyncio.to_thread(sweep)
             left = ids(dynamodb)
             # THEN the rows left are those of the 20
-            alive = {await identity(client) for client in staying}
+            alive = await identities(gateway, staying)
             assert left == alive
             return alive, report
 
@@ -295,7 +306,7 @@ def test_a_sweep_of_rows_that_are_being_opened_removes_none_of_them(start: Start
             reports = []
             while not opening.done():
                 reports.append(await asyncio.to_thread(sweep))
-            names = {await identity(client) for client in await opening}
+            names = await identities(gateway, await opening)
             await asyncio.gather(*(client.close() for client in await opening))
             return names, reports
 
@@ -328,8 +339,9 @@ def test_who_is_kicked_sees_1000_and_is_told_from_who_left(start: Start) -> None
                     client.recv(timeout=PATIENCE_S)
                 assert client.close_code == 1000
             # AND one of bob's by its id, and he leaves with the other
-            other.send("who am I?")
-            name = json.loads(other.recv(timeout=PATIENCE_S))["connectionId"]
+            introduce(gateway)
+            leaving.recv(timeout=PATIENCE_S)
+            name = str(other.recv(timeout=PATIENCE_S))
             assert app.close({"connectionId": name}, Context()) == {"connections": {name: "closed"}}
             with pytest.raises(websockets.ConnectionClosedOK):
                 other.recv(timeout=PATIENCE_S)
