@@ -6,12 +6,9 @@ import json
 import math
 import re
 import shlex
-import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
@@ -26,7 +23,8 @@ from websockets.asyncio.client import ClientConnection
 from chalicelib.delivery import LANES
 from chalicelib.management import Management
 from chalicelib.notify import RESERVE_S
-from tests.test_sweep_end_to_end import AT_ONCE, PATIENCE_S, ROOT, Gateway, age, ids, opened
+from tests.gateways import PATIENCE_S, Gateway, serving
+from tests.test_sweep_end_to_end import AT_ONCE, age, ids, opened
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:IncidentNotifications-dev"
 MANAGEMENT = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
@@ -45,35 +43,10 @@ def start(tmp_path: Path) -> Start:
     def start(
         *options: str, timeout: int | None = None, settings: dict[str, str] | None = None
     ) -> Iterator[Gateway]:
+        timeouts = {"notify": timeout} if timeout else {}
         project = tmp_path / "project"
-        for folder in (".chalice", "chalicelib"):
-            shutil.copytree(ROOT / folder, project / folder)
-        shutil.copy(ROOT / "app.py", project)
-        path = project / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
-        config["stages"]["dev"]["environment_variables"] |= settings or {}
-        if timeout is not None:
-            config["stages"]["dev"]["lambda_functions"]["notify"]["lambda_timeout"] = timeout
-        path.write_text(json.dumps(config))
-        command = [sys.executable, "-m", "localgateway", "--port=0", f"--project={project}"]
-        with subprocess.Popen(
-            [*command, *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            gateway = Gateway(process)
-            listener = threading.Thread(target=gateway.listen)
-            listener.start()
-            try:
-                gateway.found("(Ctrl-C)")
-                yield gateway
-            finally:
-                process.send_signal(signal.SIGINT)
-                assert process.wait(timeout=PATIENCE_S) == 0
-                listener.join()
+        with serving(project, *options, settings=settings, timeouts=timeouts) as gateway:
+            yield gateway
 
     return start
 

@@ -2,18 +2,13 @@
 
 import asyncio
 import contextlib
-import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,64 +21,12 @@ from websockets.sync.client import connect
 
 import app
 from chalicelib.store import SWEEP_ROW, ConnectionStore
-from tests.conftest import TABLE
+from tests.conftest import ROOT, TABLE
+from tests.gateways import PATIENCE_S, Gateway, serving
 from tests.surroundings import Context, tracked
 
-ROOT = Path(__file__).resolve().parent.parent
-PATIENCE_S = 120.0
 AT_ONCE = 40  # handshakes
 A_SWEEP = "import app; from tests.surroundings import Context; app.sweep({}, Context())"
-
-
-@dataclass
-class Gateway:
-    """A local gateway in a process of its own, and what it and its functions have said."""
-
-    process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
-    news: threading.Condition = field(default_factory=threading.Condition)
-
-    def listen(self) -> None:
-        """Take what is said until the process ends."""
-        for line in self.process.stdout or ():
-            with self.news:
-                self.said.append(line)
-                self.news.notify_all()
-
-    def wait(self, happened: Callable[[], bool]) -> None:
-        """Wait until something has happened, of which something said may be the sign."""
-        with self.news:
-            assert self.news.wait_for(happened, PATIENCE_S), "".join(self.said[-20:])
-
-    def found(self, pattern: str) -> str:
-        """Wait for something to be said, and give the group of the pattern."""
-        expression = re.compile(pattern)
-        self.wait(lambda: any(map(expression.search, self.said)))
-        return next(match[1] for line in self.said if (match := expression.search(line)))
-
-    def logged(self, message: str) -> list[dict[str, Any]]:
-        """Give the lines that functions have logged with a message."""
-        lines = [json.loads(line) for line in list(self.said) if line.startswith("{")]
-        return [line for line in lines if line["message"] == message]
-
-    @property
-    def url(self) -> str:
-        """Give the address of the WebSocket API."""
-        return self.found(r"(ws://\S+)")
-
-    def environment(self) -> dict[str, str]:
-        """Give the variables with which a function here works on what the gateway's do."""
-        return {
-            "AWS_ENDPOINT_URL": self.found(r"DynamoDB +(\S+)"),
-            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "CONNECTIONS_TABLE": TABLE,
-        }
-
-    def dynamodb(self) -> DynamoDBClient:
-        """Give a client of the gateway's DynamoDB."""
-        endpoint = self.found(r"DynamoDB +(\S+)")
-        return boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
 
 
 Start = Callable[..., AbstractContextManager[Gateway]]
@@ -98,35 +41,10 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
 
     @contextmanager
     def start(*options: str, **settings: str) -> Iterator[Gateway]:
-        project = tmp_path / "project"
-        for folder in (".chalice", "chalicelib"):
-            shutil.copytree(ROOT / folder, project / folder)
-        shutil.copy(ROOT / "app.py", project)
-        path = project / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
-        config["stages"]["dev"]["environment_variables"] |= settings
-        path.write_text(json.dumps(config))
-        command = [sys.executable, "-m", "localgateway", "--port=0", f"--project={project}"]
-        with subprocess.Popen(
-            [*command, *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            gateway = Gateway(process)
-            listener = threading.Thread(target=gateway.listen)
-            listener.start()
-            try:
-                gateway.found("(Ctrl-C)")
-                for name, value in (gateway.environment() | settings).items():
-                    monkeypatch.setenv(name, value)
-                yield gateway
-            finally:
-                process.send_signal(signal.SIGINT)
-                assert process.wait(timeout=PATIENCE_S) == 0
-                listener.join()
+        with serving(tmp_path / "project", *options, settings=settings) as gateway:
+            for name, value in (gateway.environment() | settings).items():
+                monkeypatch.setenv(name, value)
+            yield gateway
 
     return start
 
