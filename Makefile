@@ -37,7 +37,7 @@ bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer
 	$(BIN)/python -m bench.cold_start --check
 	$(BIN)/python -m bench.handlers --check
 
-table: $(VENV) ## Make the stage's table and event bus in AWS, for `chalice deploy`.
+table: $(VENV) ## Make the stage's table, event bus and topic in AWS, for `chalice deploy`.
 	$(BIN)/python -m provision --stage $(STAGE)
 
 package: $(VENV) ## Package the stage for CloudFormation into build/.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalice.app import BaseLambdaEvent, Chalice, Rate, Response, WebsocketEvent
+from chalice.app import BaseLambdaEvent, Chalice, Rate, Response, SNSEvent, WebsocketEvent
 
 from chalicelib import answers, ending, opening, settings
 
@@ -28,6 +28,22 @@ def connect(event: WebsocketEvent) -> Response:
 def disconnect(event: WebsocketEvent) -> Response:
     """Forget a connection that has ended."""
     return ending.forget(event)
+
+
+@app.on_ws_message()
+def message(event: WebsocketEvent) -> Response:
+    """Answer a client's ping."""
+    from chalicelib import messages
+
+    return messages.answer(event)
+
+
+@app.on_sns_message(topic=settings.notifications_topic())
+def notify(event: SNSEvent) -> dict[str, Any] | None:
+    """Deliver a notification to the connections that it is meant for."""
+    from chalicelib import notify as notifying
+
+    return notifying.notify(event.to_dict(), event.context)
 
 
 @app.lambda_function(name="connections")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -47,12 +48,23 @@ def by_endpoint(
     """
     groups: dict[Endpoint, list[Connection]] = {}
     for connection in connections:
-        api_id, region, stage = connection.api_id, connection.region, connection.stage
-        if api_id and region and stage:
-            with contextlib.suppress(ValueError):
-                endpoint = Endpoint.of(api_id, region, stage, override or None)
-                groups.setdefault(endpoint, []).append(connection)
+        endpoint = endpoint_of(connection, override)
+        if endpoint:
+            groups.setdefault(endpoint, []).append(connection)
     return groups
+
+
+def endpoint_of(connection: Connection, override: str) -> Endpoint | None:
+    """Name the API that holds a connection, None when its row does not tell a possible one."""
+    api_id, region, stage = connection.api_id, connection.region, connection.stage
+    if not (api_id and region and stage):
+        return None
+    with contextlib.suppress(ValueError):
+        return _endpoint(api_id, region, stage, override or None)
+    return None
+
+
+_endpoint = functools.lru_cache(maxsize=64)(Endpoint.of)
 
 
 def close_all(
@@ -83,7 +95,7 @@ def close_all(
         management = Management(endpoint, sdk.credentials())
         marked = _marked(group, cause, store, log)
         management.carry_out(marked, on_reply, deadline, retry=backoff)
-    _remove_orphans(gone, store, config, log)
+    remove_orphans(gone, store, config, log)
     return outcomes
 
 
@@ -106,9 +118,10 @@ def _outcome(reply: Reply) -> Outcome:
     return Outcome.ALREADY_GONE if reply.status == 410 else Outcome.FAILED
 
 
-def _remove_orphans(
+def remove_orphans(
     gone: Iterable[Connection], store: ConnectionStore, config: Settings, log: Log
 ) -> None:
+    """Remove the rows of connections that API Gateway says are gone, if they are past the grace."""
     now_ms = time.time_ns() // 1_000_000
     endings = []
     for connection in gone:

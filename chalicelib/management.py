@@ -62,6 +62,11 @@ class Endpoint:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
+    @property
+    def address(self) -> str:
+        """The whole address, by which one API is told from another."""
+        return f"{self.scheme}://{self.authority}{self.prefix}"
+
     def path(self, connection_id: str) -> str:
         """Give the path of one connection; ids end in `=`, which is encoded."""
         return f"{self.prefix}/@connections/{quote(connection_id, safe='')}"

@@ -25,11 +25,22 @@ class Metric(StrEnum):
     MISSED_DISCONNECT_SHARE = "MissedDisconnectShare"
     SWEEP_LAG = "SweepLag"
     ANNOUNCEMENT_FAILURES = "AnnouncementFailures"
+    DELIVERED = "Delivered"
+    GONE = "Gone"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+    REJECTED = "Rejected"
+    DELIVERY_TIME = "DeliveryTime"
+    POST_P50 = "PostP50"
+    POST_P99 = "PostP99"
 
 
 _UNITS = {
     Metric.DURATION: "Seconds",
     Metric.SWEEP_LAG: "Seconds",
+    Metric.DELIVERY_TIME: "Seconds",
+    Metric.POST_P50: "Seconds",
+    Metric.POST_P99: "Seconds",
     Metric.MISSED_DISCONNECT_SHARE: "Percent",
 }
 

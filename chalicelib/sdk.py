@@ -70,7 +70,7 @@ class OwnServices(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - inherited
         """Name the services that have a model of any type."""
-        return ["dynamodb", "events"]
+        return ["dynamodb", "events", "lambda"]
 
 
 def _patterns(partition: dict[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,12 @@ MAX_CONNECTIONS_PER_CLIENT = Variable(
     "MAX_CONNECTIONS_PER_CLIENT", "", "a whole number from 1, or nothing for no limit", _limit
 )
 EVENT_BUS = Variable("EVENT_BUS", "", "the name of an EventBridge bus, or nothing", _any_text)
+NOTIFICATIONS_TOPIC = Variable(
+    "NOTIFICATIONS_TOPIC",
+    "IncidentNotifications-dev",
+    "the name of the SNS topic of notifications",
+    _some_text,
+)
 SWEEP_MINUTES = Variable("SWEEP_MINUTES", "5", "a whole number from 1 to 60", _minutes)
 MANAGEMENT_ENDPOINT = Variable(
     "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI",
@@ -136,6 +142,7 @@ VARIABLES = (
     ALLOWED_ORIGINS,
     MAX_CONNECTIONS_PER_CLIENT,
     EVENT_BUS,
+    NOTIFICATIONS_TOPIC,
     SWEEP_MINUTES,
     MANAGEMENT_ENDPOINT,
 )
@@ -190,8 +197,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def sweep_minutes(environ: Mapping[str, str] | None = None) -> int:
-    """Read how often the sweep runs; it is the one setting that packaging needs."""
+    """Read how often the sweep runs, which packaging needs to know."""
     return SWEEP_MINUTES.read(os.environ if environ is None else environ)
+
+
+def notifications_topic(environ: Mapping[str, str] | None = None) -> str:
+    """Read the name of the topic of notifications, which packaging needs to know."""
+    return NOTIFICATIONS_TOPIC.read(os.environ if environ is None else environ)
 
 
 def _authentication(source: Mapping[str, str]) -> Authentication | None:

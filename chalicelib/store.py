@@ -123,11 +123,18 @@ class ConnectionStore:
         connection = self.get(connection_id)
         return connection if connection and connection.may_live(now_ms) else None
 
-    def of_client(self, client_id: str, now_ms: int) -> Iterator[Connection]:
+    def of_client(
+        self, client_id: str, now_ms: int, *, after: tuple[str, int] | None = None
+    ) -> Iterator[Connection]:
         """Read the live connections of a client, newest first, from the index.
 
-        The index follows the table with a delay of usually well under a second.
+        It begins after the connection with the id and the `createdAt` (epoch ms) of `after`. The
+        index follows the table with a delay of usually well under a second.
         """
+        start: dict[str, Any] = {}
+        if after is not None:
+            client = {"knownClientId": {"S": client_id}, "createdAt": {"N": str(after[1])}}
+            start["ExclusiveStartKey"] = _key(after[0]) | client
         yield from self._read(
             "query",
             now_ms,
@@ -136,18 +143,26 @@ class ConnectionStore:
             FilterExpression="#ttl > :now",
             ExpressionAttributeValues={":client": {"S": client_id}},
             ScanIndexForward=False,
+            **start,
         )
 
     def live(
-        self, now_ms: int, segment: tuple[int, int] = (0, 1), *, addresses_only: bool = False
+        self,
+        now_ms: int,
+        segment: tuple[int, int] = (0, 1),
+        *,
+        addresses_only: bool = False,
+        after: str | None = None,
     ) -> Iterator[Connection]:
-        """Read every live connection.
+        """Read every live connection, from the one after the id `after` on.
 
         `segment` is one part of a scan by several readers: its number, from 0, and how many
         there are. With `addresses_only` only what is needed to post to a connection is read.
         """
         number, total = segment
         arguments: dict[str, Any] = {"Segment": number, "TotalSegments": total}
+        if after is not None:
+            arguments["ExclusiveStartKey"] = _key(after)
         if addresses_only:
             arguments["ProjectionExpression"] = (
                 "connectionId, createdAt, #ttl, #region, apiId, stage"

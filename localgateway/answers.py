@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from localgateway.events import Occasion
 
@@ -25,9 +25,13 @@ class Returned:
 
 @dataclass(frozen=True)
 class Failed:
-    """The function raised, its environment died, or it never started."""
+    """The function raised, its environment died, or it never started.
+
+    `error` is what Lambda tells of an exception: its type, message and stack trace.
+    """
 
     cause: str
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,9 @@ def admit(outcome: Outcome) -> Accepted | Refused:
     """Decide over a handshake by what became of its `$connect`."""
     match outcome:
         case TimedOut():
-            return Refused(HTTPStatus.GATEWAY_TIMEOUT, _cause(outcome))
+            return Refused(HTTPStatus.GATEWAY_TIMEOUT, cause(outcome))
         case Failed():
-            return Refused(HTTPStatus.BAD_GATEWAY, _cause(outcome))
+            return Refused(HTTPStatus.BAD_GATEWAY, cause(outcome))
     answer = outcome.payload
     status = _status(answer)
     if status is None:
@@ -88,7 +92,7 @@ def failure(outcome: Outcome) -> str | None:
         case Returned():
             return None if _status(outcome.payload) is not None else f"answered {outcome.payload!r}"
         case _:
-            return _cause(outcome)
+            return cause(outcome)
 
 
 def notice(message: str, connection_id: str, occasion: Occasion) -> str:
@@ -113,7 +117,8 @@ def select_route(body: str, routes: Collection[str]) -> str | None:
     return "$default" if "$default" in routes else None
 
 
-def _cause(outcome: Failed | TimedOut) -> str:
+def cause(outcome: Failed | TimedOut) -> str:
+    """Say why there is no answer."""
     if isinstance(outcome, TimedOut):
         return f"timed out after {outcome.seconds:g} s"
     return outcome.cause

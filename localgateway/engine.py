@@ -8,6 +8,7 @@ each one's address costs as much as the call; every other service goes the usual
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import json
 import logging
@@ -23,6 +24,7 @@ import uvicorn
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from uvicorn.middleware.wsgi import build_environ
 
+from localgateway.deliveries import deliver_by, invoke_at
 from localgateway.expiry import expire_forever
 from localgateway.listener import listen
 
@@ -121,10 +123,12 @@ def _end_with_gateway() -> None:
 @click.option("--fail", type=float, default=0.0)
 @click.option("--lag", type=float, default=0.0)
 @click.option("--ttl-interval", type=float, default=60.0)
-def main(port: int, fail: float, lag: float, ttl_interval: float) -> None:
+@click.option("--lambda-endpoint", required=True)
+def main(port: int, fail: float, lag: float, ttl_interval: float, lambda_endpoint: str) -> None:
     """Serve until standard input ends; the port goes to standard output."""
     logging.basicConfig(format="engine: %(message)s")
     threading.Thread(target=_end_with_gateway, daemon=True).start()
+    deliver_by(functools.partial(invoke_at, lambda_endpoint))
     listener = listen("127.0.0.1", port)
     port = listener.getsockname()[1]
     threading.Thread(target=expire_forever, args=(port, ttl_interval), daemon=True).start()

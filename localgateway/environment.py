@@ -108,11 +108,20 @@ def _handle(handler: Handler, invocation: dict[str, Any]) -> dict[str, Any]:
     try:
         result = handler(invocation["event"], context)
         json.dumps(result)
-    except Exception:  # noqa: BLE001 - an event's failure is an answer, as in Lambda
+    except Exception as error:  # noqa: BLE001 - an event's failure is an answer, as in Lambda
         trace = traceback.format_exc()
         print(f"[ERROR] {context.function_name} {trace}", file=sys.stderr)  # noqa: T201
-        return {"error": trace.rstrip().rpartition("\n")[2]}
+        return {"error": trace.rstrip().rpartition("\n")[2], "raised": _raised(error, context)}
     return {"result": result}
+
+
+def _raised(error: Exception, context: Context) -> dict[str, Any]:
+    return {
+        "errorMessage": str(error),
+        "errorType": type(error).__name__,
+        "requestId": context.aws_request_id,
+        "stackTrace": traceback.format_tb(error.__traceback__)[1:],  # without this file's frame
+    }
 
 
 def _answer(lines: Any, message: dict[str, Any]) -> None:

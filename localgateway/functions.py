@@ -189,7 +189,9 @@ class Environment:
             self._hung = True
             return Failed(f"the execution environment of {self._name} ended without an answer")
         answer = json.loads(line)
-        return Failed(answer["error"]) if "error" in answer else Returned(answer["result"])
+        if "error" in answer:
+            return Failed(answer["error"], answer.get("raised"))
+        return Returned(answer["result"])
 
 
 def lambda_variables(definition: FunctionDefinition, project: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from localgateway.connections import Limits, Registry
 from localgateway.errors import AddressError
 from localgateway.events import Api
 from localgateway.functions import Function
+from localgateway.invocations import PREFIX, Invocations
 from localgateway.listener import listen
 from localgateway.management import management
 from localgateway.routes import Routes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _ENGINE_LIMIT = 60.0
 _TABLES_LIMIT = 60.0
+_TOPICS_LIMIT = 60.0
 # Files that are no socket of a client: channels, pipes, the engine.
 _OTHER_FILES = 200
 
@@ -48,7 +50,8 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
     listener = _listen(options.host, options.port)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(listener)
-        engine = await _start_engine(options)
+        authority = _authority(listener, options.host)
+        engine = await _start_engine(options, f"http://{authority}")
         stack.push_async_callback(engine.stop)
         said, described = await asyncio.gather(
             engine.line(_ENGINE_LIMIT),
@@ -57,11 +60,13 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         engine_url = f"http://127.0.0.1:{json.loads(said)['port']}"
         variables = with_dynamodb(os.environ, engine_url, options.dynamodb_endpoint)
         await _make_tables(options, variables)
-        api = _api(listener, options.host, described.api_stage)
-        address = f"{api.domain_name}/{api.stage}"
+        topics = await _subscribe(described, variables)
+        api = Api(described.api_stage, authority, listener.getsockname()[1])
+        address = f"{authority}/{api.stage}"
         surroundings = {
             **variables,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://{address}",
+            "AWS_ENDPOINT_URL_LAMBDA": f"http://{authority}",
         }
         functions = {
             name: Function(definition, described.folder, surroundings, options.environments)
@@ -69,8 +74,10 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         }
         for function in functions.values():
             stack.push_async_callback(function.stop)
-        application = _application(api, described, functions, options)
-        text = announcement(described, options, address, engine_url)
+        invocations = Invocations(functions)
+        stack.push_async_callback(invocations.stop)
+        application = _application(api, described, functions, invocations, options)
+        text = announcement(described, options, address, engine_url, topics)
         configured = configuration(application, options.max_connections)
         server = Server(configured, lambda: started(text, server.stop))
         await stack.enter_async_context(_scheduled(described.schedules, functions, options))
@@ -95,14 +102,13 @@ def _listen(host: str, port: int) -> socket.socket:
         raise AddressError(host, port, error) from error
 
 
-def _api(listener: socket.socket, host: str, stage: str) -> Api:
-    port = listener.getsockname()[1]
+def _authority(listener: socket.socket, host: str) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     name = f"[{reachable}]" if ":" in reachable else reachable
-    return Api(stage=stage, domain_name=f"{name}:{port}", port=port)
+    return f"{name}:{listener.getsockname()[1]}"
 
 
-async def _start_engine(options: Options) -> Child:
+async def _start_engine(options: Options, lambda_endpoint: str) -> Child:
     return await Child.start(
         "embedded AWS",
         "localgateway.engine",
@@ -110,6 +116,7 @@ async def _start_engine(options: Options) -> Child:
         f"--fail={options.dynamodb_fail}",
         f"--lag={options.dynamodb_lag_ms / 1000}",
         f"--ttl-interval={options.ttl_interval}",
+        f"--lambda-endpoint={lambda_endpoint}",
         environ=embedded(os.environ),
     )
 
@@ -130,18 +137,45 @@ async def _make_tables(options: Options, variables: Mapping[str, str]) -> None:
             await child.stop()
 
 
+async def _subscribe(described: project.Project, variables: Mapping[str, str]) -> list[str]:
+    """Subscribe functions to their topics, which are made; give the ARNs of the topics."""
+    if not described.subscriptions:
+        return []
+    child = await Child.start(
+        "subscribing to the topics",
+        "localgateway.subscriptions",
+        *(text for each in described.subscriptions for text in (each.topic, each.function)),
+        environ=variables,
+    )
+    try:
+        arns: list[str] = json.loads(await child.line(_TOPICS_LIMIT))
+    finally:
+        await child.stop()
+    return arns
+
+
 def _application(
-    api: Api, described: project.Project, functions: Mapping[str, Function], options: Options
+    api: Api,
+    described: project.Project,
+    functions: Mapping[str, Function],
+    invocations: Invocations,
+    options: Options,
 ) -> ASGIApp:
     registry = Registry(options.max_connections)
     by_route = {key: functions[name] for key, name in described.routes.items()}
     limits = Limits(options.idle_timeout, options.max_duration, SEND_BUFFER_LIMIT)
     routes = Routes(api, by_route, registry, limits, options.drop_disconnects)
-    http = management(api.stage, registry)
+    connections = management(api.stage, registry)
+    lambda_ = invocations.application()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # Not through Starlette's router: its layers would stay in memory for each connection.
-        await (routes if scope["type"] == "websocket" else http)(scope, receive, send)
+        if scope["type"] == "websocket":
+            await routes(scope, receive, send)
+        elif scope["path"].startswith(PREFIX):
+            await lambda_(scope, receive, send)
+        else:
+            await connections(scope, receive, send)
 
     return application
 

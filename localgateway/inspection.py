@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def describe(project: str, stage: str) -> dict[str, Any]:
-    """Describe functions, routes and schedules as `chalice deploy` would make them.
+    """Describe functions, routes, schedules and subscriptions as `chalice deploy` makes them.
 
     Raises RuntimeError for no project, another stage than it has, or no WebSocket handlers.
     """
@@ -50,8 +50,12 @@ def describe(project: str, stage: str) -> dict[str, Any]:
     if not apis:
         raise RuntimeError("app.py has no WebSocket handlers; @app.on_ws_connect() makes one")
     routes = dict(_routes(apis[0]))
-    schedules = [resource for resource in resources if isinstance(resource, models.ScheduledEvent)]
-    functions = [*routes.values(), *(schedule.lambda_function for schedule in schedules)]
+    events = [each for each in resources if isinstance(each, models.FunctionEventSubscriber)]
+    functions = [
+        *routes.values(),
+        *(each for each in resources if isinstance(each, models.LambdaFunction)),
+        *(each.lambda_function for each in events),
+    ]
     return {
         "app": config.app_name,
         "api_stage": apis[0].api_gateway_stage,
@@ -65,7 +69,13 @@ def describe(project: str, stage: str) -> dict[str, Any]:
                 "expression": schedule.schedule_expression,
                 "function": schedule.lambda_function.function_name,
             }
-            for schedule in schedules
+            for schedule in events
+            if isinstance(schedule, models.ScheduledEvent)
+        ],
+        "subscriptions": [
+            {"topic": each.topic, "function": each.lambda_function.function_name}
+            for each in events
+            if isinstance(each, models.SNSLambdaSubscription)
         ],
     }
 

@@ -6,7 +6,6 @@ Requests need not be signed; a signature is not looked at.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from http import HTTPStatus
 from types import MappingProxyType
@@ -15,32 +14,23 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from localgateway import bodies
 from localgateway.connections import BufferFullError, GoneError, Registry
 from localgateway.server import MESSAGE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.requests import Request
+
     from localgateway.connections import Connection
 
-BODY_TIMEOUT = 10.0
-# A body that is a little too large is read to its end, so that its sender sees the answer.
-_DRAIN_LIMIT = 1024 * 1024
 _NONE: MappingProxyType[str, str] = MappingProxyType({})
 # What is left of a body that was not read to its end would be taken for the next request.
 _CLOSE = MappingProxyType({"Connection": "close"})
-
-
-class TooLargeError(Exception):
-    """A body is larger than a message may be."""
-
-
-class UnreadableError(Exception):
-    """A body is not text, or did not come in time."""
 
 
 class Connections(HTTPEndpoint):
@@ -82,8 +72,8 @@ def management(stage: str, registry: Registry) -> Starlette:
         exception_handlers={
             GoneError: _gone,
             BufferFullError: _limit_exceeded,
-            TooLargeError: _too_large,
-            UnreadableError: _bad_request,
+            bodies.TooLargeError: _too_large,
+            bodies.UnreadableError: _bad_request,
             HTTPException: _forbidden,
         },
     )
@@ -97,24 +87,12 @@ def _connection(request: Request) -> Connection:
 
 
 async def _message(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            async for part in request.stream():
-                body += part
-                if len(body) > _DRAIN_LIMIT:
-                    raise TooLargeError
-    except TimeoutError as error:
-        raise UnreadableError(f"the body did not come within {BODY_TIMEOUT:g} s") from error
-    except ClientDisconnect as error:
-        raise UnreadableError("the body was cut short") from error
-    if len(body) > MESSAGE_LIMIT:
-        raise TooLargeError
+    body = await bodies.read(request, MESSAGE_LIMIT)
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        raise UnreadableError(f"the body is not UTF-8 text: {error}") from error
-    return bytes(body)
+        raise bodies.UnreadableError(f"the body is not UTF-8 text: {error}") from error
+    return body
 
 
 def _iso(at: int) -> str:
@@ -139,9 +117,9 @@ async def _limit_exceeded(*_: object) -> Response:
     return _error(HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", None)
 
 
-async def _too_large(*_: object) -> Response:
-    message = f"The body is over {MESSAGE_LIMIT} bytes"
-    return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "PayloadTooLargeException", message, _CLOSE)
+async def _too_large(_: Request, error: Exception) -> Response:
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return _error(status, "PayloadTooLargeException", str(error), _CLOSE)
 
 
 async def _bad_request(_: Request, error: Exception) -> Response:

@@ -27,6 +27,14 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Subscription:
+    """A topic, by name or ARN, and the name of the function that receives its messages."""
+
+    topic: str
+    function: str
+
+
+@dataclass(frozen=True)
 class Project:
     """What a stage of the project deploys; `routes` are route keys to names of functions."""
 
@@ -36,6 +44,7 @@ class Project:
     functions: Mapping[str, FunctionDefinition]
     routes: Mapping[str, str]
     schedules: tuple[Schedule, ...]
+    subscriptions: tuple[Subscription, ...]
 
 
 async def inspect(folder: Path, stage: str, environ: Mapping[str, str]) -> Project:
@@ -60,4 +69,5 @@ async def inspect(folder: Path, stage: str, environ: Mapping[str, str]) -> Proje
         functions={each["name"]: FunctionDefinition(**each) for each in description["functions"]},
         routes=description["routes"],
         schedules=tuple(Schedule(**each) for each in description["schedules"]),
+        subscriptions=tuple(Subscription(**each) for each in description["subscriptions"]),
     )

@@ -1,1 +1,1 @@
-"""What `chalice deploy` leaves to do: tables and event buses before it, routes after it."""
+"""What `chalice deploy` leaves to do: tables, buses and topics before it, routes after it."""

@@ -1,4 +1,4 @@
-"""The command line: make the tables and event buses of one stage."""
+"""The command line: make the tables, event buses and topics of one stage."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from provision import buses, tables
+from provision import buses, tables, topics
 from provision.errors import ProvisionError
-from provision.template import load_buses, load_tables
+from provision.template import load_buses, load_tables, load_topic_policies, load_topics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
@@ -31,15 +33,17 @@ if TYPE_CHECKING:
 @click.option("--endpoint-url", help="Another DynamoDB than AWS's; only the tables are made.")
 @click.option("--region", help="The AWS region, if not the configured one.")
 def main(stage: str, resources: Path, endpoint_url: str | None, region: str | None) -> None:
-    """Make the tables and event buses that the resources file defines, and say what was done."""
+    """Make the tables, event buses and topics of the resources file, and say what was done."""
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     logging.getLogger("provision").setLevel(logging.INFO)
+    parameters = {"Stage": stage}
     try:
         client = _client(endpoint_url, region)
-        for definition in load_tables(resources, {"Stage": stage}):
+        for definition in load_tables(resources, parameters):
             tables.ensure(client, definition)
-        for name in [] if endpoint_url else load_buses(resources, {"Stage": stage}):
-            buses.ensure(boto3.client("events", region_name=region), name)
+        if not endpoint_url:
+            _make_buses(resources, parameters, region)
+            _make_topics(resources, parameters, region)
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -49,6 +53,26 @@ def _client(endpoint_url: str | None, region: str | None) -> DynamoDBClient:
         return boto3.client("dynamodb", endpoint_url=endpoint_url, region_name=region)
     except ValueError as error:  # botocore's word for an address that it cannot use
         raise click.ClickException(f"{error}; accepted: http://host:port") from error
+
+
+def _make_buses(resources: Path, parameters: Mapping[str, str], region: str | None) -> None:
+    client = boto3.client("events", region_name=region)
+    for name in load_buses(resources, parameters):
+        buses.ensure(client, name)
+
+
+def _make_topics(resources: Path, parameters: Mapping[str, str], region: str | None) -> None:
+    client = boto3.client("sns", region_name=region)
+    arns = {
+        logical_id: topics.ensure(client, name)
+        for logical_id, name in load_topics(resources, parameters).items()
+    }
+    if not arns:
+        return
+    account = topics.account_of(next(iter(arns.values())))
+    for policy in load_topic_policies(resources, {**parameters, **arns, "AWS::AccountId": account}):
+        for arn in policy.topics:
+            topics.set_policy(client, arn, policy.document)
 
 
 if __name__ == "__main__":

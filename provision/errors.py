@@ -14,7 +14,7 @@ class ProvisionError(Exception):
 
 
 class TemplateError(ProvisionError):
-    """A resources file that does not define a table in the understood part of CloudFormation."""
+    """A resources file that defines something outside the understood part of CloudFormation."""
 
 
 class ParameterError(TemplateError):

@@ -1,4 +1,4 @@
-"""Reads DynamoDB tables and EventBridge buses from a CloudFormation template."""
+"""Reads DynamoDB tables, EventBridge buses and SNS topics from a CloudFormation template."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ _TABLE_PROPERTIES = (
 )
 _NEEDED_OF_A_TABLE = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode")
 _BUS_PROPERTIES = ("Name",)
+_TOPIC_PROPERTIES = ("TopicName",)
+_TOPIC_POLICY_PROPERTIES = ("Topics", "PolicyDocument")
 _FUNCTIONS = ("Ref", "Fn::Sub")
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)}")
 
@@ -52,6 +54,14 @@ class TableDefinition:
     ttl_attribute: str | None = None
     encryption: SSESpecificationTypeDef | None = None
     point_in_time_recovery: bool = False
+
+
+@dataclass(frozen=True)
+class TopicPolicy:
+    """What the topics with these ARNs allow, and whom."""
+
+    topics: tuple[str, ...]
+    document: Mapping[str, Any]
 
 
 def load_tables(path: Path, parameters: Mapping[str, str]) -> list[TableDefinition]:
@@ -75,6 +85,29 @@ def load_buses(path: Path, parameters: Mapping[str, str]) -> list[str]:
     return [
         _bus(logical_id, properties)
         for logical_id, properties in _resources(path, "AWS::Events::EventBus", parameters)
+    ]
+
+
+def load_topics(path: Path, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Load the name of every AWS::SNS::Topic of the JSON template at `path`, by its logical id.
+
+    Resolves and raises as `load_tables` does.
+    """
+    return {
+        logical_id: _topic(logical_id, properties)
+        for logical_id, properties in _resources(path, "AWS::SNS::Topic", parameters)
+    }
+
+
+def load_topic_policies(path: Path, parameters: Mapping[str, str]) -> list[TopicPolicy]:
+    """Load every AWS::SNS::TopicPolicy of the JSON template at `path`.
+
+    `parameters` hold the ARN of each topic as well, under its logical id, and AWS::AccountId.
+    Resolves and raises as `load_tables` does.
+    """
+    return [
+        _topic_policy(logical_id, properties)
+        for logical_id, properties in _resources(path, "AWS::SNS::TopicPolicy", parameters)
     ]
 
 
@@ -141,6 +174,18 @@ def _bus(logical_id: str, properties: Mapping[str, Any]) -> str:
     _check_names(f"event bus {logical_id}", properties, _BUS_PROPERTIES, _BUS_PROPERTIES)
     name: str = properties["Name"]
     return name
+
+
+def _topic(logical_id: str, properties: Mapping[str, Any]) -> str:
+    _check_names(f"topic {logical_id}", properties, _TOPIC_PROPERTIES, _TOPIC_PROPERTIES)
+    name: str = properties["TopicName"]
+    return name
+
+
+def _topic_policy(logical_id: str, properties: Mapping[str, Any]) -> TopicPolicy:
+    names = _TOPIC_POLICY_PROPERTIES
+    _check_names(f"topic policy {logical_id}", properties, names, names)
+    return TopicPolicy(tuple(properties["Topics"]), properties["PolicyDocument"])
 
 
 def _check_names(

@@ -18,6 +18,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 import app
 from chalicelib import sdk, store, tokens
 from chalicelib.settings import VARIABLES
+from chalicelib.store import ConnectionStore
 from provision.tables import ensure
 from provision.template import load_tables
 from tests.issuer import Issuer, issuing
@@ -125,3 +126,9 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     client = functools.cache(lambda: watching.watch(make()))
     monkeypatch.setattr(store, "dynamodb", client)
     return watching
+
+
+def store_in_use(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> ConnectionStore:
+    """Give a store of an empty table that the functions use: made a fixture where it is needed."""
+    monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
+    return ConnectionStore(dynamodb, TABLE)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import boto3
+import pytest
 
 from chalicelib.connection import Connection
 
@@ -133,3 +134,10 @@ def listen() -> Callable[[], list[dict[str, Any]]]:
         return details
 
     return announced
+
+
+def api_in_use(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionsApi]:
+    """Run `@connections`, and have the functions use it: made a fixture where it is needed."""
+    with connections_api() as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
+        yield api

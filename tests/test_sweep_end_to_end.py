@@ -1,18 +1,14 @@
 """The table is true in the end: real clients, the local gateway, its DynamoDB, the real sweep."""
 
 import asyncio
-import json
+import contextlib
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,64 +21,12 @@ from websockets.sync.client import connect
 
 import app
 from chalicelib.store import SWEEP_ROW, ConnectionStore
-from tests.conftest import TABLE
+from tests.conftest import ROOT, TABLE
+from tests.gateways import PATIENCE_S, Gateway, serving
 from tests.surroundings import Context, tracked
 
-ROOT = Path(__file__).resolve().parent.parent
-PATIENCE_S = 120.0
 AT_ONCE = 40  # handshakes
 A_SWEEP = "import app; from tests.surroundings import Context; app.sweep({}, Context())"
-
-
-@dataclass
-class Gateway:
-    """A local gateway in a process of its own, and what it and its functions have said."""
-
-    process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
-    news: threading.Condition = field(default_factory=threading.Condition)
-
-    def listen(self) -> None:
-        """Take what is said until the process ends."""
-        for line in self.process.stdout or ():
-            with self.news:
-                self.said.append(line)
-                self.news.notify_all()
-
-    def wait(self, happened: Callable[[], bool]) -> None:
-        """Wait until something has happened, of which something said may be the sign."""
-        with self.news:
-            assert self.news.wait_for(happened, PATIENCE_S), "".join(self.said[-20:])
-
-    def found(self, pattern: str) -> str:
-        """Wait for something to be said, and give the group of the pattern."""
-        expression = re.compile(pattern)
-        self.wait(lambda: any(map(expression.search, self.said)))
-        return next(match[1] for line in self.said if (match := expression.search(line)))
-
-    def logged(self, message: str) -> list[dict[str, Any]]:
-        """Give the lines that functions have logged with a message."""
-        lines = [json.loads(line) for line in list(self.said) if line.startswith("{")]
-        return [line for line in lines if line["message"] == message]
-
-    @property
-    def url(self) -> str:
-        """Give the address of the WebSocket API."""
-        return self.found(r"(ws://\S+)")
-
-    def environment(self) -> dict[str, str]:
-        """Give the variables with which a function here works on what the gateway's do."""
-        return {
-            "AWS_ENDPOINT_URL": self.found(r"DynamoDB +(\S+)"),
-            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "CONNECTIONS_TABLE": TABLE,
-        }
-
-    def dynamodb(self) -> DynamoDBClient:
-        """Give a client of the gateway's DynamoDB."""
-        endpoint = self.found(r"DynamoDB +(\S+)")
-        return boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
 
 
 Start = Callable[..., AbstractContextManager[Gateway]]
@@ -97,35 +41,10 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
 
     @contextmanager
     def start(*options: str, **settings: str) -> Iterator[Gateway]:
-        project = tmp_path / "project"
-        for folder in (".chalice", "chalicelib"):
-            shutil.copytree(ROOT / folder, project / folder)
-        shutil.copy(ROOT / "app.py", project)
-        path = project / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
-        config["stages"]["dev"]["environment_variables"] |= settings
-        path.write_text(json.dumps(config))
-        command = [sys.executable, "-m", "localgateway", "--port=0", f"--project={project}"]
-        with subprocess.Popen(
-            [*command, *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            gateway = Gateway(process)
-            listener = threading.Thread(target=gateway.listen)
-            listener.start()
-            try:
-                gateway.found("(Ctrl-C)")
-                for name, value in (gateway.environment() | settings).items():
-                    monkeypatch.setenv(name, value)
-                yield gateway
-            finally:
-                process.send_signal(signal.SIGINT)
-                assert process.wait(timeout=PATIENCE_S) == 0
-                listener.join()
+        with serving(tmp_path / "project", *options, settings=settings) as gateway:
+            for name, value in (gateway.environment() | settings).items():
+                monkeypatch.setenv(name, value)
+            yield gateway
 
     return start
 
@@ -168,11 +87,21 @@ async def opened(url: str, number: int) -> list[ClientConnection]:
     return await asyncio.gather(*(one() for _ in range(number)))
 
 
-async def identity(client: ClientConnection) -> str:
-    """Ask for the id of a connection: a message without a route is answered with it."""
-    await client.send("who am I?")
-    connection_id: str = json.loads(await client.recv())["connectionId"]
-    return connection_id
+def introduce(gateway: Gateway) -> None:
+    """Post to each connection that is open its id, whatever the table says."""
+    endpoint = gateway.environment()["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"]
+    api = boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, region_name="us-east-1")
+    for line in gateway.logged("connected"):
+        connection_id = line["connectionId"]
+        with contextlib.suppress(api.exceptions.GoneException):
+            api.post_to_connection(ConnectionId=connection_id, Data=connection_id.encode())
+
+
+async def identities(gateway: Gateway, clients: Iterable[ClientConnection]) -> set[str]:
+    """Give the ids of open connections, as their clients are told."""
+    await asyncio.to_thread(introduce, gateway)
+    async with asyncio.timeout(PATIENCE_S):
+        return {str(await client.recv()) for client in clients}
 
 
 async def eventually(happened: Callable[[], bool]) -> None:
@@ -203,7 +132,7 @@ def test_fifty_racing_connects_of_one_client_end_at_its_limit_of_three(start: St
                         break
             await eventually(lambda: len(ids(dynamodb)) <= 3)
             kept = [client for client, end in zip(clients, ends, strict=True) if not end.done()]
-            names = {await identity(client) for client in kept}
+            names = await identities(gateway, kept)
             assert ids(dynamodb) == names
             assert {client.close_code for client in clients if client not in kept} == {1000}
             return names
@@ -236,7 +165,7 @@ def test_the_table_is_exact_after_half_of_all_disconnects_were_lost(start: Start
             report = await asyncio.to_thread(sweep)
             left = ids(dynamodb)
             # THEN the rows left are those of the 20
-            alive = {await identity(client) for client in staying}
+            alive = await identities(gateway, staying)
             assert left == alive
             return alive, report
 
@@ -295,7 +224,7 @@ def test_a_sweep_of_rows_that_are_being_opened_removes_none_of_them(start: Start
             reports = []
             while not opening.done():
                 reports.append(await asyncio.to_thread(sweep))
-            names = {await identity(client) for client in await opening}
+            names = await identities(gateway, await opening)
             await asyncio.gather(*(client.close() for client in await opening))
             return names, reports
 
@@ -328,8 +257,9 @@ def test_who_is_kicked_sees_1000_and_is_told_from_who_left(start: Start) -> None
                     client.recv(timeout=PATIENCE_S)
                 assert client.close_code == 1000
             # AND one of bob's by its id, and he leaves with the other
-            other.send("who am I?")
-            name = json.loads(other.recv(timeout=PATIENCE_S))["connectionId"]
+            introduce(gateway)
+            leaving.recv(timeout=PATIENCE_S)
+            name = str(other.recv(timeout=PATIENCE_S))
             assert app.close({"connectionId": name}, Context()) == {"connections": {name: "closed"}}
             with pytest.raises(websockets.ConnectionClosedOK):
                 other.recv(timeout=PATIENCE_S)

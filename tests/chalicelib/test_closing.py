@@ -1,6 +1,6 @@
 """Closing connections, on an in-process DynamoDB and a real HTTP server for `@connections`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,13 +12,13 @@ from chalicelib.closing import by_endpoint, close_all
 from chalicelib.logs import Log
 from chalicelib.settings import load
 from chalicelib.store import ConnectionStore
-from tests.conftest import TABLE, Wire
+from tests.conftest import TABLE, Wire, store_in_use
 from tests.events import disconnect_event
 from tests.surroundings import (
     BUS,
     ConnectionsApi,
     Context,
-    connections_api,
+    api_in_use,
     listen,
     tracked,
 )
@@ -26,19 +26,8 @@ from tests.surroundings import (
 Logged = Callable[[], list[dict[str, Any]]]
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionsApi]:
-    """Run `@connections`, and have the functions use it."""
-    with connections_api() as api:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
-        yield api
-
-
-@pytest.fixture
-def connections(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> ConnectionStore:
-    """Give a store of an empty table, and have the functions use that table."""
-    monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
-    return ConnectionStore(dynamodb, TABLE)
+api = pytest.fixture(api_in_use)
+connections = pytest.fixture(store_in_use)
 
 
 def close(seconds: float = 30.0, **event: Any) -> Any:

@@ -1,6 +1,6 @@
 """The limit of connections of a client at `$connect`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,17 +13,12 @@ from chalicelib.connection import Connection, over_limit
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
 from tests.events import connect_event, disconnect_event
-from tests.surroundings import ConnectionsApi, Context, connections_api, tracked
+from tests.surroundings import ConnectionsApi, Context, api_in_use, tracked
 
 Logged = Callable[[], list[dict[str, Any]]]
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionsApi]:
-    """Run `@connections`, and have the functions use it."""
-    with connections_api() as api:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
-        yield api
+api = pytest.fixture(api_in_use)
 
 
 @pytest.fixture

@@ -89,11 +89,10 @@ def test_units_are_those_of_the_values() -> None:
     }
 
     assert {name for name, unit in units.items() if unit != "Count"} == {
-        "Duration",
-        "SweepLag",
+        *(times := ("Duration", "SweepLag", "DeliveryTime", "PostP50", "PostP99")),
         "MissedDisconnectShare",
     }
-    assert units["Duration"] == units["SweepLag"] == "Seconds"
+    assert {units[name] for name in times} == {"Seconds"}
     assert units["MissedDisconnectShare"] == "Percent"
 
 

@@ -14,6 +14,7 @@ from chalicelib.settings import (
     Authentication,
     Settings,
     load,
+    notifications_topic,
     sweep_minutes,
 )
 
@@ -261,6 +262,36 @@ def test_another_interval_of_the_sweep_is_refused(text: str) -> None:
     """Packaging fails with the reason."""
     with pytest.raises(SettingsError, match="accepted is a whole number from 1 to 60"):
         sweep_minutes({"SWEEP_MINUTES": text})
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "IncidentNotifications-dev"),
+        ({"NOTIFICATIONS_TOPIC": " IncidentNotifications-prod "}, "IncidentNotifications-prod"),
+    ],
+)
+def test_the_topic_of_notifications_is_named(environ: dict[str, str], name: str) -> None:
+    """It is read when the application is packaged, where the table may not be set."""
+    assert notifications_topic(environ) == name
+
+
+def test_the_topic_is_read_from_the_process_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which Chalice sets before it imports the application."""
+    monkeypatch.setenv("NOTIFICATIONS_TOPIC", "FromTheEnvironment")
+
+    assert notifications_topic() == "FromTheEnvironment"
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_topic_is_refused(text: str) -> None:
+    """Packaging fails with the reason, rather than subscribing to nothing."""
+    with pytest.raises(SettingsError) as caught:
+        notifications_topic({"NOTIFICATIONS_TOPIC": text})
+
+    assert str(caught.value) == (
+        f"NOTIFICATIONS_TOPIC is {text!r}; accepted is the name of the SNS topic of notifications"
+    )
 
 
 @pytest.mark.parametrize(

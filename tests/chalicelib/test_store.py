@@ -247,6 +247,57 @@ def test_every_live_connection_is_read(
     assert len(asked) >= 7
 
 
+@pytest.mark.parametrize("rows_a_page", [2, 3, 100])
+def test_reading_every_connection_goes_on_after_any_of_them(
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    fill: Callable[..., list[Connection]],
+    rows_a_page: int,
+) -> None:
+    """What comes after it is read once, in the same order, nothing before it."""
+    fill(*(connection(f"{n}=", age_s=n) for n in range(7)))
+    small_pages(dynamodb, "Scan", rows_a_page)
+    every = names(connections.live(NOW_MS))
+
+    for number, name in enumerate(every):
+        rest = names(connections.live(NOW_MS, addresses_only=True, after=name))
+
+        assert rest == every[number + 1 :]
+
+
+@pytest.mark.parametrize("rows_a_page", [2, 3, 100])
+def test_reading_a_client_s_connections_goes_on_after_any_of_them(
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    fill: Callable[..., list[Connection]],
+    rows_a_page: int,
+) -> None:
+    """The place is in the index, where a connection is found by its age as well."""
+    every = fill(*(connection(f"{6 - n}=", age_s=n) for n in range(7)))
+    fill(connection("other=", age_s=3, client_id="bob"))
+    small_pages(dynamodb, "Query", rows_a_page)
+
+    for number, each in enumerate(every):
+        after = each.connection_id, each.created_at
+
+        assert list(connections.of_client("alice", NOW_MS, after=after)) == every[number + 1 :]
+
+
+def test_reading_goes_on_after_a_connection_that_has_no_row_any_more(
+    connections: ConnectionStore, fill: Callable[..., list[Connection]]
+) -> None:
+    """A place is a key, which need not be there."""
+    every = fill(*(connection(f"{n}=", age_s=n) for n in range(5)))
+    order = names(connections.live(NOW_MS))
+    connections.delete("2=")
+
+    rest = names(connections.live(NOW_MS, after="2="))
+    newest_first = connections.of_client("alice", NOW_MS, after=("2=", every[2].created_at))
+
+    assert rest == order[order.index("2=") + 1 :]
+    assert names(newest_first) == ["3=", "4="]
+
+
 def test_more_than_a_page_of_dynamodb_s_own_is_read(
     dynamodb: DynamoDBClient, connections: ConnectionStore
 ) -> None:

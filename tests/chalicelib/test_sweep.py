@@ -1,7 +1,7 @@
 """The sweep, on an in-process DynamoDB and a real HTTP server for `@connections`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,13 +13,13 @@ from chalicelib.errors import StoreError
 from chalicelib.logs import Log
 from chalicelib.store import SWEEP_ROW, ConnectionStore
 from chalicelib.sweep import REMOVAL_S, Sweep
-from tests.conftest import TABLE, Wire
+from tests.conftest import TABLE, Wire, store_in_use
 from tests.events import disconnect_event
 from tests.surroundings import (
     BUS,
     ConnectionsApi,
     Context,
-    connections_api,
+    api_in_use,
     listen,
     now_ms,
     tracked,
@@ -31,19 +31,8 @@ OLD_S = 3 * 3600.0
 REQUEST_S = 3.0  # what one probe may take
 
 
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionsApi]:
-    """Run `@connections`, and have the functions use it."""
-    with connections_api() as api:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
-        yield api
-
-
-@pytest.fixture
-def connections(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> ConnectionStore:
-    """Give a store of an empty table, and have the functions use that table."""
-    monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
-    return ConnectionStore(dynamodb, TABLE)
+api = pytest.fixture(api_in_use)
+connections = pytest.fixture(store_in_use)
 
 
 def sweep(seconds: float = 60.0, **event: Any) -> Any:

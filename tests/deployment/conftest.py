@@ -2,7 +2,8 @@
 
 moto has no apigatewayv2 CreateDeployment, the one call of `chalice deploy` that it lacks. The
 `aws` fixture adds it to the test's own server: it records the deployment with the routes that the
-API has at that moment, which is what a stage of API Gateway would serve from then on.
+API has at that moment, which is what a stage of API Gateway would serve from then on. It adds
+GetRouteResponses as well, since moto can make a route response and not list them.
 """
 
 from __future__ import annotations
@@ -86,12 +87,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One call of CreateDeployment: a snapshot of the routes, taken for a stage or for none."""
+    """One call of CreateDeployment: a snapshot of the routes, taken for a stage or for none.
+
+    `answering` are those of the routes whose functions' answers reach the client.
+    """
 
     id: str
     api_id: str
     stage: str | None
     routes: frozenset[str]
+    answering: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -120,25 +125,33 @@ class Aws:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Aws]:
-    """Serve moto, completed by CreateDeployment, on a free port of the loopback interface."""
+    """Serve moto, completed by what it lacks, on a free port of the loopback interface."""
     deployments: list[Deployment] = []
 
     def create_deployment(self: ApiGatewayV2Response) -> tuple[int, dict[str, Any], str]:
         api_id = self.path.split("/")[-2]
-        api = self.apigatewayv2_backend.get_api(api_id)
+        routes = self.apigatewayv2_backend.get_api(api_id).routes.values()
         deployment = Deployment(
             id=f"deployment{len(deployments)}",
             api_id=api_id,
             stage=json.loads(self.body).get("stageName"),
-            routes=frozenset(route.route_key for route in api.routes.values()),
+            routes=frozenset(route.route_key for route in routes),
+            answering=frozenset(route.route_key for route in routes if route.route_responses),
         )
         deployments.append(deployment)
         answer = {"deploymentId": deployment.id, "deploymentStatus": "DEPLOYED"}
         return 201, {}, json.dumps(answer)
 
+    def get_route_responses(self: ApiGatewayV2Response) -> tuple[int, dict[str, Any], str]:
+        *_, api_id, _, route_id, _ = self.path.split("/")
+        route = self.apigatewayv2_backend.get_api(api_id).routes[route_id]
+        items = [response.to_json() for response in route.route_responses.values()]
+        return 200, {}, json.dumps({"items": items})
+
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     with pytest.MonkeyPatch.context() as moto:
-        moto.setattr(ApiGatewayV2Response, "create_deployment", create_deployment, raising=False)
+        for method in (create_deployment, get_route_responses):
+            moto.setattr(ApiGatewayV2Response, method.__name__, method, raising=False)
         moto.setitem(
             urls.url_paths,
             "{0}/v2/apis/(?P<api_id>[^/]+)/deployments$",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,30 +18,31 @@ if TYPE_CHECKING:
 STAGE = "dev"
 TABLE = "IncidentWebSocketConnections-dev"
 BUS = "IncidentWebSocket-dev"
+TOPIC = "IncidentNotifications-dev"
 HANDLERS = {
     "incident-websocket-dev-websocket_connect": "dev-connect.json",
     "incident-websocket-dev-websocket_disconnect": "dev-disconnect.json",
+    "incident-websocket-dev-websocket_message": "dev-message.json",
 }
+ROUTES = {"$connect": "connect", "$disconnect": "disconnect", "$default": "message"}
 SWEEP = "incident-websocket-dev-sweep"
+NOTIFY = "incident-websocket-dev-notify"
 FUNCTIONS = {
     **HANDLERS,
     "incident-websocket-dev-connections": "dev-connections.json",
     "incident-websocket-dev-close": "dev-close.json",
     SWEEP: "dev-sweep.json",
+    NOTIFY: "dev-notify.json",
 }
 # Those that a handshake does not wait for, in s.
 TIMEOUTS = {
     "incident-websocket-dev-connections": 30,
     "incident-websocket-dev-close": 30,
     SWEEP: 240,
+    NOTIFY: 900,
 }
-MESSAGE_FUNCTION = "incident-websocket-dev-websocket_message"
-MESSAGE_HANDLER = '''
-
-@app.on_ws_message()
-def message(event: WebsocketEvent) -> None:
-    """Take a message."""
-'''
+MEMORY = {NOTIFY: 1769}  # MB
+MESSAGE_HANDLER = re.compile(r"@app\.on_ws_message\(\)\n.+?\n\n\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,10 @@ class Account:
     deployments: tuple[Deployment, ...]
     log_retention: Mapping[str, int | None]
     schedules: Mapping[str, tuple[str, list[str]]]
+    subscriptions: tuple[tuple[str, str, str], ...]
     tables: tuple[str, ...]
     buses: tuple[str, ...]
+    topics: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -67,37 +71,40 @@ class History:
     printed: str
     deployed: Account
     redeployed: Account
-    with_message_route: Account
+    new_route: Account
     released: Account
     deleted: Account
 
 
 @pytest.fixture(scope="module")
 def history(project: Project, aws: Aws) -> History:
-    """Run in order: table and bus, deploy, redeploy, a new route, its release, delete."""
+    """Run in order: deploy, the same again, one route less, it is back, its release, delete."""
+    app = project.folder / "app.py"
+    whole = app.read_text()
+    without_message, found = MESSAGE_HANDLER.subn("", whole)
+    assert found == 1
 
     def run(*command: str) -> str:
         return project.run(*command, "--stage", STAGE, environment=aws.environment)
 
     printed = run("python", "-m", "provision")
     run("chalice", "deploy")
+    run("python", "-m", "provision.release")
     deployed = look(aws)
     run("python", "-m", "provision")
     run("chalice", "deploy")
+    run("python", "-m", "provision.release")
     redeployed = look(aws)
-    add_message_handler(project)
+    app.write_text(without_message)
     run("chalice", "deploy")
-    with_message_route = look(aws)
+    run("python", "-m", "provision.release")
+    app.write_text(whole)
+    run("chalice", "deploy")
+    new_route = look(aws)
     run("python", "-m", "provision.release")
     released = look(aws)
     run("chalice", "delete")
-    return History(printed, deployed, redeployed, with_message_route, released, look(aws))
-
-
-def add_message_handler(project: Project) -> None:
-    """Give the copied application a third route."""
-    app = project.folder / "app.py"
-    app.write_text(app.read_text() + MESSAGE_HANDLER)
+    return History(printed, deployed, redeployed, new_route, released, look(aws))
 
 
 def look(aws: Aws) -> Account:
@@ -107,7 +114,7 @@ def look(aws: Aws) -> Account:
     apis = {api["ApiId"]: api["Name"] for api in gateway.get_apis()["Items"]}
     stages = [s for api in apis for s in gateway.get_stages(ApiId=api)["Items"]]
     groups = aws.client("logs").describe_log_groups()["logGroups"]
-    events = aws.client("events")
+    events, sns = aws.client("events"), aws.client("sns")
     return Account(
         functions=functions,
         function_policies=dict(look_at_permissions(lambda_, functions)),
@@ -120,8 +127,16 @@ def look(aws: Aws) -> Account:
         schedules={
             rule["Name"]: look_at_schedule(events, rule) for rule in events.list_rules()["Rules"]
         },
+        subscriptions=tuple(
+            (s["TopicArn"], s["Protocol"], s["Endpoint"])
+            for s in sns.list_subscriptions()["Subscriptions"]
+        ),
         tables=tuple(aws.client("dynamodb").list_tables()["TableNames"]),
         buses=tuple(bus["Name"] for bus in events.list_event_buses()["EventBuses"]),
+        topics={
+            topic["TopicArn"]: sns.get_topic_attributes(**topic)["Attributes"]
+            for topic in sns.list_topics()["Topics"]
+        },
     )
 
 
@@ -161,13 +176,16 @@ def look_at_routes(gateway: Any, api: str) -> list[tuple[str, str]]:
     return [(route["RouteKey"], integrations[route["Target"]]) for route in routes]
 
 
-def test_provision_makes_the_table_and_the_bus_and_says_so(history: History) -> None:
+def test_provision_makes_the_table_the_bus_and_the_topic_and_says_so(history: History) -> None:
     """They are there before the functions, made from the resources file."""
     assert history.deployed.tables == (TABLE,)
     assert history.deployed.buses == ("default", BUS)
     assert f"created event bus {BUS}" in history.printed
     assert f"created table {TABLE}" in history.printed
     assert f"time to live on ttl of table {TABLE}" in history.printed
+    [arn] = history.deployed.topics
+    assert arn.endswith(f":{TOPIC}")
+    assert f"topic {TOPIC} is there" in history.printed
 
 
 def test_deploy_creates_the_functions_as_configured(history: History, project: Project) -> None:
@@ -184,7 +202,8 @@ def test_deploy_creates_the_functions_as_configured(history: History, project: P
         environment = config["stages"][STAGE]["environment_variables"]
         assert function["Environment"]["Variables"] == environment
         assert environment["CONNECTIONS_TABLE"] == TABLE
-        assert function["MemorySize"] == config["lambda_memory_size"]
+        assert environment["NOTIFICATIONS_TOPIC"] == TOPIC
+        assert function["MemorySize"] == MEMORY.get(name, config["lambda_memory_size"])
         assert function["Timeout"] == TIMEOUTS.get(name, config["lambda_timeout"])
         assert function["Architectures"] == [config["lambda_architecture"]]
 
@@ -207,7 +226,7 @@ def test_deploy_gives_each_function_a_role_with_its_own_policy(
 
 
 def test_deploy_leads_each_route_to_its_function(history: History) -> None:
-    """$connect and $disconnect each lead to their own function, on the stage dev."""
+    """$connect, $disconnect and $default each lead to their own function, on the stage dev."""
     # GIVEN
     functions = history.deployed.functions
 
@@ -215,9 +234,9 @@ def test_deploy_leads_each_route_to_its_function(history: History) -> None:
     routes = history.deployed.routes
 
     # THEN
-    assert routes.keys() == {"$connect", "$disconnect"}
+    assert routes.keys() == ROUTES.keys()
     for key, uri in routes.items():
-        arn = functions[f"incident-websocket-dev-websocket_{key[1:]}"]["FunctionArn"]
+        arn = functions[f"incident-websocket-dev-websocket_{ROUTES[key]}"]["FunctionArn"]
         assert uri.endswith(f":lambda:path/2015-03-31/functions/{arn}/invocations")
     assert list(history.deployed.apis.values()) == ["incident-websocket-dev-websocket-api"]
     assert history.deployed.stages == (STAGE,)
@@ -252,9 +271,46 @@ def test_deploy_schedules_the_sweep(history: History) -> None:
     assert f":rule/{rule}" in json.dumps(statement["Condition"])
 
 
+def test_deploy_subscribes_notify_to_the_topic(history: History) -> None:
+    """What is published there invokes the function; no other topic may."""
+    # WHEN
+    [subscription] = history.deployed.subscriptions
+    [statement] = json.loads(history.deployed.function_policies[NOTIFY])["Statement"]
+
+    # THEN
+    [topic] = history.deployed.topics
+    assert subscription == (topic, "lambda", history.deployed.functions[NOTIFY]["FunctionArn"])
+    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert topic in json.dumps(statement["Condition"])
+
+
+def test_the_topic_takes_what_alarms_and_rules_publish(history: History) -> None:
+    """Its policy is the one of the resources file, for this topic and this account."""
+    # GIVEN
+    [(arn, attributes)] = history.deployed.topics.items()
+    account = arn.split(":")[4]
+
+    # WHEN
+    statements = json.loads(attributes["Policy"])["Statement"]
+
+    # THEN
+    services = {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
+    assert {s["Principal"]["Service"] for s in statements} == services
+    for statement in statements:
+        assert (statement["Action"], statement["Resource"]) == ("sns:Publish", arn)
+        assert list(statement["Condition"].values()) == [{"aws:SourceAccount": account}]
+
+
+def test_a_release_lets_answers_reach_the_client(history: History) -> None:
+    """Of the routes that the stage serves, the one of messages passes its answers on."""
+    for account in (history.deployed, history.redeployed, history.released):
+        assert account.deployments[-1].answering == {"$default"}
+
+
 def test_deploy_lets_no_service_invoke_what_people_invoke(history: History) -> None:
     """`connections` and `close` are for those whose own role allows it."""
-    assert history.deployed.function_policies.keys() == {*HANDLERS, SWEEP}
+    assert history.deployed.function_policies.keys() == {*HANDLERS, SWEEP, NOTIFY}
 
 
 def test_deploy_sets_the_retention_of_the_logs(history: History) -> None:
@@ -276,8 +332,10 @@ def test_redeploy_doubles_nothing(history: History) -> None:
         "roles",
         "log_retention",
         "schedules",
+        "subscriptions",
         "tables",
         "buses",
+        "topics",
     ):
         assert getattr(after, what) == getattr(before, what), what
     assert after.function_policies.keys() == before.function_policies.keys()
@@ -292,24 +350,25 @@ def test_a_new_route_is_served_once_released(history: History) -> None:
     """Chalice writes a new route but serves the old snapshot; the release takes a new one."""
     # GIVEN
     [api_id] = history.released.apis
-    written, released = history.with_message_route, history.released
+    written, released = history.new_route, history.released
 
     # THEN
-    assert written.routes.keys() == {"$connect", "$disconnect", "$default"}
-    assert MESSAGE_FUNCTION in written.functions
-    assert [d.routes for d in written.deployments] == [{"$connect", "$disconnect"}]
+    assert written.routes.keys() == ROUTES.keys()
+    assert written.deployments[-1].routes == {"$connect", "$disconnect"}
     newest = released.deployments[-1]
     assert (newest.api_id, newest.stage) == (api_id, STAGE)
     assert newest.routes == released.routes.keys()
 
 
-def test_delete_leaves_the_table_the_bus_and_the_logs(history: History) -> None:
-    """What Chalice did not make outlives the functions; the logs it leaves never expire."""
+def test_delete_leaves_what_chalice_did_not_make_and_the_logs(history: History) -> None:
+    """Table, bus and topic outlive the functions; the logs that are left never expire."""
     released, deleted = history.released, history.deleted
     assert not deleted.functions
     assert not deleted.roles
     assert not deleted.apis
     assert not deleted.schedules
+    assert not deleted.subscriptions
     assert deleted.tables == (TABLE,)
     assert deleted.buses == ("default", BUS)
+    assert deleted.topics.keys() == released.topics.keys()
     assert deleted.log_retention == dict.fromkeys(released.log_retention)

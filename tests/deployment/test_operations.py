@@ -14,23 +14,32 @@ from chalice.local import LambdaContext
 from chalicelib import admission, announcements, errors
 from chalicelib.causes import Cause, Ending, cause_of
 from chalicelib.connection import Connection
+from chalicelib.delivery import Outcome
 from chalicelib.items import to_item
-from chalicelib.metrics import NAMESPACE, Metric
+from chalicelib.management import Management, Reply
+from chalicelib.metrics import NAMESPACE, SERVICE, Metric
+from chalicelib.notification import MAX_ENVELOPE_BYTES
 from tests.conftest import TABLE
 from tests.deployment.conftest import ROOT
 from tests.events import connect_event, disconnect_event
+from tests.notifications import sns_event
+from tests.surroundings import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from chalicelib.management import Call, OnReply
     from tests.conftest import Wire
 
 STAGE = "dev"
 TEMPLATE = json.loads((ROOT / ".chalice" / "resources.json").read_text())
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-FUNCTIONS = ("WebsocketConnect", "WebsocketDisconnect", "Connections", "Close", "Sweep")
+FUNCTIONS = (
+    *("WebsocketConnect", "WebsocketDisconnect", "WebsocketMessage", "Notify"),
+    *("Connections", "Close", "Sweep"),
+)
 SEARCH = re.compile(r"""SEARCH\('\{([^}]+)} (.*) MetricName="(\w+)"', '(\w+)', \d+\)""")
 
 
@@ -53,6 +62,8 @@ def resolved(value: Any) -> Any:
     match value:
         case {"Ref": name}:
             return STAGE if name == "Stage" else name
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"{name}.{attribute}"
         case {"Fn::Sub": text}:
             names = {"Stage": STAGE, "AWS::Region": "eu-west-1"}
             return re.sub(
@@ -106,8 +117,13 @@ def series_of_dashboard() -> Iterator[Series]:
             if isinstance(entry[0], dict):
                 yield searched(entry[0]["expression"])
             else:
-                namespace, name, *rest = [part for part in entry if isinstance(part, str)]
-                yield Series.of(namespace, name, dict(zip(rest[::2], rest[1::2], strict=True)))
+                yield drawn(entry)
+
+
+def drawn(entry: list[Any]) -> Series:
+    """Read a metric as a dashboard spells it."""
+    namespace, name, *rest = [part for part in entry if isinstance(part, str)]
+    return Series.of(namespace, name, dict(zip(rest[::2], rest[1::2], strict=True)))
 
 
 def searched(expression: str) -> Series:
@@ -157,7 +173,27 @@ def lines(
     context = functools.partial(LambdaContext, max_runtime_ms=60_000)
     monkeypatch.setattr("chalice.test.LambdaContext", context)
     invoke("sweep", {})
+    notify(dynamodb, invoke, monkeypatch)
     return logged()
+
+
+def notify(
+    dynamodb: DynamoDBClient, invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Send one notification to a connection, and have another one refused."""
+
+    def carry_out(
+        _: Management, calls: Iterator[Call], on_reply: OnReply, *_args: Any, **_options: Any
+    ) -> Iterator[Call]:
+        for call in calls:
+            on_reply(call, Reply(200, "", 0.01))
+        return iter(())
+
+    # That a post is made and answered is what tests/chalicelib shows.
+    monkeypatch.setattr(Management, "carry_out", carry_out)
+    dynamodb.put_item(TableName=TABLE, Item=to_item(tracked("live=")))
+    invoke("notify", sns_event())
+    invoke("notify", sns_event("x" * MAX_ENVELOPE_BYTES))
 
 
 def test_alarms_and_dashboard_speak_of_what_is_emitted(lines: list[dict[str, Any]]) -> None:
@@ -216,6 +252,63 @@ def test_a_failing_function_is_seen(function: str) -> None:
     assert Series.of("AWS/Lambda", "Duration", {"FunctionName": function}) in DRAWN
 
 
+@pytest.mark.parametrize(
+    ("alarm", "watched"),
+    [
+        (
+            "NotificationsRejected",
+            Series.of(NAMESPACE, "Rejected", {"service": SERVICE, "stage": STAGE}),
+        ),
+        (
+            "NotificationsLeft",
+            Series.of(
+                "AWS/SQS",
+                "ApproximateNumberOfMessagesVisible",
+                {"QueueName": "FailedNotifications.QueueName"},
+            ),
+        ),
+    ],
+)
+def test_one_notification_that_reached_nobody_is_seen(alarm: str, watched: Series) -> None:
+    """Refused before it was sent, or given up: nothing sends it again by itself."""
+    assert series_of_alarm(ALARMS[alarm]) == {"": watched}
+    assert (ALARMS[alarm]["Threshold"], ALARMS[alarm]["EvaluationPeriods"]) == (1, 1)
+    assert ALARMS[alarm]["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert watched in DRAWN
+
+
+def test_the_dashboard_shows_the_median_and_the_tail_of_a_post() -> None:
+    """Both together tell a slow API from a few slow clients."""
+    [widget] = [
+        {metric[1]: widget["properties"]["stat"] for metric in widget["properties"]["metrics"]}
+        for widget in BODY["widgets"]
+        if "PostP99" in str(widget["properties"].get("metrics"))
+    ]
+    assert widget == {"PostP50": "Maximum", "PostP99": "Maximum"}
+
+
+def test_the_dashboard_shows_what_became_of_the_connections() -> None:
+    """The four outcomes are one chart, so that they can be seen as parts of a whole."""
+    outcomes = {
+        Series.of(NAMESPACE, outcome.capitalize(), {"service": SERVICE, "stage": STAGE})
+        for outcome in Outcome
+    }
+    [widget] = [w for w in BODY["widgets"] if "Skipped" in str(w["properties"].get("metrics"))]
+    assert {drawn(entry) for entry in widget["properties"]["metrics"]} == outcomes
+
+
+def test_a_notification_that_lambda_did_not_take_is_seen() -> None:
+    """What SNS could not hand over, and what was given up, is drawn beside what was published."""
+    topic, function = {"TopicName": "NotificationsTopic.TopicName"}, {"FunctionName": "Notify"}
+    assert {
+        Series.of("AWS/SNS", "NumberOfMessagesPublished", topic),
+        Series.of("AWS/SNS", "NumberOfNotificationsFailed", topic),
+        Series.of("AWS/Lambda", "Throttles", function),
+        Series.of("AWS/Lambda", "AsyncEventsDropped", function),
+        Series.of("AWS/Lambda", "DestinationDeliveryFailures", function),
+    } <= DRAWN
+
+
 def test_a_throttled_table_or_index_is_seen() -> None:
     """Reads and writes of both count, for a throttled index holds up the writes of the table."""
     # GIVEN
@@ -258,9 +351,14 @@ def test_a_sweep_that_is_not_run_is_seen() -> None:
         ("DisconnectsMissed", {"closed": 100, "orphaned": 10}, False),
         ("DisconnectsMissed", {"closed": 19, "orphaned": 19}, False),
         ("DisconnectsMissed", {"closed": 100, "orphaned": None}, False),
+        ("DeliveriesFailed", {"delivered": 94, "failed": 6}, True),
+        ("DeliveriesFailed", {"delivered": 95, "failed": 5}, False),
+        ("DeliveriesFailed", {"delivered": None, "failed": 20}, True),
+        ("DeliveriesFailed", {"delivered": 0, "failed": 19}, False),
+        ("DeliveriesFailed", {"delivered": 100, "failed": None}, False),
     ],
 )
-def test_a_share_goes_off_above_a_tenth_of_enough(
+def test_a_share_goes_off_above_its_threshold_of_enough(
     alarm: str, counts: dict[str, int | None], *, goes_off: bool
 ) -> None:
     """The expression is worked out as CloudWatch would, which spells these as Python does."""
@@ -309,7 +407,7 @@ def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
     assert f"--function-name incident-websocket-{STAGE}-sweep" in text
     assert f"/aws/lambda/incident-websocket-{STAGE}-" in text
     named = set(re.findall(r"`([a-z_]+)`", text))
-    assert named - {"connect"} <= {cause.value for cause in Cause} | reasons()
+    assert named - {"connect", "notify"} <= {cause.value for cause in Cause} | reasons()
 
 
 def test_the_widgets_fit_beside_each_other() -> None:

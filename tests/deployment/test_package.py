@@ -17,7 +17,7 @@ from samtranslator.translator.translator import Translator  # type: ignore[impor
 
 from chalicelib import announcements
 from chalicelib.settings import VARIABLES
-from provision.template import load_tables
+from provision.template import load_tables, load_topics
 from tests.deployment.conftest import REGION, ROOT, STAGES
 
 if TYPE_CHECKING:
@@ -31,22 +31,25 @@ LOG_DAYS = {"dev": 14, "prod": 90}
 
 @dataclass(frozen=True)
 class Function:
-    """What is expected of a function; `timeout` is in s."""
+    """What is expected of a function; `timeout` is in s, `memory` in MB."""
 
     name: str
     handler: str
     policy: str
     timeout: int
+    memory: int = 512
 
 
 FUNCTIONS = {
     "WebsocketConnect": Function("websocket_connect", "app.connect", "connect", 10),
     "WebsocketDisconnect": Function("websocket_disconnect", "app.disconnect", "disconnect", 10),
+    "WebsocketMessage": Function("websocket_message", "app.message", "message", 10),
+    "Notify": Function("notify", "app.notify", "notify", 900, memory=1769),
     "Connections": Function("connections", "app.connections", "connections", 30),
     "Close": Function("close", "app.close", "close", 30),
     "Sweep": Function("sweep", "app.sweep", "sweep", 240),
 }
-HANDLERS = ("Connect", "Disconnect")
+ROUTES = {"Connect": "$connect", "Disconnect": "$disconnect", "Message": "$default"}
 RESOURCES = {
     "AccessLogGroup": "AWS::Logs::LogGroup",
     "ClosedLogGroup": "AWS::Logs::LogGroup",
@@ -55,23 +58,32 @@ RESOURCES = {
     "ConnectionsTable": "AWS::DynamoDB::Table",
     "Dashboard": "AWS::CloudWatch::Dashboard",
     "EventBus": "AWS::Events::EventBus",
+    "FailedNotifications": "AWS::SQS::Queue",
+    "NotificationsTopic": "AWS::SNS::Topic",
+    "NotificationsTopicPolicy": "AWS::SNS::TopicPolicy",
+    "OwnApiOnly": "AWS::IAM::Policy",
+    "NotifyInvokeConfig": "AWS::Lambda::EventInvokeConfig",
+    "NotifyNotifySnsSubscription": "AWS::SNS::Subscription",
+    "NotifyNotifySnsSubscriptionPermission": "AWS::Lambda::Permission",
     "SweepSweepEvent": "AWS::Events::Rule",
     "SweepSweepEventPermission": "AWS::Lambda::Permission",
     "WebsocketAPI": "AWS::ApiGatewayV2::Api",
     "WebsocketAPIDeployment": "AWS::ApiGatewayV2::Deployment",
     "WebsocketAPIStage": "AWS::ApiGatewayV2::Stage",
+    "WebsocketMessageRouteResponse": "AWS::ApiGatewayV2::RouteResponse",
     **dict.fromkeys(FUNCTIONS, "AWS::Lambda::Function"),
     **{f"{function}LogGroup": "AWS::Logs::LogGroup" for function in FUNCTIONS},
     **{f"{function}Role": "AWS::IAM::Role" for function in FUNCTIONS},
-    **{
-        f"Websocket{handler}APIIntegration": "AWS::ApiGatewayV2::Integration"
-        for handler in HANDLERS
-    },
-    **{f"Websocket{handler}InvokePermission": "AWS::Lambda::Permission" for handler in HANDLERS},
-    **{f"Websocket{handler}Route": "AWS::ApiGatewayV2::Route" for handler in HANDLERS},
+    **{f"Websocket{handler}APIIntegration": "AWS::ApiGatewayV2::Integration" for handler in ROUTES},
+    **{f"Websocket{handler}InvokePermission": "AWS::Lambda::Permission" for handler in ROUTES},
+    **{f"Websocket{handler}Route": "AWS::ApiGatewayV2::Route" for handler in ROUTES},
     **{f"{f.removeprefix('Websocket')}Failing": "AWS::CloudWatch::Alarm" for f in FUNCTIONS},
     **dict.fromkeys(
         ("DisconnectsMissed", "HandshakesRefused", "SweepNotRun", "TableThrottled"),
+        "AWS::CloudWatch::Alarm",
+    ),
+    **dict.fromkeys(
+        ("DeliveriesFailed", "NotificationsLeft", "NotificationsRejected"),
         "AWS::CloudWatch::Alarm",
     ),
 }
@@ -187,11 +199,12 @@ def test_a_function_is_configured_for_its_work(package: Package, logical_id: str
     assert function["Handler"] == expected.handler
     assert function["FunctionName"] == {"Fn::Sub": f"incident-websocket-${{Stage}}-{expected.name}"}
     assert function["Architectures"] == ["arm64"]
-    assert (function["MemorySize"], function["Timeout"]) == (512, expected.timeout)
+    assert (function["MemorySize"], function["Timeout"]) == (expected.memory, expected.timeout)
     assert function["Runtime"] == f"python3.{sys.version_info.minor}"
     assert function["Environment"]["Variables"] == {
         "STAGE": package.stage,
         "CONNECTIONS_TABLE": {"Ref": "ConnectionsTable"},
+        "NOTIFICATIONS_TOPIC": f"IncidentNotifications-{package.stage}",
         "EVENT_BUS": {"Ref": "EventBus"},
         "TTL_HOURS": "24",
         "LOG_LEVEL": "INFO",
@@ -239,6 +252,98 @@ def test_the_sweep_runs_every_five_minutes(package: Package) -> None:
     assert permission["SourceArn"] == {"Fn::GetAtt": ["SweepSweepEvent", "Arn"]}
 
 
+def test_a_notification_comes_from_the_topic_of_the_stack(package: Package) -> None:
+    """The subscription follows the topic, which may invoke the function, and no other may."""
+    # WHEN
+    topic = package.properties("NotificationsTopic")
+    subscription = package.properties("NotifyNotifySnsSubscription")
+    permission = package.properties("NotifyNotifySnsSubscriptionPermission")
+
+    # THEN
+    assert topic == {"TopicName": {"Fn::Sub": "IncidentNotifications-${Stage}"}}
+    assert subscription == {
+        "TopicArn": {"Fn::Sub": "${NotificationsTopic}"},
+        "Protocol": "lambda",
+        "Endpoint": {"Fn::GetAtt": ["Notify", "Arn"]},
+    }
+    assert permission["FunctionName"] == {"Ref": "Notify"}
+    assert permission["Principal"] == "sns.amazonaws.com"
+    assert permission["SourceArn"] == subscription["TopicArn"]
+
+
+def test_alarms_and_rules_of_this_account_may_publish(package: Package) -> None:
+    """No other service may, and none in the name of another account."""
+    # WHEN
+    policy = package.properties("NotificationsTopicPolicy")
+    statements = policy["PolicyDocument"]["Statement"]
+
+    # THEN
+    topic, account = {"Ref": "NotificationsTopic"}, {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert policy["Topics"] == [topic]
+    assert {s["Principal"]["Service"]: s["Condition"] for s in statements} == {
+        "cloudwatch.amazonaws.com": {"StringEquals": account},
+        "events.amazonaws.com": {"StringEqualsIfExists": account},
+    }
+    for statement in statements:
+        assert statement["Effect"] == "Allow"
+        assert (statement["Action"], statement["Resource"]) == ("sns:Publish", topic)
+
+
+def test_a_notification_that_is_given_up_is_kept(package: Package) -> None:
+    """After two more tries Lambda puts the event into a queue that keeps it for two weeks."""
+    # WHEN
+    config = package.properties("NotifyInvokeConfig")
+    queue = package.properties("FailedNotifications")
+
+    # THEN
+    assert (config["FunctionName"], config["Qualifier"]) == ({"Ref": "Notify"}, "$LATEST")
+    assert config["MaximumRetryAttempts"] == 2
+    destination = {"Fn::GetAtt": ["FailedNotifications", "Arn"]}
+    assert config["DestinationConfig"] == {"OnFailure": {"Destination": destination}}
+    assert queue["QueueName"] == {"Fn::Sub": "IncidentNotificationsFailed-${Stage}"}
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    assert queue["MaximumMessageSize"] == 1024**2, "an event may be as large"
+    assert queue["SqsManagedSseEnabled"] is True
+
+
+def test_no_function_reaches_the_connections_of_another_api(package: Package) -> None:
+    """A policy file is written before there is an API; the stack denies all others."""
+    # WHEN
+    policy = package.properties("OwnApiOnly")
+
+    # THEN
+    roles = {role["Ref"] for role in policy["Roles"]}
+    holders = {
+        f"{function}Role"
+        for function in FUNCTIONS
+        if "execute-api:ManageConnections" in json.dumps(package.properties(f"{function}Role"))
+    }
+    assert roles == holders
+    api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebsocketAPI}/*"
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Deny",
+            "Action": "execute-api:ManageConnections",
+            "NotResource": {"Fn::Sub": api},
+        }
+    ]
+
+
+def test_an_answer_to_a_message_reaches_the_client(package: Package) -> None:
+    """Only a route with a route response passes on what its function answers."""
+    # WHEN
+    response = package.properties("WebsocketMessageRouteResponse")
+
+    # THEN
+    route = package.properties("WebsocketMessageRoute")
+    assert route["RouteResponseSelectionExpression"] == "$default"
+    assert response == {
+        "ApiId": {"Ref": "WebsocketAPI"},
+        "RouteId": {"Ref": "WebsocketMessageRoute"},
+        "RouteResponseKey": "$default",
+    }
+
+
 def test_every_environment_variable_is_a_setting(package: Package) -> None:
     """No name is misspelt: each is one that the code reads."""
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
@@ -246,7 +351,7 @@ def test_every_environment_variable_is_a_setting(package: Package) -> None:
     assert chosen.keys() <= {variable.name for variable in VARIABLES}
 
 
-@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize("handler", ROUTES)
 def test_a_route_leads_to_its_function(package: Package, handler: str) -> None:
     """Route, integration and permission belong together."""
     # GIVEN
@@ -259,7 +364,7 @@ def test_a_route_leads_to_its_function(package: Package, handler: str) -> None:
 
     # THEN
     target = ["integrations", {"Ref": f"Websocket{handler}APIIntegration"}]
-    assert route["RouteKey"] == f"${handler.lower()}"
+    assert route["RouteKey"] == ROUTES[handler]
     assert route["Target"] == {"Fn::Join": ["/", target]}
     assert integration["IntegrationType"] == "AWS_PROXY"
     assert integration["IntegrationUri"]["Fn::Sub"][1] == {"WebsocketHandler": function}
@@ -274,9 +379,9 @@ def test_a_route_change_reaches_the_stage(package: Package) -> None:
     assert stage["Properties"]["AutoDeploy"] is True
     assert stage["Properties"]["DeploymentId"] == {"Ref": "AWS::NoValue"}
     # The deployment waits for the routes, so the stage never starts without them.
-    assert stage["DependsOn"] == "WebsocketAPIDeployment"
+    assert stage["DependsOn"] == ["WebsocketAPIDeployment", "WebsocketMessageRouteResponse"]
     deployment = package.template["Resources"]["WebsocketAPIDeployment"]
-    assert set(deployment["DependsOn"]) == {f"Websocket{handler}Route" for handler in HANDLERS}
+    assert set(deployment["DependsOn"]) == {f"Websocket{handler}Route" for handler in ROUTES}
 
 
 def test_the_stage_is_throttled(package: Package) -> None:
@@ -331,12 +436,14 @@ def test_an_example_rule_logs_what_is_announced(package: Package) -> None:
     assert package.template["Resources"]["ClosedRule"]["DependsOn"] == "ClosedLogPolicy"
 
 
-def test_the_outputs_name_the_table_the_bus_and_the_address(package: Package) -> None:
+def test_the_outputs_name_what_was_made_and_the_address(package: Package) -> None:
     """What a client or a pipeline needs is an output of the stack."""
     outputs = {name: output["Value"] for name, output in package.template["Outputs"].items()}
     assert outputs["ConnectionsTableName"] == {"Ref": "ConnectionsTable"}
     assert outputs["ConnectionsTableArn"] == {"Fn::GetAtt": ["ConnectionsTable", "Arn"]}
     assert outputs["EventBusName"] == {"Ref": "EventBus"}
+    assert outputs["NotificationsTopicArn"] == {"Ref": "NotificationsTopic"}
+    assert outputs["FailedNotificationsUrl"] == {"Ref": "FailedNotifications"}
     url = outputs["WebsocketConnectEndpointURL"]["Fn::Sub"]
     assert url.startswith("wss://${WebsocketAPI}.")
     assert url.endswith(f"/{package.stage}/")
@@ -392,6 +499,14 @@ def test_the_configured_table_is_the_defined_one(package: Package) -> None:
     environment = config["stages"][package.stage]["environment_variables"]
     [table] = load_tables(ROOT / ".chalice" / "resources.json", {"Stage": package.stage})
     assert environment["CONNECTIONS_TABLE"] == table.name
+
+
+def test_the_configured_topic_is_the_defined_one(package: Package) -> None:
+    """`chalice deploy` subscribes to the topic that the resources file defines."""
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    environment = config["stages"][package.stage]["environment_variables"]
+    topics = load_topics(ROOT / ".chalice" / "resources.json", {"Stage": package.stage})
+    assert list(topics.values()) == [environment["NOTIFICATIONS_TOPIC"]]
 
 
 def test_cfn_lint_accepts_the_template(package: Package) -> None:

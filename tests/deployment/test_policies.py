@@ -7,9 +7,12 @@ IAM evaluator, whose answers on this kind of policy are checked first.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import re
 import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -28,9 +31,10 @@ from provision import buses, tables
 from provision.template import load_buses, load_tables
 from tests.deployment.conftest import ROOT, STAGES
 from tests.events import CONNECTION_ID, connect_event, disconnect_event
+from tests.notifications import sns_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from botocore.model import OperationModel
 
@@ -45,6 +49,12 @@ PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 NOW_MS = time.time_ns() // 1_000_000
 MINUTE_MS = 60_000
+METHODS = ("GET", "POST", "DELETE")
+METHOD = re.compile(rf"/({'|'.join(METHODS)})/@connections/")
+# Those whose resources differ in more than the stage.
+SHARED_ACTIONS = ("execute-api:ManageConnections", "lambda:InvokeFunction")
+# Those that are not named after the operation.
+PERMISSIONS = {"Invoke": "lambda:InvokeFunction"}
 
 
 @dataclass(frozen=True)
@@ -69,17 +79,26 @@ class Scenario:
     """What takes a function through every call that it ever makes.
 
     `ages` are the connections of the client `ada` in the table, with their ages in ms; API
-    Gateway says of those in `gone` that they are.
+    Gateway says of those in `gone` that they are. `in_time` is the number of requests for which
+    the time of an invocation suffices.
     """
 
     invocations: tuple[Invocation, ...]
     ages: Mapping[str, int] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    in_time: int | None = None
 
 
 def connect_of(client_id: str) -> dict[str, Any]:
     """Give the `$connect` event of a client that names itself."""
     return {**connect_event(), "multiValueQueryStringParameters": {"clientId": [client_id]}}
+
+
+def message_event() -> dict[str, Any]:
+    """Give the event of a client's ping."""
+    event = connect_event()
+    event["requestContext"] |= {"routeKey": "$default", "eventType": "MESSAGE", "messageId": "m="}
+    return {**event, "body": '{"action": "ping"}'}
 
 
 # With a limit of one connection for each client, and an event bus.
@@ -91,6 +110,17 @@ SCENARIOS = {
     ),
     "websocket_disconnect": Scenario(
         (Invocation("disconnect", disconnect_event()),), ages={CONNECTION_ID: MINUTE_MS}
+    ),
+    "websocket_message": Scenario((Invocation("message", message_event()),)),
+    # The first serves one connection and hands the rest on, the second serves the other one.
+    "notify": Scenario(
+        (
+            Invocation("notify", sns_event()),
+            Invocation("notify", sns_event(clientId=("String", "ada"))),
+        ),
+        ages={"first=": 3 * MINUTE_MS, "next=": 5 * MINUTE_MS},
+        gone=("first=", "next="),
+        in_time=1,
     ),
     "connections": Scenario(
         (
@@ -171,21 +201,45 @@ def record(calls: list[Call], params: Mapping[str, Any], model: OperationModel, 
         case "dynamodb":
             index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
             resources = [f"table/{params['TableName']}{index}"]
+        case "lambda":
+            resources = [f"function:{params['FunctionName']}"]
         case "events":
             resources = [f"event-bus/{entry['EventBusName']}" for entry in params["Entries"]]
         case _:
             pytest.fail(f"say which resource a call of {service} acts on")
     for resource in resources:
         arn = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
-        calls.append(Call(f"{service}:{model.name}", arn))
+        calls.append(Call(PERMISSIONS.get(model.name, f"{service}:{model.name}"), arn))
 
 
-def record_connections(calls: list[Call], gone: Iterable[str]) -> Any:
+def accept(**_: Any) -> tuple[SimpleNamespace, dict[str, Any]]:
+    """Answer an asynchronous invocation as Lambda does, which is to take the event."""
+    return SimpleNamespace(status_code=202), {"StatusCode": 202}
+
+
+def on_failure(stage: str, function: str) -> list[Call]:
+    """List the call that Lambda makes with the function's own role when it gives an event up.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    resources = json.loads((CHALICE / "resources.json").read_text())["Resources"]
+    calls = []
+    for resource in resources.values():
+        if resource.get("Type") == "AWS::Lambda::EventInvokeConfig":
+            config = resource["Properties"]
+            queue, _ = config["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
+            name = resources[queue]["Properties"]["QueueName"]["Fn::Sub"].replace("${Stage}", stage)
+            if config["FunctionName"] == {"Ref": function.capitalize()}:
+                calls.append(Call("sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"))
+    return calls
+
+
+def record_connections(calls: list[Call], scenario: Scenario) -> Any:
     """Give a `Management.carry_out` that notes the requests, and answers as API Gateway does.
 
     That a request has this method and this path on the wire is what tests/chalicelib shows.
     """
-    done = {"GET": 200, "DELETE": 204}
+    done = {"GET": 200, "POST": 200, "DELETE": 204}
 
     def carry_out(
         self: Management,
@@ -196,12 +250,13 @@ def record_connections(calls: list[Call], gone: Iterable[str]) -> Any:
     ) -> Iterator[management.Call]:
         endpoint = self.endpoint
         api = f"arn:aws:execute-api:{endpoint.region}:{ACCOUNT}:{endpoint.host.partition('.')[0]}"
-        for request in requests:
+        left = iter(requests)
+        for request in itertools.islice(left, scenario.in_time):
             path = f"{endpoint.prefix}/{request.method}/@connections/{request.connection_id}"
             calls.append(Call("execute-api:ManageConnections", api + path))
-            status = 410 if request.connection_id in gone else done[request.method]
+            status = 410 if request.connection_id in scenario.gone else done[request.method]
             on_reply(request, Reply(status, "", 0.0))
-        return iter(())
+        return left
 
     return carry_out
 
@@ -227,22 +282,36 @@ def provide(stage: str, ages: Mapping[str, int]) -> None:
         client.put_item(TableName=table.name, Item=to_item(connection))
 
 
+def context_of(name: str, ms: int) -> Callable[..., LambdaContext]:
+    """Make contexts with the name and the time that Lambda would give.
+
+    Chalice's client names a function as Python does, and gives it 3 s, whatever its timeout.
+    """
+
+    def context(_: str, **settings: Any) -> LambdaContext:
+        return LambdaContext(name, max_runtime_ms=ms, **settings)
+
+    return context
+
+
 def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Invoke the function as the stage configures it, and record every AWS call that it makes."""
     scenario = SCENARIOS[function]
-    calls: list[Call] = []
+    calls = on_failure(stage, function)
     monkeypatch.setenv("EVENT_BUS", f"IncidentWebSocket-{stage}")
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
     with mock_aws():
         provide(stage, scenario.ages)
         # botocore registers these with each session, so the application's own is covered.
-        hook = ("before-parameter-build", functools.partial(record, calls))
-        handlers = [*botocore.handlers.BUILTIN_HANDLERS, hook]
+        hooks: list[Any] = [
+            ("before-parameter-build", functools.partial(record, calls)),
+            ("before-call.lambda.Invoke", accept),
+        ]
+        handlers = [*botocore.handlers.BUILTIN_HANDLERS, *hooks]
         monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
-        monkeypatch.setattr(Management, "carry_out", record_connections(calls, scenario.gone))
+        monkeypatch.setattr(Management, "carry_out", record_connections(calls, scenario))
         for invocation in scenario.invocations:
-            # Chalice's client gives every function 3 s, whatever its timeout.
-            context = functools.partial(LambdaContext, max_runtime_ms=invocation.ms)
+            context = context_of(f"incident-websocket-{stage}-{function}", invocation.ms)
             monkeypatch.setattr("chalice.test.LambdaContext", context)
             with Client(app.app, stage_name=stage, project_dir=str(ROOT)) as client:
                 event = dict(invocation.event)
@@ -302,6 +371,41 @@ def test_a_function_may_do_what_it_does_and_no_more(
         assert [call for call in there if not allows(policy, call)] == []
     elsewhere = [Call(call.action, in_other_stage(stage, call.resource)) for call in calls]
     assert [call for call in elsewhere if allows(policy, call)] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("function", ["websocket_connect", "notify", "close", "sweep"])
+def test_a_function_reaches_nothing_beside_what_it_uses(
+    stage: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither another method of `@connections` nor another function of its own stage."""
+    # GIVEN
+    policy = policy_of(stage, function)
+    calls = calls_of(stage, function, monkeypatch)
+
+    # WHEN
+    allowed = {kind(call) for call in beside(stage, calls) if allows(policy, call)}
+
+    # THEN
+    assert allowed == {kind(call) for call in calls if call.action in SHARED_ACTIONS}
+    assert allowed
+
+
+def kind(call: Call) -> Call:
+    """Leave out which connection it was."""
+    return Call(call.action, call.resource.partition("/@connections/")[0])
+
+
+def beside(stage: str, calls: Iterable[Call]) -> Iterator[Call]:
+    """Name what is reached by the calls' own actions, and what stands beside it."""
+    for call in calls:
+        if call.action == "execute-api:ManageConnections":
+            for method in METHODS:
+                yield Call(call.action, METHOD.sub(f"/{method}/@connections/", call.resource))
+        elif call.action == "lambda:InvokeFunction":
+            functions, _, _ = call.resource.rpartition(":")
+            for function in SCENARIOS:
+                yield Call(call.action, f"{functions}:incident-websocket-{stage}-{function}")
 
 
 def in_other_stage(stage: str, resource: str) -> str:

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
+from mypy_boto3_lambda import LambdaClient
+from mypy_boto3_sns import SNSClient
 from websockets.sync.client import ClientConnection, connect
 
 from localgateway.gateway import serve
@@ -169,6 +172,17 @@ class Gateway:
     def dynamodb(self) -> DynamoDBClient:
         """Give boto3's client of the embedded DynamoDB."""
         return SESSION.client("dynamodb", endpoint_url=self._found(r"DynamoDB\s+(\S+)"))
+
+    def functions(self) -> LambdaClient:
+        """Give boto3's client of the functions, which tries once."""
+        config = Config(retries={"total_max_attempts": 1})
+        endpoint = f"http://127.0.0.1:{self.port}"
+        return SESSION.client("lambda", endpoint_url=endpoint, config=config)
+
+    def sns(self, region: str = "us-east-1") -> SNSClient:
+        """Give boto3's client of the embedded SNS."""
+        endpoint = self._found(r"DynamoDB\s+(\S+)")
+        return SESSION.client("sns", endpoint_url=endpoint, region_name=region)
 
     def _found(self, pattern: str) -> str:
         match = re.search(pattern, self.text)

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from localgateway import __main__
-from tests.localgateway.running import PATIENCE, Recorder
+from tests.localgateway.running import PATIENCE, Recorder, Told
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +50,11 @@ def url(said: str) -> str:
     match = re.search(r"ws://\S+", said)
     assert match
     return match[0]
+
+
+def hears(told: Told) -> bool:
+    """Select what the function of a topic tells."""
+    return told.kind == "news"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -94,12 +99,14 @@ def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Reco
     assert not alive
 
 
-def test_the_commands_that_it_says_can_be_run(sample: Path) -> None:
-    """The Python one-liner reads the table, and the client command connects."""
+def test_the_commands_that_it_says_can_be_run(sample: Path, recorder: Recorder) -> None:
+    """The Python one-liners read the table and publish, and the client command connects."""
     # GIVEN what a gateway says when it serves
     with command("--project", str(sample)) as (_, said):
-        [scan] = re.findall(r"python (-c .*scan.*)", said)
-        [client] = re.findall(r"python (-m websockets .*)", said)
+        [scan] = re.findall(r"python\S* (-c .*scan.*)", said)
+        [client] = re.findall(r"python\S* (-m websockets .*)", said)
+        publish, _ = re.findall(r"python\S* (-c .*publish.*)", said)
+        known = len(recorder.all(hears))
         environ = {**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
         # WHEN its commands are run
@@ -111,6 +118,10 @@ def test_the_commands_that_it_says_can_be_run(sample: Path) -> None:
             text=True,
             timeout=PATIENCE,
         )
+        subprocess.run(
+            [sys.executable, *shlex.split(publish)], env=environ, check=True, timeout=PATIENCE
+        )
+        news = recorder.wait(hears, known + 1)[known]
         connected = subprocess.run(
             [sys.executable, *shlex.split(client)],
             input="hello\n",
@@ -120,9 +131,29 @@ def test_the_commands_that_it_says_can_be_run(sample: Path) -> None:
             timeout=PATIENCE,
         )
 
-    # THEN the table is empty, and the client was served
+    # THEN the table is empty, the function has the message, and the client was served
     assert scanned.stdout == "[]\n"
+    assert news.content["Records"][0]["Sns"]["Message"] == "Hello"
     assert "Connected to ws://127.0.0.1" in connected.stdout
+
+
+def test_the_commands_of_awss_command_line_name_what_is_there(sample: Path) -> None:
+    """A topic is published to by its ARN, a function that has no route is invoked by its name."""
+    # GIVEN what a gateway says when it serves
+    with command("--project", str(sample)) as (_, said):
+        topics = re.findall(r"aws sns publish --topic-arn (\S+) .* --region (\S+)", said)
+        functions = re.findall(r"aws lambda invoke --function-name (\S+) .*http://(\S+)", said)
+
+        # WHEN its addresses are read
+        address = re.sub("^ws://|/live$", "", url(said))
+
+    # THEN all are there
+    assert topics == [
+        ("arn:aws:sns:us-east-1:123456789012:News", "us-east-1"),
+        ("arn:aws:sns:eu-west-1:123456789012:Elsewhere", "eu-west-1"),
+    ]
+    names = ("hear", "nightly", "overhear", "tick", "work")
+    assert functions == [(f"sample-dev-{name}", address) for name in names]
 
 
 def test_a_port_that_is_taken_is_an_error_without_a_traceback(sample: Path) -> None:

@@ -173,6 +173,23 @@ def test_tables_that_cannot_be_made_keep_it_from_starting(tmp_path: Path, sample
         asyncio.run(serve(Options(project, port=0), started))
 
 
+def test_a_topic_that_cannot_be_made_keeps_it_from_starting(
+    tmp_path: Path, sample: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """SNS's own words say what is accepted."""
+    # GIVEN a project that subscribes to a topic with a name that cannot be
+    project = tmp_path / "project"
+    shutil.copytree(sample, project)
+    app = project / "app.py"
+    app.write_text(app.read_text().replace('topic="News"', 'topic="Good News"'))
+
+    # WHEN a gateway is to serve it
+    # THEN it does not start
+    with pytest.raises(ChildError, match="subscribing to the topics ended with exit status 1"):
+        asyncio.run(serve(Options(project, port=0), started))
+    assert "Topic names must be made up of" in capfd.readouterr().err
+
+
 def test_too_few_files_are_warned_of(
     start: Callable[..., Gateway],
     monkeypatch: pytest.MonkeyPatch,

@@ -17,7 +17,7 @@ def _no_app(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
-def test_the_description_names_functions_routes_and_schedules() -> None:
+def test_the_description_names_functions_routes_schedules_and_subscriptions() -> None:
     """Each function is described once, with the settings of its own key."""
     # GIVEN the sample project
     # WHEN it is described
@@ -25,13 +25,21 @@ def test_the_description_names_functions_routes_and_schedules() -> None:
 
     # THEN everything is there
     functions = {each["name"]: each for each in description["functions"]}
-    assert len(functions) == len(description["functions"]) == 5
+    assert len(functions) == len(description["functions"]) == 8
     assert functions["sample-dev-websocket_connect"]["timeout"] == 2
     assert functions["sample-dev-tick"]["timeout"] == 60
+    assert functions["sample-dev-work"]["timeout"] == 4
     assert set(description["routes"]) == {"$connect", "$default", "$disconnect"}
     assert [each["expression"] for each in description["schedules"]] == [
         "rate(1 minute)",
         "cron(0 3 * * ? *)",
+    ]
+    assert description["subscriptions"] == [
+        {"topic": "News", "function": "sample-dev-hear"},
+        {
+            "topic": "arn:aws:sns:eu-west-1:111122223333:Elsewhere",
+            "function": "sample-dev-overhear",
+        },
     ]
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from websockets.sync.client import ClientConnection
 
-from localgateway import management
+from localgateway import bodies
 from tests.localgateway.running import PATIENCE, Gateway
 
 UNKNOWN = "L0SM9cOFvHcCIhw="
@@ -166,7 +166,7 @@ def test_a_body_that_does_not_come_is_given_up(
 ) -> None:
     """A client that stalls within its body is answered and dropped."""
     # GIVEN a gateway with little patience
-    monkeypatch.setattr(management, "BODY_TIMEOUT", 0.2)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.2)
 
     # WHEN a body stalls
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:

@@ -10,7 +10,7 @@ import pytest
 
 from localgateway.children import Child
 from localgateway.errors import ChildError, ProjectError
-from localgateway.project import Project, Schedule, inspect
+from localgateway.project import Project, Schedule, Subscription, inspect
 from localgateway.surroundings import embedded
 
 CONFIG = {"version": "2.0", "app_name": "made", "stages": {"dev": {}, "prod": {}}}
@@ -33,7 +33,7 @@ def make(folder: Path, app: str, config: Any = CONFIG) -> Path:
 
 
 def test_a_project_is_what_chalice_would_deploy(sample: Path) -> None:
-    """Functions with their settings, routes, schedules and the name of the API's stage."""
+    """Functions with their settings, routes, schedules, subscriptions and the API's stage."""
     # GIVEN the sample project
     # WHEN it is inspected
     project = inspected(sample)
@@ -57,6 +57,8 @@ def test_a_project_is_what_chalice_would_deploy(sample: Path) -> None:
         Schedule("sample-dev-tick-event", "rate(1 minute)", "sample-dev-tick"),
         Schedule("sample-dev-nightly-event", "cron(0 3 * * ? *)", "sample-dev-nightly"),
     )
+    assert project.functions["sample-dev-work"].handler == "app.work"
+    assert project.subscriptions[0] == Subscription("News", "sample-dev-hear")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ from botocore.stub import Stubber
 from click.testing import CliRunner
 
 from provision.errors import NotDeployedError
-from provision.release import main, websocket_api_id
+from provision.release import let_answer, main, websocket_api_id
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mypy_boto3_apigatewayv2.type_defs import RouteResponseTypeDef, RouteTypeDef
 
 RECORD = (
     '{"resources": [{"name": "websocket_connect", "lambda_arn": "arn:x"},'
@@ -64,9 +66,36 @@ def test_a_release_points_the_stage_at_a_new_snapshot(
 
     # WHEN
     with Stubber(client) as api_gateway:
+        api_gateway.add_response("get_routes", {"Items": []}, {"ApiId": "abc123"})
         api_gateway.add_response("create_deployment", {"DeploymentId": "d1"}, snapshot)
         result = CliRunner().invoke(main, ["--stage", "dev", "--project", str(tmp_path)])
 
     # THEN
     api_gateway.assert_no_pending_responses()
     assert result.output == "stage dev of API abc123 serves the routes of now\n"
+
+
+@pytest.mark.parametrize("there", [[], [{"RouteResponseId": "r1", "RouteResponseKey": "$default"}]])
+def test_the_route_of_messages_gets_one_route_response(
+    there: list[RouteResponseTypeDef],
+) -> None:
+    """It is found on whichever page, made when it is missing, and left when it is there."""
+    # GIVEN
+    client = boto3.client("apigatewayv2", region_name="eu-west-1")
+    connect: list[RouteTypeDef] = [{"RouteId": "c1", "RouteKey": "$connect"}]
+    default: list[RouteTypeDef] = [{"RouteId": "d1", "RouteKey": "$default"}]
+    route = {"ApiId": "abc123", "RouteId": "d1"}
+
+    # WHEN
+    with Stubber(client) as api_gateway:
+        pages = {"Items": connect, "NextToken": "more"}, {"Items": default}
+        api_gateway.add_response("get_routes", pages[0], {"ApiId": "abc123"})
+        api_gateway.add_response("get_routes", pages[1], {"ApiId": "abc123", "NextToken": "more"})
+        api_gateway.add_response("get_route_responses", {"Items": there}, route)
+        if not there:
+            made = {**route, "RouteResponseKey": "$default"}
+            api_gateway.add_response("create_route_response", {}, made)
+        let_answer(client, "abc123")
+
+    # THEN
+    api_gateway.assert_no_pending_responses()

@@ -1,4 +1,4 @@
-"""Tables and event buses as a CloudFormation template spells them."""
+"""Tables, event buses and topics as a CloudFormation template spells them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from chalicelib import store
 from provision.errors import ParameterError, TemplateError, UnsupportedError
-from provision.template import TableDefinition, load_buses, load_tables
+from provision.template import (
+    TableDefinition,
+    TopicPolicy,
+    load_buses,
+    load_tables,
+    load_topic_policies,
+    load_topics,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +87,66 @@ def test_the_projects_own_table_is_read_whole(stage: str) -> None:
 def test_the_projects_own_event_bus_is_read(stage: str) -> None:
     """The resources file defines one bus for each stage."""
     assert load_buses(RESOURCES, {"Stage": stage}) == [f"IncidentWebSocket-{stage}"]
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_projects_own_topic_is_read(stage: str) -> None:
+    """The resources file defines one topic for each stage."""
+    topics = load_topics(RESOURCES, {"Stage": stage})
+    assert topics == {"NotificationsTopic": f"IncidentNotifications-{stage}"}
+
+
+def test_a_topic_policy_names_its_topics_by_their_arns(tmp_path: Path) -> None:
+    """Ref and Fn::Sub give the ARN of a topic and the account, as in CloudFormation."""
+    # GIVEN
+    path = tmp_path / "resources.json"
+    document = {"Resource": {"Ref": "Topic"}, "Account": {"Fn::Sub": "of ${AWS::AccountId}"}}
+    properties = {"Topics": [{"Ref": "Topic"}], "PolicyDocument": document}
+    policy = {"Type": "AWS::SNS::TopicPolicy", "Properties": properties}
+    path.write_text(json.dumps({"Resources": {"Policy": policy}}))
+    arn = "arn:aws:sns:eu-west-1:123456789012:Rows"
+
+    # WHEN
+    policies = load_topic_policies(path, {"Topic": arn, "AWS::AccountId": "123456789012"})
+
+    # THEN
+    assert policies == [TopicPolicy((arn,), {"Resource": arn, "Account": "of 123456789012"})]
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "message"),
+    [
+        ("Topic", {}, "topic It has no TopicName; it needs one"),
+        (
+            "Topic",
+            {"TopicName": "a", "KmsMasterKeyId": "b"},
+            "property KmsMasterKeyId of topic It is not supported; supported: TopicName",
+        ),
+        (
+            "TopicPolicy",
+            {"PolicyDocument": {}},
+            "topic policy It has no Topics; it needs one",
+        ),
+        (
+            "TopicPolicy",
+            {"Topics": [], "PolicyDocument": {}, "Id": "a"},
+            "property Id of topic policy It is not supported; supported: Topics, PolicyDocument",
+        ),
+    ],
+)
+def test_a_topic_that_cannot_be_made_whole_is_refused(
+    tmp_path: Path, kind: str, properties: dict[str, Any], message: str
+) -> None:
+    """What would be lost is named, and so is what is missing."""
+    # GIVEN
+    path = tmp_path / "resources.json"
+    resource = {"Type": f"AWS::SNS::{kind}", "Properties": properties}
+    path.write_text(json.dumps({"Resources": {"It": resource}}))
+
+    # THEN
+    with pytest.raises(TemplateError) as refused:
+        (load_topics if kind == "Topic" else load_topic_policies)(path, {})
+    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(
@@ -172,10 +239,12 @@ def test_a_default_stands_in_for_a_parameter(write: Callable[..., Path]) -> None
 def test_other_resources_are_left_alone(tmp_path: Path) -> None:
     """Whatever else the template holds is none of this module's business."""
     path = tmp_path / "resources.json"
-    topic = {"Type": "AWS::SNS::Topic", "Properties": {"Name": {"Fn::GetAtt": ["A", "Arn"]}}}
-    path.write_text(json.dumps({"Resources": {"Topic": topic, "Merged": {"Properties": {}}}}))
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": {"Fn::GetAtt": ["A", "Arn"]}}}
+    path.write_text(json.dumps({"Resources": {"Queue": queue, "Merged": {"Properties": {}}}}))
     assert load_tables(path, {}) == []
     assert load_buses(path, {}) == []
+    assert load_topics(path, {}) == {}
+    assert load_topic_policies(path, {}) == []
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,42 @@ def part(event: WebsocketEvent) -> Any:
     return Response("parted", status_code=200)
 
 
+@app.on_sns_message(topic="News")
+def hear(event: Any) -> None:
+    """Tell the test what a topic says."""
+    tell("news", event.to_dict())
+
+
+@app.on_sns_message(topic="arn:aws:sns:eu-west-1:111122223333:Elsewhere")
+def overhear(event: Any) -> None:
+    """Tell the test what a topic of another region says."""
+    tell("elsewhere", event.to_dict())
+
+
+@app.lambda_function(name="work")
+def work(event: Any, context: Any) -> Any:
+    """Do what an invocation asks for; one that names itself is told."""
+    if "by" in event:
+        tell("work", event, hold=event.get("do") == "hold")
+    match event:
+        case {"do": "invoke", "with": payload}:
+            return invoke_itself(payload, context)
+        case {"do": what}:
+            fail(what)
+    return {"given": event}
+
+
+def invoke_itself(payload: Any, context: Any) -> int:
+    """Hand on to an invocation of its own, through a client that is given no endpoint."""
+    import boto3
+
+    client = boto3.client("lambda")
+    answer = client.invoke(
+        FunctionName=context.function_name, InvocationType="Event", Payload=json.dumps(payload)
+    )
+    return answer["StatusCode"]
+
+
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def tick(event: Any) -> None:
     """Tell the test that it is time."""

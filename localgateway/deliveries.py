@@ -1,0 +1,96 @@
+"""How the embedded SNS delivers to functions: it invokes them asynchronously, as AWS's does.
+
+moto itself delivers to functions of its own only, and over HTTP without message attributes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from moto.sns.models import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Invoke = Callable[[str, Mapping[str, Any]], None]
+
+_log = logging.getLogger(__name__)
+
+
+def deliver_by(invoke: Invoke) -> None:
+    """Have moto call `invoke`, with a function's ARN and the event, for each such subscription."""
+    deliver = Subscription.publish
+
+    def publish(self: Subscription, message: str, message_id: str, **details: Any) -> None:
+        if self.protocol != "lambda":
+            deliver(self, message, message_id, **details)
+            return
+        attributes = details.get("message_attributes") or {}
+        matcher = self._filter_policy_matcher
+        if matcher is None or matcher.matches(attributes, message):
+            if details.get("message_structure") == "json":
+                message = self._parse_message_structure(message, self.protocol)
+            event = sns_event(self, message, message_id, details.get("subject"), attributes)
+            invoke(self.endpoint, event)
+
+    Subscription.publish = publish  # type: ignore[assignment,method-assign] # moto has no setting
+
+
+def invoke_at(endpoint: str, function: str, event: Mapping[str, Any]) -> None:
+    """Invoke a function asynchronously by Lambda's API at `endpoint`.
+
+    A failure is logged: who publishes is never told of one.
+    """
+    try:
+        _lambda(endpoint).invoke(
+            FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode()
+        )
+    except (ClientError, BotoCoreError) as error:
+        _log.error("a message did not reach %s: %s", function, error)
+
+
+def sns_event(
+    subscription: Subscription,
+    message: str,
+    message_id: str,
+    subject: str | None,
+    attributes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describe one message as a function receives it.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
+    """
+    post = subscription.get_post_data(message, message_id, subject)
+    unsubscribe = f"?Action=Unsubscribe&SubscriptionArn={subscription.arn}"
+    return {
+        "Records": [
+            {
+                "EventSource": "aws:sns",
+                "EventVersion": "1.0",
+                "EventSubscriptionArn": subscription.arn,
+                "Sns": {
+                    "Type": post["Type"],
+                    "MessageId": message_id,
+                    "TopicArn": subscription.topic.arn,
+                    "Subject": subject,
+                    "Message": message,
+                    "Timestamp": post["Timestamp"],
+                    "SignatureVersion": post["SignatureVersion"],
+                    "Signature": post["Signature"],
+                    "SigningCertUrl": post["SigningCertURL"],
+                    "UnsubscribeUrl": post["UnsubscribeURL"].partition("?")[0] + unsubscribe,
+                    "MessageAttributes": dict(attributes),
+                },
+            }
+        ]
+    }
+
+
+@functools.cache
+def _lambda(endpoint: str) -> Any:
+    return boto3.client("lambda", endpoint_url=endpoint)
