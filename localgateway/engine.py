@@ -123,12 +123,18 @@ def _end_with_gateway() -> None:
 @click.option("--fail", type=float, default=0.0)
 @click.option("--lag", type=float, default=0.0)
 @click.option("--ttl-interval", type=float, default=60.0)
-@click.option("--lambda-endpoint", required=True)
-def main(port: int, fail: float, lag: float, ttl_interval: float, lambda_endpoint: str) -> None:
-    """Serve until standard input ends; the port goes to standard output."""
+@click.option("--lambda-endpoint")
+def main(
+    port: int, fail: float, lag: float, ttl_interval: float, lambda_endpoint: str | None
+) -> None:
+    """Serve until standard input ends; the port goes to standard output.
+
+    Without an endpoint of Lambda it stands alone, and no function is subscribed to a topic.
+    """
     logging.basicConfig(format="engine: %(message)s")
     threading.Thread(target=_end_with_gateway, daemon=True).start()
-    deliver_by(functools.partial(invoke_at, lambda_endpoint))
+    if lambda_endpoint:
+        deliver_by(functools.partial(invoke_at, lambda_endpoint))
     listener = listen("127.0.0.1", port)
     port = listener.getsockname()[1]
     threading.Thread(target=expire_forever, args=(port, ttl_interval), daemon=True).start()

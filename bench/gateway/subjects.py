@@ -39,6 +39,7 @@ def _environment(**variables: str) -> dict[str, str]:
 @contextlib.contextmanager
 def engine() -> Iterator[str]:
     """Run the gateway's embedded engine on its own, for both subjects, and give its address."""
+    CACHE.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "localgateway.engine", "--port", str(port)]
     with running("engine", command, port, CACHE / "engine.log", PROJECT, _environment()):
