@@ -33,9 +33,8 @@ _IS_THE_ONE = "createdAt = :createdAt"
 
 @dataclass(frozen=True)
 class Page:
-    """A part of the table: its connections, the ids of malformed rows, where it began."""
+    """A part of the table: its connections, and the ids of malformed rows."""
 
-    start: str | None
     connections: tuple[Connection, ...]
     malformed: tuple[str, ...]
 
@@ -182,8 +181,7 @@ class ConnectionStore:
                 ExpressionAttributeValues={":sweep": {"S": SWEEP_ROW}},
                 **arguments,
             )
-            connections, malformed = decoded(response["Items"])
-            yield Page(key["connectionId"]["S"] if key else None, connections, malformed)
+            yield Page(*decoded(response["Items"]))
             key = response.get("LastEvaluatedKey")
             if key is None:
                 return
