@@ -1,4 +1,4 @@
-"""The settings, and the only place that reads the environment."""
+"""Every setting. Only this module reads the environment."""
 
 import math
 import os
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from chalicelib.errors import SettingsError
+from chalicelib.domain.errors import SettingsError
 
 T = TypeVar("T")
 
-# A century: far beyond any use, and small enough for every reader of an epoch timestamp.
+# A century: far beyond any use, and within the range of every epoch timestamp.
 MAX_TTL_HOURS = 876_000
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True)
 class Variable(Generic[T]):
-    """One environment variable: `default` is None when it must be set.
+    """One environment variable. A `default` of None means that it must be set.
 
-    `parse` makes the value of the text, and raises `ValueError` for what is not accepted.
+    `parse` converts the text and raises `ValueError` for an invalid one; `accepted` describes
+    the valid ones.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Variable(Generic[T]):
     parse: Callable[[str], T]
 
     def read(self, source: Mapping[str, str]) -> T:
-        """Give the value in `source`; raises `SettingsError`."""
+        """Return the value in `source`. Raises `SettingsError`."""
         text = source.get(self.name, self.default)
         if text is None:
             raise SettingsError(self.name, None, self.accepted)
@@ -150,7 +151,7 @@ VARIABLES = (
 
 @dataclass(frozen=True)
 class Authentication:
-    """Whose tokens are asked for."""
+    """The issuer whose tokens clients must send."""
 
     issuer: str
     audience: str
@@ -159,7 +160,7 @@ class Authentication:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says, checked. What is None or empty is switched off."""
+    """The checked settings. A feature whose setting is None or empty is switched off."""
 
     connections_table: str
     ttl_seconds: int
@@ -174,12 +175,12 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from `environ`, by default the process's own environment.
+    """Return the settings in `environ`, by default the environment of the process.
 
-    It is called by each invocation, never at import: packaging imports the application
-    without these variables, and `chalice.test.Client` sets them for one call only.
+    Every invocation calls this, and no import does: packaging imports the application without
+    these variables, and `chalice.test.Client` sets them for one call only.
 
-    Raises `SettingsError` for the first variable that is missing or not accepted.
+    Raises `SettingsError` for the first variable that is missing or invalid.
     """
     source = os.environ if environ is None else environ
     return Settings(
@@ -197,19 +198,19 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def sweep_minutes(environ: Mapping[str, str] | None = None) -> int:
-    """Read how often the sweep runs, which packaging needs to know."""
+    """Return the sweep's interval in minutes. Packaging needs it at import."""
     return SWEEP_MINUTES.read(os.environ if environ is None else environ)
 
 
 def notifications_topic(environ: Mapping[str, str] | None = None) -> str:
-    """Read the name of the topic of notifications, which packaging needs to know."""
+    """Return the name of the notifications topic. Packaging needs it at import."""
     return NOTIFICATIONS_TOPIC.read(os.environ if environ is None else environ)
 
 
 def _authentication(source: Mapping[str, str]) -> Authentication | None:
-    """Read the three settings of tokens, of which none may be set without the issuer.
+    """Return the token settings. None of them may be set without `AUTH_ISSUER`.
 
-    An audience alone would leave the door open that somebody meant to close.
+    An audience without an issuer would silently disable authentication.
     """
     issuer, audience = AUTH_ISSUER.read(source), AUTH_AUDIENCE.read(source)
     keys_url = AUTH_JWKS_URL.read(source)

@@ -1,4 +1,4 @@
-"""The connections table: the only module that talks to DynamoDB."""
+"""The connections table: every call on it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import sdk
-from chalicelib.connection import Connection, oldest_possible_ms
-from chalicelib.errors import StoreError
-from chalicelib.items import decoded, from_item, to_item
+from chalicelib.adapters import aws_clients as sdk
+from chalicelib.domain.connection import Connection, oldest_possible_ms
+from chalicelib.domain.errors import StoreError
+from chalicelib.domain.rows import decoded, from_item, to_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 CLIENT_INDEX = "ByClient"
-# A row of its own, which no reader takes for a connection: it has no `createdAt`. API Gateway's
-# ids are base64 and cannot hold its first character.
+# The sweep's own row. It has no `createdAt`, so no reader takes it for a connection, and `#` is
+# not in the base64 alphabet of API Gateway's ids.
 SWEEP_ROW = "#sweep"
-# A page is read, judged and probed as a whole, so it has to fit into one sweep with ease.
+# A page is read and probed as a whole, so it must fit easily into one run of the sweep.
 PAGE_ROWS = 500
 
 _IS_ALIVE = "#ttl > :now AND createdAt > :oldest"
-_IS_THE_ONE = "createdAt = :createdAt"
+_IS_UNCHANGED = "createdAt = :createdAt"
 
 
 @dataclass(frozen=True)
 class Page:
-    """A part of the table: its connections, and the ids of malformed rows."""
+    """A page of the table: its connections, and the ids of malformed rows."""
 
     connections: tuple[Connection, ...]
     malformed: tuple[str, ...]
@@ -41,11 +41,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Position:
-    """How far the sweeps have come; the moments are in epoch ms.
+    """How far the sweep's pass over the table has come. Times are epoch ms.
 
-    `start` is the row after which the next one goes on, None when it begins a new pass over the
-    table. `since_ms` is when the pass began, `previous_ms` when the last complete one before it
-    did, 0 when there was none. `live` is the number of live connections that the pass has met.
+    The next run continues behind the row `start`, or begins a new pass if it is None. `since_ms`
+    is the start of the pass, `previous_ms` that of the last complete pass before it, or 0. `live`
+    counts the connections presumed alive that the pass has met.
     """
 
     start: str | None
@@ -55,15 +55,15 @@ class Position:
 
 
 def dynamodb() -> DynamoDBClient:
-    """Give the DynamoDB client; raises `BotoCoreError` when no region is configured."""
+    """Return the DynamoDB client. Raises `BotoCoreError` when no region is configured."""
     return cast("DynamoDBClient", sdk.client("dynamodb"))
 
 
 class ConnectionStore:
     """The rows of one connections table.
 
-    Every method raises `StoreError` when DynamoDB does not carry out the operation. Moments are
-    in epoch ms.
+    Every method raises `StoreError` when DynamoDB does not confirm the operation. Times are
+    epoch ms.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
@@ -71,46 +71,46 @@ class ConnectionStore:
         self._table = table
 
     def put(self, connection: Connection) -> None:
-        """Write the row of `connection` over any earlier one, so that a retry leaves one row."""
+        """Write the row, replacing an earlier one, so that a retry leaves one row."""
         self._call("put_item", Item=to_item(connection))
 
     def get(self, connection_id: str) -> Connection | None:
-        """Read one row, consistently: it shows every write that came before.
+        """Return one row, read consistently.
 
-        Raises `MalformedRowError` for a row that is no connection.
+        Raises `MalformedRowError` for a row that is not a connection.
         """
         response = self._call("get_item", Key=_key(connection_id), ConsistentRead=True)
         return from_item(response["Item"]) if "Item" in response else None
 
     def delete(self, connection_id: str) -> Connection | None:
-        """Remove one row and give what it was, or None when there was none.
+        """Remove one row and return it, or None if it did not exist.
 
-        Raises `MalformedRowError`, after the removal, for a row that was no connection.
+        Raises `MalformedRowError`, after the removal, for a row that was not a connection.
         """
         response = self._call("delete_item", Key=_key(connection_id), ReturnValues="ALL_OLD")
         return from_item(response["Attributes"]) if "Attributes" in response else None
 
     def mark_closing(self, connection: Connection, cause: str) -> None:
-        """Write down why the server is about to close `connection`, if its row is still there."""
+        """Record why the server is about to close `connection`, if its row still exists."""
         with _unless_it_changed():
             self._call(
                 "update_item",
                 Key=_key(connection.connection_id),
                 UpdateExpression="SET closing = :cause",
-                ConditionExpression=_IS_THE_ONE,
+                ConditionExpression=_IS_UNCHANGED,
                 ExpressionAttributeValues={":cause": {"S": cause}, **_created_at(connection)},
             )
 
     def remove(self, judged: Connection) -> Connection | None:
-        """Remove the row of `judged` only if it still is that connection's.
+        """Remove the row of `judged` unless it was replaced since.
 
-        Gives what the row was to the one caller who removed it, and None to any other.
+        Returns the row to the one caller that removed it, and None to all others.
         """
         with _unless_it_changed():
             response = self._call(
                 "delete_item",
                 Key=_key(judged.connection_id),
-                ConditionExpression=_IS_THE_ONE,
+                ConditionExpression=_IS_UNCHANGED,
                 ExpressionAttributeValues=_created_at(judged),
                 ReturnValues="ALL_OLD",
             )
@@ -118,17 +118,17 @@ class ConnectionStore:
         return None
 
     def live_one(self, connection_id: str, now_ms: int) -> Connection | None:
-        """Read one connection, or None when it cannot be alive."""
+        """Return one connection, or None if it cannot be alive."""
         connection = self.get(connection_id)
         return connection if connection and connection.may_live(now_ms) else None
 
     def of_client(
         self, client_id: str, now_ms: int, *, after: tuple[str, int] | None = None
     ) -> Iterator[Connection]:
-        """Read the live connections of a client, newest first, from the index.
+        """Yield the live connections of a client, newest first, from the index.
 
-        It begins after the connection with the id and the `createdAt` (epoch ms) of `after`. The
-        index follows the table with a delay of usually well under a second.
+        Starts behind the connection with the id and the `createdAt` (epoch ms) of `after`. The
+        index follows the table with a delay, usually of well under a second.
         """
         start: dict[str, Any] = {}
         if after is not None:
@@ -153,10 +153,10 @@ class ConnectionStore:
         addresses_only: bool = False,
         after: str | None = None,
     ) -> Iterator[Connection]:
-        """Read every live connection, from the one after the id `after` on.
+        """Yield every live connection, starting behind the id `after`.
 
-        `segment` is one part of a scan by several readers: its number, from 0, and how many
-        there are. With `addresses_only` only what is needed to post to a connection is read.
+        `segment` is one part of a parallel scan: its number from 0, and the number of segments.
+        With `addresses_only` only the attributes needed for posting are read.
         """
         number, total = segment
         arguments: dict[str, Any] = {"Segment": number, "TotalSegments": total}
@@ -170,7 +170,7 @@ class ConnectionStore:
         yield from self._read("scan", now_ms, FilterExpression=_IS_ALIVE, **arguments)
 
     def pages(self, start: str | None) -> Iterator[Page]:
-        """Read the whole table, dead rows and all, from the row after `start` on."""
+        """Yield the pages of the whole table, dead rows included, starting behind `start`."""
         key = None if start is None else _key(start)
         while True:
             arguments: dict[str, Any] = {"ExclusiveStartKey": key} if key else {}
@@ -187,7 +187,7 @@ class ConnectionStore:
                 return
 
     def position(self) -> Position | None:
-        """Read how far the sweeps have come, or None before the first."""
+        """Return the sweep's position, or None before the first run."""
         response = self._call("get_item", Key=_key(SWEEP_ROW), ConsistentRead=True)
         if "Item" not in response:
             return None
@@ -196,7 +196,7 @@ class ConnectionStore:
         return Position(item.get("start", {}).get("S"), *numbers)
 
     def save_position(self, position: Position) -> None:
-        """Write down how far the sweeps have come."""
+        """Save the sweep's position."""
         item = _key(SWEEP_ROW) | {
             "since": {"N": str(position.since_ms)},
             "previous": {"N": str(position.previous_ms)},
@@ -207,7 +207,7 @@ class ConnectionStore:
         self._call("put_item", Item=item)
 
     def _read(self, operation: str, now_ms: int, **arguments: Any) -> Iterator[Connection]:
-        """Carry out a query or a scan to its end, leaving out what cannot be alive."""
+        """Yield the results of a query or scan, without connections that cannot be alive."""
         values = {
             ":now": {"N": str(now_ms // 1000)},
             ":oldest": {"N": str(oldest_possible_ms(now_ms))},
@@ -237,9 +237,9 @@ class ConnectionStore:
 
 
 def open_store(table: str) -> ConnectionStore:
-    """Open `table` with the execution environment's own client.
+    """Open `table` with the client of this execution environment.
 
-    Raises `StoreError` when no client can be made, for want of a region for example.
+    Raises `StoreError` when no client can be created, for example without a region.
     """
     try:
         return ConnectionStore(dynamodb(), table)
@@ -249,7 +249,7 @@ def open_store(table: str) -> ConnectionStore:
 
 @contextlib.contextmanager
 def _unless_it_changed() -> Iterator[None]:
-    """Do nothing about a row that is not the one that was judged any more."""
+    """Ignore rows that were replaced since they were judged."""
     try:
         yield
     except StoreError as error:

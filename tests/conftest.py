@@ -16,7 +16,9 @@ from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import sdk, store, tokens
+from chalicelib import store
+from chalicelib.adapters import aws_clients as sdk
+from chalicelib.adapters import token_keys as tokens
 from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
 from provision.tables import ensure

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import boto3
 import pytest
 
-from chalicelib.connection import Connection
+from chalicelib.domain.connection import Connection
 
 BUS = "bus"
 _SILENCE = 0

@@ -256,7 +256,7 @@ def _malformed(client: DynamoDBClient) -> None:
 
 @pytest.mark.parametrize(
     ("meddle", "found"),
-    [(_nothing, "no row"), (_another, "another row"), (_malformed, "no usable 'createdAt'")],
+    [(_nothing, "no row"), (_another, "read {"), (_malformed, "attribute 'createdAt'")],
 )
 def test_connect_is_refused_when_the_row_read_back_is_not_the_one_written(
     dynamodb: DynamoDBClient,
@@ -307,16 +307,16 @@ def test_disconnect_that_cannot_delete_leaves_the_row_to_its_time_to_live(
     [
         ("CONNECTIONS_TABLE", UNSET, "CONNECTIONS_TABLE is not set"),
         ("CONNECTIONS_TABLE", "", "CONNECTIONS_TABLE is ''"),
-        ("TTL_HOURS", "a day", "TTL_HOURS is 'a day'; accepted is a positive number of hours"),
+        ("TTL_HOURS", "a day", "TTL_HOURS is 'a day'; expected a positive number of hours"),
         ("TTL_HOURS", "0", "TTL_HOURS is '0'"),
         ("TTL_HOURS", "-1", "TTL_HOURS is '-1'"),
         ("TTL_HOURS", "nan", "TTL_HOURS is 'nan'"),
-        ("LOG_LEVEL", "LOUD", "LOG_LEVEL is 'LOUD'; accepted is one of DEBUG, INFO"),
-        ("AUTH_ISSUER", "issuer", "AUTH_ISSUER is 'issuer'; accepted is the https address"),
+        ("LOG_LEVEL", "LOUD", "LOG_LEVEL is 'LOUD'; expected one of DEBUG, INFO"),
+        ("AUTH_ISSUER", "issuer", "AUTH_ISSUER is 'issuer'; expected the https address"),
         ("AUTH_ISSUER", "https://issuer.example.com", "AUTH_AUDIENCE is not set"),
         ("AUTH_AUDIENCE", "dashboard", "AUTH_ISSUER is not set"),
         ("ALLOWED_ORIGINS", "dashboard.example.com", "ALLOWED_ORIGINS is 'dashboard.example.com'"),
-        ("MAX_CONNECTIONS_PER_CLIENT", "0", "MAX_CONNECTIONS_PER_CLIENT is '0'; accepted is a"),
+        ("MAX_CONNECTIONS_PER_CLIENT", "0", "MAX_CONNECTIONS_PER_CLIENT is '0'; expected a"),
     ],
 )
 def test_a_wrong_setting_is_named_and_nothing_is_done(
@@ -345,7 +345,7 @@ def test_an_unusable_connection_id_is_a_bad_request(
     response = invoke(function, event)
 
     assert response["statusCode"] == 400
-    assert "accepted is a string that is not empty" in response["body"]
+    assert "expected a non-empty string" in response["body"]
     assert wire.calls == []
     assert [line["level"] for line in logged()] == ["ERROR"]
 

@@ -172,13 +172,13 @@ def in_parameter(token: str) -> tuple[str, dict[str, Any]]:
 
 
 PLACES = [in_header, in_subprotocol, in_parameter]
-Place = Callable[[str], tuple[str, dict[str, Any]]]
+Cursor = Callable[[str], tuple[str, dict[str, Any]]]
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("key", [rsa_key(), ec_key()], ids=["RS256", "ES256"])
 def test_a_good_token_connects_as_its_subject(
-    guarded: Gateway, issuer: Issuer, secrets: list[str], place: Place, key: Any
+    guarded: Gateway, issuer: Issuer, secrets: list[str], place: Cursor, key: Any
 ) -> None:
     """The row has the subject; the answer selects `bearer`, and only where it was offered."""
     subject = f"{place.__name__}@{key.algorithm}"
@@ -211,8 +211,8 @@ BAD: dict[str, Callable[[Issuer], str]] = {
     "InvalidSignatureError": lambda issuer: signed(
         issuer.claims(sub="forged"), rsa_key("thief"), kid="rsa-1"
     ),
-    "the key id is not one of the issuer's": lambda issuer: issuer.token(rsa_key("thief")),
-    "the algorithm is not one of RS256, ES256": unsigned,
+    "unknown key id (kid)": lambda issuer: issuer.token(rsa_key("thief")),
+    "the algorithm (alg) is not one of RS256, ES256": unsigned,
     "DecodeError": lambda _: "no-token",
 }
 
@@ -220,7 +220,7 @@ BAD: dict[str, Callable[[Issuer], str]] = {
 @pytest.mark.parametrize("check", BAD)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_bad_token_is_unauthorized(
-    guarded: Gateway, issuer: Issuer, secrets: list[str], place: Place, check: str
+    guarded: Gateway, issuer: Issuer, secrets: list[str], place: Cursor, check: str
 ) -> None:
     """All of them with the same answer; which check failed is in the log alone."""
     token = BAD[check](issuer)

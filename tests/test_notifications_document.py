@@ -11,16 +11,17 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from chalicelib.delivery import LANES
-from chalicelib.management import MAX_TRIES, Management
-from chalicelib.metrics import Metric
-from chalicelib.notification import (
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.adapters.connections_api.retries import MAX_ATTEMPTS
+from chalicelib.domain.notification import (
     MAX_CLIENT_ID_BYTES,
     MAX_ENVELOPE_BYTES,
     Notification,
     from_sns,
 )
-from chalicelib.notify import RESERVE_S
+from chalicelib.handlers.notify import RESERVE_S
+from chalicelib.services.delivery import CONCURRENCY
+from chalicelib.telemetry.metrics import Metric
 from tests.notifications import sns_event
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,9 +134,9 @@ def test_the_metrics_are_the_code_s() -> None:
     [
         f"over 128 KB ({MAX_ENVELOPE_BYTES:,} bytes",
         f"over {MAX_CLIENT_ID_BYTES} bytes",
-        f"{LANES} posts are in flight",
-        f"{MAX_TRIES} times at most",
-        f"nothing within {Management.timeout:g} s",
+        f"{CONCURRENCY} posts are in flight",
+        f"{MAX_ATTEMPTS} times at most",
+        f"nothing within {ConnectionsApiClient.timeout:g} s",
         f"Posts end {RESERVE_S:g} s before",
     ],
 )

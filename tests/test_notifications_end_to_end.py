@@ -20,9 +20,9 @@ import boto3
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from chalicelib.delivery import LANES
-from chalicelib.management import Management
-from chalicelib.notify import RESERVE_S
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.handlers.notify import RESERVE_S
+from chalicelib.services.delivery import CONCURRENCY
 from tests.gateways import PATIENCE_S, Gateway, serving
 from tests.test_sweep_end_to_end import AT_ONCE, age, ids, opened
 
@@ -197,7 +197,7 @@ def test_a_client_is_answered_and_told_what_is_accepted(start: Start) -> None:
     assert len(errors) == 4
     for error in errors:
         assert error["type"] == "error"
-        assert error["message"].endswith('not accepted; accepted is {"action": "ping"}')
+        assert error["message"].endswith('not accepted; expected {"action": "ping"}')
 
 
 def test_killed_clients_become_gone_and_their_rows_go_after_the_grace(start: Start) -> None:
@@ -324,8 +324,8 @@ def test_what_a_run_has_no_time_for_is_handed_on_and_everybody_is_served_once(
     listener = socket.create_server(("127.0.0.1", 0))
     slow = f"http://127.0.0.1:{listener.getsockname()[1]}/dev"
     # GIVEN a run that has 4 s, and each 1.4 s serves as many clients as it has lanes
-    number = LANES * 7 // 2
-    timeout = math.ceil(RESERVE_S + Management.timeout) + 4
+    number = CONCURRENCY * 7 // 2
+    timeout = math.ceil(RESERVE_S + ConnectionsApiClient.timeout) + 4
     with start("--environments=4", timeout=timeout, settings={MANAGEMENT: slow}) as gateway:
         port = urlsplit(gateway.url).port or 0
 

@@ -13,8 +13,8 @@ import pytest
 from bench.scale import model
 from bench.scale.__main__ import AS_DEPLOYED, OTHERWISE
 from bench.scale.model import Circumstances, simulate
-from chalicelib.connection import Connection
-from chalicelib.delivery import LANES
+from chalicelib.domain.connection import Connection
+from chalicelib.services.delivery import CONCURRENCY
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def test_the_tables_are_what_the_simulation_prints() -> None:
 def test_the_simulation_agrees_with_the_formulas(circumstances: Circumstances) -> None:
     """Within 1 %: the formulas leave out what is read again and what handing on takes."""
     c = circumstances
-    rate = min(min(1, c.memory_mb / 1769) / 0.000_13, LANES / c.post_s, c.quota)
+    rate = min(min(1, c.memory_mb / 1769) / 0.000_13, CONCURRENCY / c.post_s, c.quota)
     connection_s = 1 / rate + c.gone * 0.006
     pages = math.ceil(c.connections / 2621)
     total_s = c.connections * connection_s + pages * 0.05
@@ -58,7 +58,7 @@ def test_the_simulation_agrees_with_the_formulas(circumstances: Circumstances) -
 def test_each_figure_that_bounds_the_rate_does() -> None:
     """CPU, answers of `@connections` or the quota, whichever allows least."""
     assert MILLION.posts_a_second == pytest.approx(1 / 0.000_13)
-    assert replace(MILLION, post_s=0.1).posts_a_second == pytest.approx(LANES / 0.1)
+    assert replace(MILLION, post_s=0.1).posts_a_second == pytest.approx(CONCURRENCY / 0.1)
     assert replace(MILLION, quota=100).posts_a_second == 100
     assert replace(MILLION, memory_mb=4096).posts_a_second == MILLION.posts_a_second
 
@@ -82,7 +82,7 @@ def test_the_figures_taken_from_the_deployment_are_its_own() -> None:
         assert notify["lambda_timeout"] == MILLION.timeout_s
     assert config["lambda_architecture"] == "arm64"  # whose prices are used
     assert MILLION.window_s == 887
-    assert f"| *w* | posts in flight | {LANES} |" in DOCUMENT
+    assert f"| *w* | posts in flight | {CONCURRENCY} |" in DOCUMENT
 
 
 def test_how_far_it_carries_is_what_the_simulation_says() -> None:

@@ -20,12 +20,12 @@ import click
 from bench.fanout import signatures
 from bench.fanout.subjects import CREDENTIALS
 from bench.gateway.processes import free_port, running
-from chalicelib.delivery import LANES
+from chalicelib.services.delivery import CONCURRENCY
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = (2_000, 10_000)
 THREADS = (8, 16, 32)
-AT_ONCE = LANES
+AT_ONCE = CONCURRENCY
 TIMES_THE_THREADS = 10
 # the Lambda runtime brings no awscrt, without which botocore signs in Python
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "BOTO_DISABLE_CRT": "true"}

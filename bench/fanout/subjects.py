@@ -21,7 +21,10 @@ import urllib3
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from chalicelib.management import Call, Endpoint, Management, Reply, backoff
+from chalicelib.adapters.connections_api.calls import Call, Reply
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.adapters.connections_api.endpoint import Endpoint
+from chalicelib.adapters.connections_api.retries import backoff
 
 STAGE = "/dev"
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret", "token" * 100)  # as long as Lambda's
@@ -80,7 +83,7 @@ def _posted(client: Any, connection_id: str) -> bool:
 def this_project(url: str, concurrency: int) -> Run:
     """Carry the posts out with the adapter, tries again and all."""
     endpoint = Endpoint.of("bench", REGION, "dev", url)
-    management = Management(endpoint, CREDENTIALS, concurrency)
+    management = ConnectionsApiClient(endpoint, CREDENTIALS, concurrency)
 
     def run(ids: Iterator[str]) -> int:
         delivered = 0
@@ -90,7 +93,7 @@ def this_project(url: str, concurrency: int) -> Run:
             delivered += reply.status == 200
 
         calls = (Call("POST", connection_id, BODY) for connection_id in ids)
-        rest = management.carry_out(calls, count, time.monotonic() + 600, retry=backoff)
+        rest = management.send_all(calls, count, time.monotonic() + 600, retry=backoff)
         return delivered if next(rest, None) is None else -1
 
     return run

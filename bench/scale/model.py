@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from bench.scale import prices
-from chalicelib.delivery import LANES
-from chalicelib.management import Management
-from chalicelib.notify import RESERVE_S
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.handlers.notify import RESERVE_S
+from chalicelib.services.delivery import CONCURRENCY
 
 # CPU on one core: of a signed post (bench/fanout), and of reading a row out of a page.
 POST_CPU_S = 0.000_09
@@ -20,7 +20,7 @@ PAGE_S = 0.05
 REMOVAL_S = 0.006
 HANDING_ON_S = 0.1
 
-REQUEST_S = Management.timeout
+REQUEST_S = ConnectionsApiClient.timeout
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html
 PAGE_BYTES = 1024 * 1024
 READ_UNIT_BYTES = 4096  # twice as many by a read that is eventually consistent, as a scan's is
@@ -49,7 +49,7 @@ class Circumstances:
     def posts_a_second(self) -> float:
         """Give the rate that CPU, lanes and quota allow, whichever is lowest."""
         cores = min(1.0, self.memory_mb / MB_OF_A_CPU)  # Python's thread does nearly all
-        return min(cores / (POST_CPU_S + READ_CPU_S), LANES / self.post_s, self.quota)
+        return min(cores / (POST_CPU_S + READ_CPU_S), CONCURRENCY / self.post_s, self.quota)
 
     @property
     def connection_s(self) -> float:

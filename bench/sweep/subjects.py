@@ -17,9 +17,11 @@ from pathlib import Path
 import boto3
 
 from chalicelib import settings
-from chalicelib.logs import Log
+from chalicelib.domain.liveness import Verdict
+from chalicelib.services.probing import Prober
+from chalicelib.services.table_pass import TablePass
 from chalicelib.store import open_store
-from chalicelib.sweep import Sweep
+from chalicelib.telemetry.logs import Log
 
 TABLE = "bench"
 SECONDS = 300.0  # far more than a run takes
@@ -38,10 +40,12 @@ def this_project(url: str) -> Callable[[], int]:
     def run() -> int:
         deadline = time.monotonic() + SECONDS
         now_ms = time.time_ns() // 1_000_000
-        sweep = Sweep(store, settings.load(), Log({}), now_ms, deadline, probes_a_second=None)
-        report = sweep.run()
-        if not report["finished"] or report["skipped"]:
-            raise SystemExit(f"the sweep did not do its work: {report}")
+        config = settings.load()
+        prober = Prober(config.management_endpoint, now_ms, deadline, probes_a_second=None)
+        sweep = TablePass(store, config, Log({}), prober, deadline)
+        sweep.run()
+        if not sweep.finished or sweep.tally.verdicts[Verdict.UNPROVEN]:
+            raise SystemExit(f"the sweep did not finish: {sweep.tally}")
         return sweep.tally.verdicts.total()
 
     return run

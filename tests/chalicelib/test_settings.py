@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.errors import SettingsError
+from chalicelib.domain.errors import SettingsError
 from chalicelib.settings import (
     LOG_LEVELS,
     MAX_TTL_HOURS,
@@ -63,7 +63,7 @@ def test_other_ttl_hours_are_refused(hours: str) -> None:
         load(TABLE | {"TTL_HOURS": hours})
 
     assert str(caught.value) == (
-        f"TTL_HOURS is {hours!r}; accepted is a positive number of hours, at most {MAX_TTL_HOURS}"
+        f"TTL_HOURS is {hours!r}; expected a positive number of hours, at most {MAX_TTL_HOURS}"
     )
 
 
@@ -85,7 +85,7 @@ def test_any_text_is_a_good_ttl_or_a_settings_error(text: str) -> None:
 @pytest.mark.parametrize("environ", [{}, {"CONNECTIONS_TABLE": ""}, {"CONNECTIONS_TABLE": "  "}])
 def test_a_missing_table_is_refused(environ: dict[str, str]) -> None:
     """An empty value is as good as none."""
-    with pytest.raises(SettingsError, match=r"^CONNECTIONS_TABLE is .*; accepted is the name of"):
+    with pytest.raises(SettingsError, match=r"^CONNECTIONS_TABLE is .*; expected the name of"):
         load(environ)
 
 
@@ -98,7 +98,7 @@ def test_log_levels_are_accepted_in_any_case(level: str) -> None:
 @pytest.mark.parametrize("level", ["", "TRACE", "10"])
 def test_other_log_levels_are_refused(level: str) -> None:
     """The error lists the levels."""
-    with pytest.raises(SettingsError, match=r"LOG_LEVEL is .*; accepted is one of DEBUG, INFO"):
+    with pytest.raises(SettingsError, match=r"LOG_LEVEL is .*; expected one of DEBUG, INFO"):
         load(TABLE | {"LOG_LEVEL": level})
 
 
@@ -203,7 +203,7 @@ def test_keys_come_over_https(variable: str, address: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(TABLE | environ | {variable: address})
 
-    assert str(caught.value).startswith(f"{variable} is {address!r}; accepted is the https address")
+    assert str(caught.value).startswith(f"{variable} is {address!r}; expected the https address")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_origins_are_listed_with_commas(text: str, origins: tuple[str, ...]) -> 
 )
 def test_what_is_no_origin_is_refused(text: str) -> None:
     """A list that matches nothing would lock everybody out, without a word."""
-    with pytest.raises(SettingsError, match=r"^ALLOWED_ORIGINS is .*; accepted is origins like"):
+    with pytest.raises(SettingsError, match=r"^ALLOWED_ORIGINS is .*; expected origins like"):
         load(TABLE | {"ALLOWED_ORIGINS": f"https://good.example,{text}"})
 
 
@@ -290,7 +290,7 @@ def test_an_empty_topic_is_refused(text: str) -> None:
         notifications_topic({"NOTIFICATIONS_TOPIC": text})
 
     assert str(caught.value) == (
-        f"NOTIFICATIONS_TOPIC is {text!r}; accepted is the name of the SNS topic of notifications"
+        f"NOTIFICATIONS_TOPIC is {text!r}; expected the name of the SNS topic of notifications"
     )
 
 

@@ -10,9 +10,9 @@ from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib import store
-from chalicelib.connection import MARGIN_MS, MAX_DURATION_MS, Connection
-from chalicelib.errors import MalformedRowError, StoreError
-from chalicelib.items import to_item
+from chalicelib.domain.connection import MARGIN_MS, MAX_DURATION_MS, Connection
+from chalicelib.domain.errors import MalformedRowError, StoreError
+from chalicelib.domain.rows import to_item
 from chalicelib.store import CLIENT_INDEX, SWEEP_ROW, ConnectionStore, Position, open_store
 from tests.conftest import TABLE
 

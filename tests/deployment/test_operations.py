@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from chalice.local import LambdaContext
 
-from chalicelib import admission, announcements, errors
-from chalicelib.causes import Cause, Ending, cause_of
-from chalicelib.connection import Connection
-from chalicelib.delivery import Outcome
-from chalicelib.items import to_item
-from chalicelib.management import Management, Reply
-from chalicelib.metrics import NAMESPACE, SERVICE, Metric
-from chalicelib.notification import MAX_ENVELOPE_BYTES
+from chalicelib.adapters import eventbridge as announcements
+from chalicelib.adapters.connections_api.calls import Reply
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.domain import admission, errors
+from chalicelib.domain.close_causes import Cause, Ending, cause_of
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.notification import MAX_ENVELOPE_BYTES
+from chalicelib.domain.rows import to_item
+from chalicelib.services import endings
+from chalicelib.services.delivery import DeliveryOutcome
+from chalicelib.telemetry.metrics import NAMESPACE, SERVICE, Metric
 from tests.conftest import TABLE
 from tests.deployment.conftest import ROOT
 from tests.events import connect_event, disconnect_event
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from chalicelib.management import Call, OnReply
+    from chalicelib.adapters.connections_api.calls import Call, OnReply
     from tests.conftest import Wire
 
 STAGE = "dev"
@@ -182,15 +185,19 @@ def notify(
 ) -> None:
     """Send one notification to a connection, and have another one refused."""
 
-    def carry_out(
-        _: Management, calls: Iterator[Call], on_reply: OnReply, *_args: Any, **_options: Any
+    def send_all(
+        _: ConnectionsApiClient,
+        calls: Iterator[Call],
+        on_reply: OnReply,
+        *_args: Any,
+        **_options: Any,
     ) -> Iterator[Call]:
         for call in calls:
             on_reply(call, Reply(200, "", 0.01))
         return iter(())
 
     # That a post is made and answered is what tests/chalicelib shows.
-    monkeypatch.setattr(Management, "carry_out", carry_out)
+    monkeypatch.setattr(ConnectionsApiClient, "send_all", send_all)
     dynamodb.put_item(TableName=TABLE, Item=to_item(tracked("live=")))
     invoke("notify", sns_event())
     invoke("notify", sns_event("x" * MAX_ENVELOPE_BYTES))
@@ -291,7 +298,7 @@ def test_the_dashboard_shows_what_became_of_the_connections() -> None:
     """The four outcomes are one chart, so that they can be seen as parts of a whole."""
     outcomes = {
         Series.of(NAMESPACE, outcome.capitalize(), {"service": SERVICE, "stage": STAGE})
-        for outcome in Outcome
+        for outcome in DeliveryOutcome
     }
     [widget] = [w for w in BODY["widgets"] if "Skipped" in str(w["properties"].get("metrics"))]
     assert {drawn(entry) for entry in widget["properties"]["metrics"]} == outcomes
@@ -498,6 +505,6 @@ def test_the_documented_event_is_the_announced_one() -> None:
 
     # THEN
     assert shown["source"] == announcements.SOURCE
-    assert shown["detail-type"] == announcements.DETAIL_TYPE
+    assert shown["detail-type"] == endings.DETAIL_TYPE
     assert shown["detail"] == detail
     assert names("Events") == list(detail)

@@ -15,7 +15,8 @@ import pytest
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped] # has no types
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped] # same
 
-from chalicelib import announcements
+from chalicelib.adapters import eventbridge as announcements
+from chalicelib.services import endings
 from chalicelib.settings import VARIABLES
 from provision.template import load_tables, load_topics
 from tests.deployment.conftest import REGION, ROOT, STAGES
@@ -422,7 +423,7 @@ def test_an_example_rule_logs_what_is_announced(package: Package) -> None:
     assert rule["EventBusName"] == {"Ref": "EventBus"}
     assert rule["EventPattern"] == {
         "source": [announcements.SOURCE],
-        "detail-type": [announcements.DETAIL_TYPE],
+        "detail-type": [endings.DETAIL_TYPE],
     }
     [target] = rule["Targets"]
     arn = target["Arn"]["Fn::Sub"]

@@ -24,9 +24,10 @@ from moto import mock_aws
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
 import app
-from chalicelib.connection import Connection
-from chalicelib.items import to_item
-from chalicelib.management import Management, Reply
+from chalicelib.adapters.connections_api.calls import Reply
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.rows import to_item
 from provision import buses, tables
 from provision.template import load_buses, load_tables
 from tests.deployment.conftest import ROOT, STAGES
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from botocore.model import OperationModel
 
-    from chalicelib import management
+    from chalicelib.adapters.connections_api import calls as calls_api
 
     Policy = Mapping[str, Any]
 
@@ -235,19 +236,19 @@ def on_failure(stage: str, function: str) -> list[Call]:
 
 
 def record_connections(calls: list[Call], scenario: Scenario) -> Any:
-    """Give a `Management.carry_out` that notes the requests, and answers as API Gateway does.
+    """Return a `send_all` that records the requests and answers like API Gateway.
 
     That a request has this method and this path on the wire is what tests/chalicelib shows.
     """
     done = {"GET": 200, "POST": 200, "DELETE": 204}
 
-    def carry_out(
-        self: Management,
-        requests: Iterable[management.Call],
-        on_reply: management.OnReply,
+    def send_all(
+        self: ConnectionsApiClient,
+        requests: Iterable[calls_api.Call],
+        on_reply: calls_api.OnReply,
         *_: Any,
         **__: Any,
-    ) -> Iterator[management.Call]:
+    ) -> Iterator[calls_api.Call]:
         endpoint = self.endpoint
         api = f"arn:aws:execute-api:{endpoint.region}:{ACCOUNT}:{endpoint.host.partition('.')[0]}"
         left = iter(requests)
@@ -258,7 +259,7 @@ def record_connections(calls: list[Call], scenario: Scenario) -> Any:
             on_reply(request, Reply(status, "", 0.0))
         return left
 
-    return carry_out
+    return send_all
 
 
 def provide(stage: str, ages: Mapping[str, int]) -> None:
@@ -309,7 +310,7 @@ def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list
         ]
         handlers = [*botocore.handlers.BUILTIN_HANDLERS, *hooks]
         monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
-        monkeypatch.setattr(Management, "carry_out", record_connections(calls, scenario))
+        monkeypatch.setattr(ConnectionsApiClient, "send_all", record_connections(calls, scenario))
         for invocation in scenario.invocations:
             context = context_of(f"incident-websocket-{stage}-{function}", invocation.ms)
             monkeypatch.setattr("chalice.test.LambdaContext", context)

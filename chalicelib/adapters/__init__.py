@@ -1,0 +1,1 @@
+"""The services outside, except the table."""

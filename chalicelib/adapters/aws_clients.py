@@ -1,0 +1,115 @@
+"""Clients of AWS services, created once per execution environment.
+
+They come from botocore's session, which boto3 is built on: `import boto3` alone costs more than
+the rest of a cold start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+
+@contextlib.contextmanager
+def _absent(module: str) -> Iterator[None]:
+    """Block the import of a module inside the `with`, by a None entry in `sys.modules`."""
+    nothing: Any = None
+    sys.modules.setdefault(module, nothing)
+    try:
+        yield
+    finally:
+        if sys.modules[module] is None:
+            del sys.modules[module]
+
+
+# botocore imports AWS's C runtime if it is installed, and checks BOTO_DISABLE_CRT only afterwards.
+# Only `connections_api` needs it; the import would take 35 ms of every cold start.
+with _absent("awscrt"):
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import NoCredentialsError
+    from botocore.loaders import Loader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from botocore.client import BaseClient
+    from botocore.credentials import Credentials
+
+# A handshake waits for these calls. Three attempts of one second, 50 and 100 ms apart, fail on a
+# dead endpoint after 3.2 s, and still retry a throttled or reset call.
+# In legacy mode these pauses are the same in every botocore; "standard" paused for seconds in
+# older ones, and the Lambda runtime determines the version.
+CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=1,
+    retries={"mode": "legacy", "total_max_attempts": 3},
+    parameter_validation=False,  # all requests are built by this code; saves 15 % of a call's CPU
+    user_agent="incident-websocket",  # botocore builds its own twice a call: 20 % of its CPU
+)
+
+
+class OwnServices(Loader):
+    """botocore's data loader, reduced to what the services in use need.
+
+    To check that a service exists, botocore lists its data folder of 400 services twice: 15 ms of
+    a cold start. It takes another 20 ms to read the endpoints of all services, although a client
+    uses only the pattern of its partition and its endpoint comes from the service's own rules.
+    """
+
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        """Load a data file; for `endpoints`, return only the patterns of the partitions."""
+        if name != "endpoints":
+            data, path = super().load_data_with_path(name)
+            return data, path
+        data, path = super().load_data_with_path("partitions")
+        return {"version": 3, "partitions": list(map(_patterns, data["partitions"]))}, path
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - inherited
+        """Return the services in use."""
+        return ["dynamodb", "events", "lambda"]
+
+
+def _patterns(partition: dict[str, Any]) -> dict[str, Any]:
+    """Return a partition in the format of botocore's `endpoints.json`, without services."""
+    suffix = partition["outputs"]["dnsSuffix"]
+    dual_stack = partition["outputs"]["dualStackDnsSuffix"]
+    usual, fips = "{service}.{region}.{dnsSuffix}", "{service}-fips.{region}.{dnsSuffix}"
+    variants = [
+        {"tags": ["dualstack"], "hostname": usual, "dnsSuffix": dual_stack},
+        {"tags": ["fips"], "hostname": fips, "dnsSuffix": suffix},
+        {"tags": ["dualstack", "fips"], "hostname": fips, "dnsSuffix": dual_stack},
+    ]
+    defaults = {"hostname": usual, "protocols": ["https"], "signatureVersions": ["v4"]}
+    return {
+        "partition": partition["id"],
+        "regionRegex": partition["regionRegex"],
+        "regions": partition["regions"],
+        "dnsSuffix": suffix,
+        "defaults": defaults | {"variants": variants},
+        "services": {},
+    }
+
+
+@functools.cache
+def session() -> botocore.session.Session:
+    """Create the session that provides clients and credentials."""
+    own = botocore.session.get_session()
+    own.register_component("data_loader", OwnServices())
+    return own
+
+
+def credentials() -> Credentials:
+    """Return the credentials, which refresh themselves. Raises `NoCredentialsError`."""
+    found = session().get_credentials()
+    if found is None:
+        raise NoCredentialsError
+    return found
+
+
+@functools.cache
+def client(service: str) -> BaseClient:
+    """Create the client of a service. Raises `BotoCoreError` when no region is configured."""
+    return session().create_client(service, config=CONFIG)

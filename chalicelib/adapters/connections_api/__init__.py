@@ -1,0 +1,1 @@
+"""API Gateway's `@connections` API: posting to, looking at and closing connections."""

@@ -1,0 +1,145 @@
+"""A keep-alive HTTP connection of AWS's C runtime.
+
+The runtime has one thread, on which its callbacks run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import time
+from typing import TYPE_CHECKING, Any
+
+from awscrt import http, io  # type: ignore[import-untyped] # has no types
+from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped] # same
+
+from chalicelib.adapters.connections_api.calls import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from chalicelib.adapters.connections_api.endpoint import Endpoint
+    from chalicelib.adapters.connections_api.signing import SignedRequest
+
+MAX_ERROR = 1000  # bytes kept of an error body
+
+
+@functools.cache
+def _bootstrap() -> Any:
+    loop = io.EventLoopGroup(1)
+    return io.ClientBootstrap(loop, io.DefaultHostResolver(loop))
+
+
+@functools.cache
+def _tls_context() -> Any:
+    return io.ClientTlsContext(io.TlsContextOptions())
+
+
+def _keep_thread_state() -> None:
+    """Keep Python's thread state of the runtime's thread, which calls this, between callbacks.
+
+    Python otherwise builds the state anew for each callback in a foreign thread: three times a
+    request, half of a request's CPU. A state that was acquired once more than it was released
+    stays.
+    """
+    ctypes.pythonapi.PyGILState_Ensure()
+
+
+class PooledConnection:
+    """One keep-alive connection, which carries one request at a time.
+
+    `sent` is False as long as the API cannot have seen the request.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._connection: Any = None
+        self._used = False  # the connection has carried a request before
+        self._closed = False
+        self.sent = False
+
+    def send(self, request: SignedRequest, done: Callable[[Reply], None]) -> None:
+        """Send `request` and pass the reply to `done`, on the runtime's thread.
+
+        After `close`, `done` may never be called.
+        """
+        self._request = request
+        self._done = done
+        self._started = time.monotonic()
+        self._status: int | None = None
+        self._error = ""
+        self.sent = self._connection is not None and self._connection.is_open()
+        if self.sent:
+            self._transmit()
+        else:
+            self._connect()
+
+    def close(self) -> None:
+        """Close the connection and abort its request."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+
+    def _connect(self) -> None:
+        self._used = False
+        options = io.SocketOptions()
+        options.connect_timeout_ms = int(self._timeout * 1000)
+        tls = None
+        if self._endpoint.scheme == "https":
+            tls = _tls_context().new_connection_options()
+            tls.set_server_name(self._endpoint.host)
+        http.HttpClientConnection.new(
+            self._endpoint.host, self._endpoint.port, _bootstrap(), options, tls
+        ).add_done_callback(self._connected)
+
+    def _connected(self, opening: Future[Any]) -> None:
+        _keep_thread_state()
+        error = opening.exception()
+        if error is not None:
+            self._finish(None, str(error))
+            return
+        self._connection = opening.result()
+        self.sent = True
+        if self._closed:
+            self._connection.close()
+        else:
+            self._transmit()
+
+    def _transmit(self) -> None:
+        try:
+            stream = self._connection.request(self._request.message, self._on_head, self._on_body)
+            stream.completion_future.add_done_callback(self._completed)
+            stream.activate()
+        except AwsCrtError as error:  # the connection is closing at this moment
+            self._broken(error)
+
+    def _on_head(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
+        self._status = status_code
+        if status_code >= 400:
+            names = [value for name, value in headers if name.lower() == "x-amzn-errortype"]
+            self._error = " ".join(names)
+
+    def _on_body(self, chunk: bytes, **_: object) -> None:
+        if self._status is not None and self._status >= 400 and len(self._error) < MAX_ERROR:
+            self._error += " " + chunk.decode(errors="replace")
+
+    def _completed(self, exchange: Future[Any]) -> None:
+        error = exchange.exception()
+        if error is None or self._status is not None:
+            self._used = True
+            self._finish(self._status, self._error.strip()[:MAX_ERROR])
+        else:
+            self._broken(error)
+
+    def _broken(self, error: BaseException) -> None:
+        if self._used and not self._closed:
+            if self._request.body is not None:
+                self._request.body.seek(0)
+            self._connect()
+        else:
+            self._finish(None, str(error))
+
+    def _finish(self, status: int | None, error: str) -> None:
+        self._done(Reply(status, error, time.monotonic() - self._started, self.sent))

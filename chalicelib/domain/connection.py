@@ -1,0 +1,112 @@
+"""A tracked connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chalicelib.domain.events import Handshake
+
+UNKNOWN_CLIENT = "unknown"
+
+# API Gateway closes every connection after 2 hours; the quota cannot be raised:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MAX_DURATION_MS = 2 * 3600 * 1000
+# Allowance for clock differences and for a close that comes a little late.
+MARGIN_MS = 5 * 60 * 1000
+
+# `@connections` answers 410 for a connection whose handshake is still running, so a 410 proves
+# nothing about a connection that is younger than this.
+GRACE_S = 60
+
+USER_AGENT_LIMIT = 256
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection: its client, its start and its expiry.
+
+    `created_at` and `connected_at` are epoch ms, the second by API Gateway's clock; `ttl` is
+    epoch s. `closing` is the cause with which the server is about to close the connection.
+    A field that is None was unknown and is not an attribute of the row.
+    """
+
+    connection_id: str
+    created_at: int
+    ttl: int
+    client_id: str = UNKNOWN_CLIENT
+    connected_at: int | None = None
+    source_ip: str | None = None
+    user_agent: str | None = None
+    region: str | None = None
+    api_id: str | None = None
+    stage: str | None = None
+    domain_name: str | None = None
+    closing: str | None = None
+
+    @property
+    def known_client_id(self) -> str | None:
+        """The client's id, or None for an anonymous client, which the index leaves out."""
+        return None if self.client_id == UNKNOWN_CLIENT else self.client_id
+
+    def row(self) -> dict[str, str | int]:
+        """Return the attributes by column name."""
+        attributes: dict[str, str | int | None] = {
+            "connectionId": self.connection_id,
+            "createdAt": self.created_at,
+            "ttl": self.ttl,
+            "clientId": self.client_id,
+            "knownClientId": self.known_client_id,
+            "connectedAt": self.connected_at,
+            "sourceIp": self.source_ip,
+            "userAgent": self.user_agent,
+            "region": self.region,
+            "apiId": self.api_id,
+            "stage": self.stage,
+            "domainName": self.domain_name,
+            "closing": self.closing,
+        }
+        return {name: value for name, value in attributes.items() if value is not None}
+
+    def may_live(self, now_ms: int) -> bool:
+        """Return whether the connection can be open: before its `ttl` and its maximum age.
+
+        DynamoDB returns an expired row until it deletes it, which can take days.
+        """
+        return self.ttl > now_ms // 1000 and self.created_at > oldest_possible_ms(now_ms)
+
+    def age_s(self, now_ms: int) -> float:
+        """Return for how long the connection has been tracked, in seconds."""
+        return max(0, now_ms - self.created_at) / 1000
+
+
+def opened(
+    handshake: Handshake, client_id: str | None, region: str | None, now_ms: int, ttl_seconds: int
+) -> Connection:
+    """Return the connection that opens at `now_ms` (epoch ms) and expires after `ttl_seconds`."""
+    return Connection(
+        connection_id=handshake.connection_id,
+        created_at=now_ms,
+        ttl=now_ms // 1000 + ttl_seconds,
+        client_id=client_id or UNKNOWN_CLIENT,
+        connected_at=handshake.connected_at,
+        source_ip=handshake.source_ip,
+        user_agent=cut(handshake.user_agent, USER_AGENT_LIMIT),
+        region=region,
+        api_id=handshake.api_id,
+        stage=handshake.stage,
+        domain_name=handshake.domain_name,
+    )
+
+
+def cut(text: str | None, limit: int) -> str | None:
+    """Cut `text` to at most `limit` characters and `limit` bytes of UTF-8."""
+    if text is None:
+        return None
+    return text[:limit].encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+def oldest_possible_ms(now_ms: int) -> int:
+    """Return the epoch ms before which no connection that is open at `now_ms` can have opened."""
+    return now_ms - MAX_DURATION_MS - MARGIN_MS

@@ -1,0 +1,141 @@
+"""Every error that the application raises on purpose."""
+
+from collections.abc import Mapping
+
+
+class RegistryError(Exception):
+    """Base class of the application's errors. Messages are safe to log.
+
+    `reason` is the value of the metric dimension `cause` when the error refuses a handshake.
+    """
+
+    reason = "error"
+
+
+class SettingsError(RegistryError):
+    """An environment variable is missing or has an invalid value."""
+
+    reason = "settings"
+
+    def __init__(self, variable: str, value: str | None, expected: str) -> None:
+        super().__init__(variable, value, expected)
+        self.variable = variable
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        seen = "is not set" if self.value is None else f"is {self.value!r}"
+        return f"{self.variable} {seen}; expected {self.expected}"
+
+
+class EventError(RegistryError):
+    """A field of an API Gateway event has an invalid value."""
+
+    reason = "event"
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(field, value, expected)
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"{self.field} is {self.value!r}; expected {self.expected}"
+
+
+class StoreError(RegistryError):
+    """DynamoDB did not confirm an operation.
+
+    `code` is DynamoDB's error code, or the name of botocore's error when no answer came.
+    """
+
+    reason = "store"
+
+    def __init__(self, operation: str, table: str, code: str, cause: str) -> None:
+        super().__init__(operation, table, code, cause)
+        self.operation = operation
+        self.table = table
+        self.code = code
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"
+
+
+class MalformedRowError(RegistryError):
+    """A row of the connections table lacks a required attribute, or its type is wrong."""
+
+    reason = "unverified"
+
+    def __init__(self, connection_id: str, attribute: str) -> None:
+        super().__init__(connection_id, attribute)
+        self.connection_id = connection_id
+        self.attribute = attribute
+
+    def __str__(self) -> str:
+        return (
+            f"row of connection {self.connection_id!r}: attribute {self.attribute!r} "
+            "is missing or has the wrong type"
+        )
+
+
+class UnverifiedError(RegistryError):
+    """The row that was read back is missing or differs from the one that was written."""
+
+    reason = "unverified"
+
+    def __init__(self, written: Mapping[str, object], stored: Mapping[str, object] | None) -> None:
+        super().__init__(written, stored)
+        self.written = written
+        self.stored = stored
+
+    def __str__(self) -> str:
+        found = "no row" if self.stored is None else dict(self.stored)
+        return f"row mismatch: wrote {dict(self.written)}, read {found}"
+
+
+class TokenError(RegistryError):
+    """A token is invalid. `check` names the check that failed and never contains the token."""
+
+    def __init__(self, check: str) -> None:
+        super().__init__(check)
+        self.check = check
+
+    def __str__(self) -> str:
+        return f"invalid token: {self.check}"
+
+
+class KeysUnavailableError(RegistryError):
+    """The issuer's public keys could not be fetched."""
+
+    def __init__(self, address: str, cause: str) -> None:
+        super().__init__(address, cause)
+        self.address = address
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"could not fetch keys from {self.address!r}: {self.cause}"
+
+
+class NotificationError(RegistryError):
+    """A notification is invalid and cannot be delivered to anybody."""
+
+    def __init__(self, notification_id: object, problem: str) -> None:
+        super().__init__(notification_id, problem)
+        self.notification_id = notification_id
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"notification {self.notification_id!r}: {self.problem}"
+
+
+class ContinuationError(RegistryError):
+    """A delivery could not be continued in a new invocation."""
+
+    def __init__(self, notification_id: str, cause: str) -> None:
+        super().__init__(notification_id, cause)
+        self.notification_id = notification_id
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"delivery of notification {self.notification_id!r} stopped: {self.cause}"

@@ -1,0 +1,68 @@
+"""Whether the connection of a row is alive, and what proves that it is dead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from chalicelib.domain.connection import GRACE_S, oldest_possible_ms
+
+if TYPE_CHECKING:
+    from chalicelib.domain.connection import Connection
+
+
+class Verdict(StrEnum):
+    """What the sweep knows about the connection of a row."""
+
+    TOO_OLD = "too old"
+    GONE = "gone"
+    YOUNG = "young"
+    LIVE = "live"
+    UNPROVEN = "unproven"
+
+
+DEAD = (Verdict.TOO_OLD, Verdict.GONE)
+
+
+def judge(connection: Connection, now_ms: int) -> Verdict | None:
+    """Judge by age alone. None means that only a probe can tell."""
+    if connection.created_at <= oldest_possible_ms(now_ms):
+        return Verdict.TOO_OLD
+    return Verdict.YOUNG if connection.age_s(now_ms) < GRACE_S else None
+
+
+def judge_reply(status: int | None) -> Verdict:
+    """Judge by the answer to `GET @connections`, for a connection older than the grace period.
+
+    Only 410 proves that it is dead: throttling, a denial, a failure or silence prove nothing.
+    """
+    if status == 410:
+        return Verdict.GONE
+    return Verdict.LIVE if status == 200 else Verdict.UNPROVEN
+
+
+@dataclass
+class Tally:
+    """Counts of one sweep. `removed` counts the rows that this sweep deleted itself."""
+
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    removed: Counter[Verdict] = field(default_factory=Counter)
+    malformed: int = 0
+    replaced: int = 0
+
+    @property
+    def dead(self) -> int:
+        """Connections found dead while their row still existed."""
+        return sum(self.verdicts[verdict] for verdict in DEAD)
+
+    @property
+    def live(self) -> int:
+        """Connections presumed alive."""
+        return self.verdicts.total() - self.dead
+
+    @property
+    def missed_share(self) -> float:
+        """Share of the rows whose connection had ended without a `$disconnect`, 0 to 1."""
+        return self.dead / self.verdicts.total() if self.dead else 0.0

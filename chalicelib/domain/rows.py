@@ -1,0 +1,78 @@
+"""A connection as an item of the DynamoDB table, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from chalicelib.domain.connection import UNKNOWN_CLIENT, Connection
+from chalicelib.domain.errors import MalformedRowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = Mapping[str, AttributeValueTypeDef]
+
+
+T = TypeVar("T")
+
+
+def to_item(connection: Connection) -> dict[str, AttributeValueTypeDef]:
+    """Encode a connection as DynamoDB attribute values."""
+    return {
+        name: {"N": str(value)} if isinstance(value, int) else {"S": value}
+        for name, value in connection.row().items()
+    }
+
+
+def from_item(item: Item) -> Connection:
+    """Decode an item. Attributes that the application does not know are ignored.
+
+    Raises `MalformedRowError` when a required attribute is missing or has the wrong type.
+    """
+    return Connection(
+        connection_id=_required("connectionId", _text(item, "connectionId"), item),
+        created_at=_required("createdAt", _integer(item, "createdAt"), item),
+        ttl=_required("ttl", _integer(item, "ttl"), item),
+        client_id=_text(item, "clientId") or UNKNOWN_CLIENT,
+        connected_at=_integer(item, "connectedAt"),
+        source_ip=_text(item, "sourceIp"),
+        user_agent=_text(item, "userAgent"),
+        region=_text(item, "region"),
+        api_id=_text(item, "apiId"),
+        stage=_text(item, "stage"),
+        domain_name=_text(item, "domainName"),
+        closing=_text(item, "closing"),
+    )
+
+
+def decoded(items: Iterable[Item]) -> tuple[tuple[Connection, ...], tuple[str, ...]]:
+    """Split items into connections and the ids of malformed rows, which stop no reader."""
+    connections, malformed = [], []
+    for item in items:
+        try:
+            connections.append(from_item(item))
+        except MalformedRowError as error:
+            malformed.append(error.connection_id)
+    return tuple(connections), tuple(malformed)
+
+
+def _text(item: Item, attribute: str) -> str | None:
+    value: Any = item.get(attribute)
+    text = value.get("S") if value else None
+    return text if isinstance(text, str) else None
+
+
+def _integer(item: Item, attribute: str) -> int | None:
+    value: Any = item.get(attribute)
+    try:
+        return int(value["N"]) if value else None
+    except (KeyError, TypeError, ValueError):  # another type, or a fraction
+        return None
+
+
+def _required(attribute: str, value: T | None, item: Item) -> T:
+    if value is None:
+        raise MalformedRowError(_text(item, "connectionId") or "", attribute)
+    return value

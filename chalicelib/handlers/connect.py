@@ -1,0 +1,88 @@
+"""The function `connect`: admits a connection, stores its row and verifies it, or refuses."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from chalice.app import Response
+
+from chalicelib import settings
+from chalicelib.domain import connection, events
+from chalicelib.domain.admission import Refused, admit
+from chalicelib.domain.errors import StoreError, UnverifiedError
+from chalicelib.services import limits
+from chalicelib.store import open_store
+from chalicelib.telemetry import metrics
+from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalice.app import WebsocketEvent
+
+    from chalicelib.domain.admission import Admitted
+    from chalicelib.domain.connection import Connection
+    from chalicelib.settings import Authentication
+    from chalicelib.store import ConnectionStore
+    from chalicelib.telemetry.logs import Log
+
+
+def connect(event: WebsocketEvent) -> Response:
+    """Store the connection of a `$connect` event. API Gateway opens it only after a 200.
+
+    Costs one PutItem and one GetItem. Raises `RegistryError` unless the row is known to be in
+    the table, so that no live connection is untracked.
+    """
+    log = invocation_log(event.context, connectionId=event.connection_id)
+    handshake = events.handshake(event.to_dict())
+    config = settings.load()
+    set_level(config.log_level)
+    decision = admit(handshake, config.allowed_origins, _subject_of(config.authentication))
+    if isinstance(decision, Refused):
+        counted = metrics.fields(event.stage, {Metric.REFUSED: 1}, decision.reason)
+        log.warning("refused", status=decision.status, detail=decision.detail, **counted)
+        return Response(decision.body, status_code=decision.status)
+    store = open_store(config.connections_table)
+    now_ms = time.time_ns() // 1_000_000
+    written = connection.opened(
+        handshake, decision.client_id, config.region, now_ms, config.ttl_seconds
+    )
+    store.put(written)
+    _verify(written, store, log, event.stage)
+    limits.enforce_on_connect(written, store, config, log)
+    return Response("connected", headers=_selected(decision))
+
+
+def _subject_of(authentication: Authentication | None) -> Callable[[str], str] | None:
+    if authentication is None:
+        return None
+    # Imported only when tokens are required: it would cost every other cold start 1 ms.
+    from chalicelib.adapters import token_keys
+
+    issuer, audience = authentication.issuer, authentication.audience
+    return token_keys.verifier(issuer, audience, authentication.keys_url).subject
+
+
+def _selected(admitted: Admitted) -> dict[str, str | list[str]]:
+    if admitted.subprotocol is None:
+        return {}
+    return {"Sec-WebSocket-Protocol": admitted.subprotocol}
+
+
+def _verify(written: Connection, store: ConnectionStore, log: Log, stage: str) -> None:
+    try:
+        stored = store.get(written.connection_id)
+    except StoreError as error:
+        values: dict[Metric, float] = {Metric.OPENED: 1, Metric.VERIFICATION_FAILURES: 1}
+        log.warning(
+            "connected; row could not be read back",
+            error=str(error),
+            row=written.row(),
+            **metrics.fields(stage, values),
+        )
+        return
+    if stored != written:
+        raise UnverifiedError(written.row(), stored.row() if stored else None)
+    log.info("connected", row=stored.row(), **metrics.fields(stage, {Metric.OPENED: 1}))

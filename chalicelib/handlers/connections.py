@@ -1,0 +1,79 @@
+"""The function `connections`: returns who is connected."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from chalicelib import settings
+from chalicelib.domain.connection import UNKNOWN_CLIENT
+from chalicelib.domain.errors import RegistryError
+from chalicelib.store import open_store
+from chalicelib.telemetry.logs import invocation_log, set_level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from chalicelib.domain.connection import Connection
+    from chalicelib.store import ConnectionStore
+
+EXPECTED = '{"clientId": "…"}, {"connectionId": "…"} or {} for the counts'
+# Upper ends of the age groups in minutes. The last group holds all older connections.
+AGES_MIN = (1, 10, 60, 125)
+
+
+def connections(event: object, context: object) -> dict[str, Any]:
+    """Handle an invocation of `connections`.
+
+    An invalid request and a failure return `{"error": …}` and raise nothing.
+    """
+    log = invocation_log(context)
+    try:
+        config = settings.load()
+        set_level(config.log_level)
+        query = _query(event)
+        if query is None:
+            return {"error": f"invalid request {event!r}; expected {EXPECTED}"}
+        return _answer(query, open_store(config.connections_table))
+    except RegistryError as error:
+        log.error("lookup failed", error=str(error), errorType=type(error).__name__)
+        return {"error": str(error)}
+
+
+def _query(event: object) -> Mapping[str, str] | None:
+    if not isinstance(event, dict) or len(event) > 1:
+        return None
+    for name, value in event.items():
+        if name not in ("clientId", "connectionId") or not isinstance(value, str) or not value:
+            return None
+    return event
+
+
+def _answer(query: Mapping[str, str], store: ConnectionStore) -> dict[str, Any]:
+    now_ms = time.time_ns() // 1_000_000
+    if "connectionId" in query:
+        found = store.live_one(query["connectionId"], now_ms)
+        return {"connection": found.row() if found else None}
+    if "clientId" in query:
+        found_all = store.of_client(query["clientId"], now_ms)
+        return {"connections": [connection.row() for connection in found_all]}
+    return _counts(store, now_ms)
+
+
+def _counts(store: ConnectionStore, now_ms: int) -> dict[str, Any]:
+    clients: Counter[str] = Counter(known=0, unknown=0)
+    ages: Counter[str] = Counter(dict.fromkeys(map(_group_name, AGES_MIN), 0))
+    for connection in store.live(now_ms):
+        clients["unknown" if connection.client_id == UNKNOWN_CLIENT else "known"] += 1
+        ages[_age_group(connection, now_ms)] += 1
+    return {"live": clients.total(), "byClient": dict(clients), "byAge": dict(ages)}
+
+
+def _age_group(connection: Connection, now_ms: int) -> str:
+    minutes = connection.age_s(now_ms) / 60
+    return _group_name(next((end for end in AGES_MIN if minutes < end), AGES_MIN[-1]))
+
+
+def _group_name(end_min: int) -> str:
+    return f"under{end_min}min"

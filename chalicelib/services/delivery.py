@@ -1,0 +1,195 @@
+"""Delivers a notification to every connection that it is meant for, once."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.adapters import aws_clients
+from chalicelib.adapters.connections_api.calls import Call
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.adapters.connections_api.endpoint import endpoint_of
+from chalicelib.adapters.connections_api.retries import backoff
+from chalicelib.services.endings import remove_orphans
+from chalicelib.telemetry.latencies import Latencies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from chalicelib.adapters.connections_api.calls import Reply
+    from chalicelib.adapters.connections_api.endpoint import Endpoint
+    from chalicelib.domain.connection import Connection
+    from chalicelib.settings import Settings
+    from chalicelib.store import ConnectionStore
+    from chalicelib.telemetry.logs import Log
+
+# Posts in flight. They use up the account's 10,000 requests a second if each takes 10 ms.
+CONCURRENCY = 100
+# The rows of connections that are gone are removed in batches of this size.
+REMOVALS_A_BATCH = 100
+
+
+class DeliveryOutcome(StrEnum):
+    """The result of a notification at one connection.
+
+    A connection is skipped when its row lacks the address of its API.
+    """
+
+    DELIVERED = "delivered"
+    GONE = "gone"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+def outcome_of(status: int | None) -> DeliveryOutcome:
+    """Return the outcome of the last answer to a post; None is no answer."""
+    if status == 200:
+        return DeliveryOutcome.DELIVERED
+    return DeliveryOutcome.GONE if status == 410 else DeliveryOutcome.FAILED
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a delivery continues.
+
+    Connections are processed API by API, one pass each, though there is nearly always one API.
+    `apis` are the addresses met so far, `pass_` is the number of the current one. `client` is
+    the number of the current client if the notification names clients. `after` is the last
+    connection processed: its id and its `createdAt` (epoch ms).
+    """
+
+    apis: tuple[str, ...] = ()
+    pass_: int = 0
+    client: int = 0
+    after: tuple[str, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cursor as part of an event. `tour` is the number of the pass."""
+        return {
+            "apis": list(self.apis),
+            "tour": self.pass_,
+            "client": self.client,
+            "after": self.after and list(self.after),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Cursor:
+        """Parse the result of `to_json`."""
+        after = fields["after"]
+        return cls(
+            tuple(fields["apis"]), fields["tour"], fields["client"], after and (after[0], after[1])
+        )
+
+
+@dataclass
+class Delivery:
+    """One run of a delivery, from `cursor` until everything was sent or the deadline.
+
+    `client_ids` of None means every client. `deadline` is in s of `time.monotonic`. Connections
+    are streamed: memory holds those in flight, one page of rows and one batch of gone rows.
+    """
+
+    envelope: bytes
+    client_ids: tuple[str, ...] | None
+    store: ConnectionStore
+    config: Settings
+    log: Log
+    deadline: float
+    cursor: Cursor = field(default_factory=Cursor)
+    outcomes: Counter[DeliveryOutcome] = field(default_factory=Counter)
+    latencies: Latencies = field(default_factory=Latencies)
+    _before: Cursor = field(init=False)  # the cursor before the last call that was yielded
+    _api: Endpoint = field(init=False)
+    _pass_done: bool = field(init=False)
+    _in_flight: dict[str, Connection] = field(init=False, default_factory=dict)
+    _gone: list[Connection] = field(init=False, default_factory=list)
+
+    def run(self) -> bool:
+        """Deliver. Return True when everything was sent; otherwise `cursor` says where to resume.
+
+        Raises `StoreError` when the table cannot be read; `cursor` is set then, too.
+        """
+        while self._run_pass():
+            following = self.cursor.pass_ + 1
+            if following >= len(self.cursor.apis):
+                return True
+            self.cursor = Cursor(self.cursor.apis, following)
+        return False
+
+    def remove_gone(self, deadline: float) -> None:
+        """Remove the rows of gone connections past the grace period; leave the rest to the sweep.
+
+        `deadline` is in s of `time.monotonic`.
+        """
+        in_time = itertools.takewhile(lambda _: time.monotonic() < deadline, self._gone)
+        remove_orphans(in_time, self.store, self.config, self.log)
+        self._gone.clear()
+
+    def _run_pass(self) -> bool:
+        """Deliver to one API's connections. Return True when there are no more."""
+        self._pass_done = False
+        calls = self._calls()
+        first = next(calls, None)
+        if first is not None:
+            api = ConnectionsApiClient(
+                self._api, aws_clients.credentials(), concurrency=CONCURRENCY
+            )
+            not_started = api.send_all(
+                itertools.chain([first], calls), self._on_reply, self.deadline, retry=backoff
+            )
+            if next(not_started, None) is not None:  # the last call that was yielded
+                self.cursor = self._before
+                return False
+        return self._pass_done
+
+    def _calls(self) -> Iterator[Call]:
+        """Yield this pass's calls, advancing `cursor` past each connection."""
+        apis, number = self.cursor.apis, self.cursor.pass_
+        for client, connection in self._targets():
+            if time.monotonic() >= self.deadline:
+                return
+            api = endpoint_of(connection, self.config.management_endpoint)
+            if api is not None and api.address not in apis:
+                apis += (api.address,)
+            after = connection.connection_id, connection.created_at
+            self._before, self.cursor = self.cursor, Cursor(apis, number, client, after)
+            if api is None:
+                self.outcomes[DeliveryOutcome.SKIPPED] += number == 0
+            elif api.address == apis[number]:
+                self._api = api
+                self._in_flight[connection.connection_id] = connection
+                yield Call("POST", connection.connection_id, self.envelope)
+        self._pass_done = True
+
+    def _targets(self) -> Iterator[tuple[int, Connection]]:
+        """Yield the connections behind `cursor`, each with the number of its client."""
+        now_ms = time.time_ns() // 1_000_000
+        start = self.cursor
+        if self.client_ids is None:
+            after = start.after and start.after[0]
+            for connection in self.store.live(now_ms, addresses_only=True, after=after):
+                yield 0, connection
+            return
+        for number, client_id in enumerate(self.client_ids):
+            if number >= start.client:
+                key = start.after if number == start.client else None
+                for connection in self.store.of_client(client_id, now_ms, after=key):
+                    yield number, connection
+
+    def _on_reply(self, call: Call, reply: Reply) -> None:
+        connection = self._in_flight.pop(call.connection_id)
+        outcome = outcome_of(reply.status)
+        self.outcomes[outcome] += 1
+        self.latencies.add(reply.seconds)
+        if outcome is DeliveryOutcome.FAILED:
+            self.log.warning(
+                "not delivered", failedId=call.connection_id, status=reply.status, error=reply.error
+            )
+        elif outcome is DeliveryOutcome.GONE:
+            self._gone.append(connection)
+            if len(self._gone) >= REMOVALS_A_BATCH:
+                self.remove_gone(self.deadline)

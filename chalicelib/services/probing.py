@@ -1,0 +1,66 @@
+"""Finds out which connections are alive: by their age, then by a `GET @connections`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chalicelib.adapters import aws_clients
+from chalicelib.adapters.connections_api.calls import Call
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.adapters.connections_api.endpoint import by_endpoint
+from chalicelib.domain.liveness import Verdict, judge, judge_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from chalicelib.adapters.connections_api.calls import Reply
+    from chalicelib.adapters.connections_api.endpoint import Endpoint
+    from chalicelib.domain.connection import Connection
+
+    # None: there was no time left to look at the connection.
+    Verdicts = dict[Connection, Verdict | None]
+
+PROBES_A_SECOND = 500
+
+
+@dataclass
+class Prober:
+    """Judges connections until `deadline` (s of `time.monotonic`).
+
+    `now_ms` is the epoch ms that ages are counted to; `probed` counts the calls answered.
+    """
+
+    override: str
+    now_ms: int
+    deadline: float
+    probes_a_second: float | None = PROBES_A_SECOND
+    probed: int = 0
+
+    def verdicts(self, connections: Iterable[Connection]) -> Verdicts:
+        """Return a verdict for each connection. Costs one GET unless its age decides."""
+        verdicts = {connection: judge(connection, self.now_ms) for connection in connections}
+        if time.monotonic() >= self.deadline:
+            return dict.fromkeys(verdicts)
+        undecided = [connection for connection, verdict in verdicts.items() if verdict is None]
+        verdicts |= dict.fromkeys(undecided, Verdict.UNPROVEN)
+        for endpoint, group in by_endpoint(undecided, self.override).items():
+            verdicts |= self._probe(endpoint, group)
+        return verdicts
+
+    def _probe(self, endpoint: Endpoint, connections: Iterable[Connection]) -> Verdicts:
+        verdicts: Verdicts = dict.fromkeys(connections)
+        by_id = {connection.connection_id: connection for connection in verdicts}
+
+        def on_reply(call: Call, reply: Reply) -> None:
+            self.probed += 1
+            verdicts[by_id[call.connection_id]] = judge_reply(reply.status)
+
+        ConnectionsApiClient(endpoint, aws_clients.credentials()).send_all(
+            (Call("GET", connection_id) for connection_id in by_id),
+            on_reply,
+            self.deadline,
+            rate=self.probes_a_second,
+        )
+        return verdicts

@@ -1,0 +1,509 @@
+"""The function `notify`: from an SNS event to the clients, over as many invocations as it takes."""
+
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import pytest
+from mypy_boto3_dynamodb import DynamoDBClient
+
+import app
+from bench.fanout.signatures import Received
+from chalicelib import store
+from chalicelib.domain.errors import ContinuationError, SettingsError, StoreError
+from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, from_sns
+from chalicelib.handlers import notify as notify_module
+from chalicelib.handlers.notify import CURSOR, RESERVE_S
+from chalicelib.services import delivery
+from chalicelib.store import ConnectionStore
+from tests.chalicelib.conftest import Answer, ConnectionsApi
+from tests.conftest import TABLE, Wire
+from tests.notifications import MESSAGE_ID, SENT_AT, sns_event
+from tests.surroundings import Context, tracked
+
+Logged = Callable[[], list[dict[str, Any]]]
+
+SECONDS = 60.0  # what an invocation may take
+REQUEST_S = 3.0  # what one post may take
+NAME = "incident-websocket-dev-notify"
+
+
+@dataclass
+class LambdaService:
+    """What was asked of Lambda: paths, kinds of invocation, events and their sizes in bytes.
+
+    `status` is what it answers.
+    """
+
+    status: int = 202
+    invoked: list[tuple[str, str | None]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+
+@pytest.fixture
+def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
+    """Run a Lambda service that accepts invocations, and have the functions use it."""
+    service = LambdaService()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            service.invoked.append((self.path, self.headers["X-Amz-Invocation-Type"]))
+            service.events.append(json.loads(body))
+            service.sizes.append(len(body))
+            self.send_response(service.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", address)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield service
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def connections(
+    dynamodb: DynamoDBClient, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
+) -> ConnectionStore:
+    """Give a store of an empty table, and have the function use it and `@connections`.
+
+    So few posts are in flight that a small table takes several invocations.
+    """
+    monkeypatch.setattr(delivery, "CONCURRENCY", 2)
+    monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
+    return ConnectionStore(dynamodb, TABLE)
+
+
+def notify(event: dict[str, Any], seconds: float = SECONDS) -> Any:
+    """Invoke the function, with so many seconds until Lambda would end it."""
+    return app.notify(event, Context(seconds, function_name=NAME))
+
+
+def put(connections: ConnectionStore, *names: str, **attributes: Any) -> list[str]:
+    """Put rows of connections that are past the grace, and give their ids."""
+    for name in names:
+        connections.put(tracked(name, **attributes))
+    return list(names)
+
+
+def posts(api: ConnectionsApi) -> Counter[str]:
+    """Count the posts to each connection."""
+    return Counter(unquote(request.target.rpartition("/")[2]) for request in api.received)
+
+
+def small_pages(client: DynamoDBClient, rows: int) -> None:
+    """Make DynamoDB end each page of a scan after a few rows."""
+
+    def limit(params: dict[str, Any], **_: object) -> Any:
+        return {**params, "Limit": rows}
+
+    client.meta.events.register("provide-client-params.dynamodb.Scan", limit)
+
+
+# What is delivered
+
+
+def test_a_notification_reaches_every_connection(
+    connections: ConnectionStore, api: ConnectionsApi, functions: LambdaService
+) -> None:
+    """With the envelope that is documented; nothing is left to hand on."""
+    names = put(connections, "a=", "b=", "c=")
+
+    report = notify(sns_event('{"severity": 1}', "Database down"))
+
+    assert posts(api) == Counter(names)
+    [body] = {request.body for request in api.received}
+    assert json.loads(body) == {
+        "type": "notification",
+        "id": MESSAGE_ID,
+        "sentAt": SENT_AT,
+        "subject": "Database down",
+        "message": {"severity": 1},
+    }
+    assert (report["id"], report["delivered"], report["handedOn"]) == (MESSAGE_ID, 3, False)
+    assert functions.events == []
+
+
+@pytest.mark.parametrize(
+    ("attribute", "reached"),
+    [
+        (("String", "ada"), ["a1=", "a2="]),
+        (("String.Array", '["bob", "ada"]'), ["a1=", "a2=", "b="]),
+        (("String", "nobody"), []),
+    ],
+)
+def test_a_notification_for_clients_reaches_their_connections_only(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    attribute: tuple[str, str],
+    reached: list[str],
+) -> None:
+    """Each of them; a client that is not connected is no failure."""
+    put(connections, "a1=", "a2=", client_id="ada")
+    put(connections, "b=", client_id="bob")
+    put(connections, "c=")
+
+    report = notify(sns_event(clientId=attribute))
+
+    assert posts(api) == Counter(reached)
+    assert report["delivered"] == len(reached)
+
+
+def test_a_delivery_costs_one_scan_a_page_and_one_post_a_connection(
+    connections: ConnectionStore, api: ConnectionsApi, wire: Wire
+) -> None:
+    """And one DeleteItem for each that is gone."""
+    put(connections, "dead=", *(f"{n}=" for n in range(20)))
+    api.behave = lambda request: Answer(410 if "dead" in request.target else 200)
+
+    notify(sns_event())
+
+    assert wire.calls == ["Scan", "DeleteItem"]
+    assert len(api.received) == 21
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_envelope_over_128_kb_is_refused_before_anything_is_sent(
+    connections: ConnectionStore, api: ConnectionsApi, wire: Wire, logged: Logged, more: int
+) -> None:
+    """The largest is delivered whole; one byte more is logged, counted and not tried again."""
+    put(connections, "a=", "b=")
+    room = MAX_ENVELOPE_BYTES - len(from_sns(sns_event("")).envelope())
+
+    report = notify(sns_event("x" * (room + more)))
+
+    if not more:
+        assert [len(request.body) for request in api.received] == [MAX_ENVELOPE_BYTES] * 2
+        assert report["delivered"] == 2
+        return
+    assert report is None
+    assert api.received == []
+    assert wire.calls == []
+    [line] = logged()
+    assert (line["level"], line["message"], line["Rejected"]) == ("ERROR", "refused", 1)
+    assert line["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [
+        {"Name": "Rejected", "Unit": "Count"}
+    ]
+    assert line["error"] == (
+        f"notification {MESSAGE_ID!r}: its envelope has 131073 bytes; expected at most 131072"
+    )
+
+
+def test_an_odd_client_is_refused_before_anything_is_sent(
+    connections: ConnectionStore, api: ConnectionsApi, wire: Wire, logged: Logged
+) -> None:
+    """It is never taken for everybody."""
+    put(connections, "a=")
+
+    assert notify(sns_event(clientId=("Number", "7"))) is None
+
+    assert (api.received, wire.calls) == ([], [])
+    [line] = logged()
+    assert (line["level"], line["Rejected"], line["function"]) == ("ERROR", 1, NAME)
+
+
+def test_a_malformed_record_is_refused(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged
+) -> None:
+    """Lambda need not try it again."""
+    put(connections, "a=")
+    event = sns_event()
+    del event["Records"][0]["Sns"]["Timestamp"]
+
+    assert notify(event) is None
+
+    assert api.received == []
+    [line] = logged()
+    assert line["Rejected"] == 1
+    assert "Timestamp" in line["error"]
+
+
+def test_a_repeat_by_sns_has_the_same_id(connections: ConnectionStore, api: ConnectionsApi) -> None:
+    """SNS may deliver twice; by the id a client drops the second."""
+    put(connections, "a=")
+
+    for _ in range(2):
+        notify(sns_event("hello"))
+
+    first, second = (json.loads(request.body) for request in api.received)
+    assert first == second
+    assert first["id"] == MESSAGE_ID
+
+
+# What it tells
+
+
+def test_the_report_and_the_metrics_agree(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged
+) -> None:
+    """Counts and times are in the answer, and in a line that CloudWatch counts."""
+    put(connections, "dead=", "denied=", *(f"{n}=" for n in range(4)))
+    put(connections, "before=", api_id=None)
+
+    def behave(request: Received) -> Answer:
+        statuses = {"dead%3D": 410, "denied%3D": 403}
+        return Answer(statuses.get(request.target.rpartition("/")[2], 200))
+
+    api.behave = behave
+
+    report = notify(sns_event())
+
+    line = logged()[-1]
+    assert line["message"] == "notified"
+    assert {name: line[name] for name in report} == report
+    times = [report.pop(name) for name in ("seconds", "postP50Seconds", "postP99Seconds")]
+    assert all(0 <= seconds < SECONDS for seconds in times)
+    assert report == {
+        "id": MESSAGE_ID,
+        "delivered": 4,
+        "gone": 1,
+        "failed": 1,
+        "skipped": 1,
+        "handedOn": False,
+    }
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+    assert units == {
+        "Delivered": "Count",
+        "Gone": "Count",
+        "Failed": "Count",
+        "Skipped": "Count",
+        "DeliveryTime": "Seconds",
+        "PostP50": "Seconds",
+        "PostP99": "Seconds",
+    }
+    assert {name: line[name] for name in units} == {
+        "Delivered": 4,
+        "Gone": 1,
+        "Failed": 1,
+        "Skipped": 1,
+        "DeliveryTime": times[0],
+        "PostP50": times[1],
+        "PostP99": times[2],
+    }
+    assert directive["Dimensions"] == [["service", "stage"]]
+
+
+@pytest.mark.usefixtures("connections")
+def test_without_a_post_there_is_no_time_of_a_post(logged: Logged) -> None:
+    """A zero would pull the percentiles down."""
+    report = notify(sns_event())
+
+    line = logged()[-1]
+    assert report["postP50Seconds"] is report["postP99Seconds"] is None
+    assert line["Delivered"] == 0
+    assert "PostP50" not in line
+    assert "PostP99" not in line
+
+
+# Handing on
+
+
+class TimeIsUp(Protocol):
+    """What ends the time of an invocation."""
+
+    def __call__(self, after: int, answer: Answer = ...) -> None:
+        """Have `@connections` answer, and the next invocation's time end after so many posts."""
+
+
+@pytest.fixture
+def time_is_up(api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch) -> TimeIsUp:
+    """Give a function that ends the time as a delivery sees it, however slow the machine is."""
+    clock = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
+    monkeypatch.setattr(delivery, "time", clock)
+    monkeypatch.setattr(notify_module, "REMOVAL_S", SECONDS)
+
+    def end(after: int, answer: Answer = Answer()) -> None:  # noqa: B008 - it is frozen
+        posted = itertools.count(1)
+        clock.monotonic = time.monotonic
+
+        def behave(_: Received) -> Answer:
+            if next(posted) >= after:
+                the_end = time.monotonic() + SECONDS - RESERVE_S
+                clock.monotonic = lambda: the_end
+            return answer
+
+        api.behave = behave
+
+    return end
+
+
+@pytest.mark.parametrize("attributes", [{}, {"clientId": ("String.Array", '["c0", "c1", "c2"]')}])
+def test_a_delivery_longer_than_an_invocation_serves_everyone_once(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    functions: LambdaService,
+    time_is_up: TimeIsUp,
+    attributes: dict[str, tuple[str, str]],
+) -> None:
+    """Each invocation hands the rest on to a fresh one of the same function."""
+    names = [f"{n:03}=" for n in range(60)]
+    for n, name in enumerate(names):
+        put(connections, name, client_id=f"c{n % 3}")
+    event = sns_event("hellö", "Database down", **attributes)
+    time_is_up(after=20)
+    reports = [notify(event)]
+
+    while reports[-1]["handedOn"]:
+        assert len(functions.events) == len(reports) < 30
+        time_is_up(after=20)
+        reports.append(notify(functions.events[-1]))
+
+    assert posts(api) == Counter(names)
+    assert len({request.body for request in api.received}) == 1
+    assert sum(report["delivered"] for report in reports) == 60
+    assert len(reports) > 1
+    assert {handed_on["Records"][0]["Sns"]["Message"] for handed_on in functions.events} == {
+        "hellö"
+    }
+    path = f"/2015-03-31/functions/{NAME}/invocations"
+    assert set(functions.invoked) == {(path, "Event")}
+    assert {json.dumps(event["Records"]) for event in functions.events} == {
+        json.dumps(event["Records"])
+    }
+
+
+@pytest.mark.parametrize("status", [403, 413, 500])
+def test_a_rest_that_cannot_be_handed_on_is_a_failure(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    functions: LambdaService,
+    logged: Logged,
+    time_is_up: TimeIsUp,
+    status: int,
+) -> None:
+    """Lambda tries again, then hands the event to the failure destination."""
+    put(connections, *(f"{n}=" for n in range(10)))
+    time_is_up(after=2)
+    functions.status = status
+
+    with pytest.raises(ContinuationError, match=f"delivery of notification '{MESSAGE_ID}' stopped"):
+        notify(sns_event())
+
+    assert functions.events
+    assert 0 < sum(posts(api).values()) < 10
+    line = logged()[-1]
+    assert (line["level"], line["message"]) == ("ERROR", "notify failed")
+    assert line["errorType"] == "ContinuationError"
+
+
+def test_rows_are_removed_after_the_rest_is_handed_on(
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    functions: LambdaService,
+    time_is_up: TimeIsUp,
+) -> None:
+    """The clients that wait come first; the gone rows go all the same."""
+    put(connections, *(f"{n}=" for n in range(10)))
+    time_is_up(after=2, answer=Answer(410))
+    handed_on_before: list[int] = []
+    store.dynamodb().meta.events.register(
+        "before-call.dynamodb.DeleteItem",
+        lambda **_: handed_on_before.append(len(functions.events)),
+    )
+
+    report = notify(sns_event())
+
+    assert report["handedOn"]
+    assert report["gone"] == len(handed_on_before) > 0
+    assert set(handed_on_before) == {1}
+    assert len(dynamodb.scan(TableName=TABLE)["Items"]) == 10 - report["gone"]
+
+
+def test_an_invocation_that_serves_nobody_does_not_hand_on(
+    connections: ConnectionStore, api: ConnectionsApi, functions: LambdaService
+) -> None:
+    """It would go on for ever."""
+    put(connections, "a=")
+
+    with pytest.raises(ContinuationError, match="no progress: nobody was served"):
+        notify(sns_event(), RESERVE_S + REQUEST_S - 1)
+
+    assert api.received == []
+    assert functions.events == []
+
+
+def test_a_table_that_cannot_be_read_any_more_hands_the_rest_on(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    functions: LambdaService,
+    wire: Wire,
+    logged: Logged,
+) -> None:
+    """Trying the whole event again would serve some twice."""
+    names = put(connections, *(f"{n:02}=" for n in range(40)))
+    small_pages(store.dynamodb(), 32)
+    api.behave = lambda _: wire.errors.update(Scan=(400, "AccessDeniedException")) or Answer()
+
+    report = notify(sns_event())
+
+    assert (report["handedOn"], report["delivered"]) == (True, 32)
+    [line] = [line for line in logged() if line["message"] == "could not read table"]
+    assert "AccessDeniedException" in line["error"]
+    wire.errors.clear()
+    api.behave = lambda _: Answer()
+
+    assert notify(functions.events[0])["delivered"] == 8
+
+    assert posts(api) == Counter(names)
+
+
+def test_a_table_that_cannot_be_read_at_all_is_a_failure(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    functions: LambdaService,
+    wire: Wire,
+    logged: Logged,
+) -> None:
+    """Nobody was served, so Lambda can try the event again."""
+    put(connections, "a=")
+    wire.errors["Scan"] = (400, "AccessDeniedException")
+
+    with pytest.raises(StoreError, match="AccessDeniedException"):
+        notify(sns_event())
+
+    assert (api.received, functions.events) == ([], [])
+    assert logged()[-1]["errorType"] == "StoreError"
+
+
+def test_the_event_that_is_handed_on_is_short(
+    connections: ConnectionStore, functions: LambdaService, time_is_up: TimeIsUp
+) -> None:
+    """An asynchronous event may be 1 MB: the largest message fits, in any language."""
+    put(connections, *(f"{n}=" for n in range(10)))
+    time_is_up(after=2)
+    room = MAX_ENVELOPE_BYTES - len(from_sns(sns_event("")).envelope())
+
+    notify(sns_event("ä" * (room // 2)))
+
+    [size] = functions.sizes
+    assert size < MAX_ENVELOPE_BYTES + 2000
+    assert functions.events[0][CURSOR]["after"]
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_wrong_setting_is_a_failure(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
+    """It is logged by name, and Lambda tries again: somebody may mend it."""
+    monkeypatch.setenv("TTL_HOURS", "many")
+
+    with pytest.raises(SettingsError, match="TTL_HOURS is 'many'"):
+        notify(sns_event())
+
+    assert logged()[-1]["message"] == "notify failed"
