@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.deployment.conftest import Aws, Deployment, Project
 
+pytestmark = pytest.mark.proof
+
 STAGE = "dev"
 TABLE = "IncidentWebSocketConnections-dev"
 BUS = "IncidentWebSocket-dev"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.deployment.conftest import Project
 
+pytestmark = pytest.mark.proof
+
 MAX_ZIP_BYTES = 10_000_000
 LOG_DAYS = {"dev": 14, "prod": 90}
 
