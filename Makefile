@@ -18,20 +18,20 @@ run: $(VENV) ## Run the application on the local gateway, with an embedded Dynam
 
 ##@ Check
 
-test: $(VENV) ## Run the tests in parallel and measure branch coverage. One part: ARGS="-k limit".
+test: $(VENV) ## Run the tests with branch coverage; ARGS="-k limit" runs some of them.
 	$(PYTEST) -m "not proof" $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
 
 proof: $(VENV) ## Run the long tests: real packages and deployments, faults, storms.
 	$(PYTEST) -m proof $(ARGS)
 
-check: lint imports templates test ## Check format, lint, types, imports and templates, then run the tests.
+check: lint imports templates test ## Run lint, imports, templates and test, in this order.
 
 lint: $(VENV) ## Check format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-imports: $(VENV) ## Check that the packages import each other in the allowed directions only.
+imports: $(VENV) ## Check that packages import each other in one direction only.
 	$(BIN)/lint-imports --no-logo
 
 templates: export AWS_DEFAULT_REGION ?= us-east-1
@@ -53,7 +53,7 @@ format: $(VENV) ## Format the code and fix what the linter can.
 # A zip for Lambda holds wheels only. The Python 3.11 runtime has the oldest C library (glibc 2.26),
 # so every wheel has to fit manylinux2014 (glibc 2.17).
 WHEELS := --quiet --only-binary :all:
-lock: $(VENV) ## Pin what ships to Lambda to the newest versions that requirements.in allows.
+lock: $(VENV) ## Renew the pins of what ships to Lambda, from requirements.in.
 	$(BIN)/uv pip compile $(WHEELS) --upgrade --custom-compile-command "make lock" \
 		--python-version 3.11 --python-platform aarch64-manylinux2014 \
 		--output-file requirements.txt requirements.in
