@@ -184,10 +184,10 @@ def test_provision_makes_the_table_the_bus_and_the_topic_and_says_so(history: Hi
     assert history.deployed.buses == ("default", BUS)
     assert f"created event bus {BUS}" in history.printed
     assert f"created table {TABLE}" in history.printed
-    assert f"time to live on ttl of table {TABLE}" in history.printed
+    assert f"enabled time to live of table {TABLE} on attribute ttl" in history.printed
     [arn] = history.deployed.topics
     assert arn.endswith(f":{TOPIC}")
-    assert f"topic {TOPIC} is there" in history.printed
+    assert f"topic {TOPIC} exists" in history.printed
 
 
 def test_deploy_creates_the_functions_as_configured(history: History, project: Project) -> None:
