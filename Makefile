@@ -3,29 +3,36 @@ STAGE ?= dev
 ARGS ?=
 BIN := .venv/bin
 VENV := .venv/.installed
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: help run test check format lint templates bench table package deploy
+.PHONY: help run test proof check lint imports format templates bench table package deploy lock
 
-help: ## Say what each target does.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+help: ## Show this help.
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Run
 
 run: $(VENV) ## Run the application on the local gateway, with an embedded DynamoDB.
 	@$(BIN)/python -m localgateway --stage $(STAGE) $(ARGS)
 
-test: $(VENV) ## Run every test.
-	$(BIN)/python -m pytest
+##@ Check
 
-check: lint templates ## The gate: format, lint, types, tests with branch coverage, templates.
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+test: $(VENV) ## Run the tests with branch coverage; ARGS="-k limit" runs some of them.
+	$(PYTEST) -m "not proof" $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
+
+proof: $(VENV) ## Run the long tests: real packages and deployments, faults, storms.
+	$(PYTEST) -m proof $(ARGS)
+
+check: lint imports templates test ## Run lint, imports, templates and test, in this order.
 
 lint: $(VENV) ## Check format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(VENV) ## Format the code and mend what the linter can.
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+imports: $(VENV) ## Check that packages import each other in one direction only.
+	$(BIN)/lint-imports --no-logo
 
 templates: export AWS_DEFAULT_REGION ?= us-east-1
 templates: $(VENV) ## Package each stage and check its CloudFormation template.
@@ -33,23 +40,46 @@ templates: $(VENV) ## Package each stage and check its CloudFormation template.
 	$(MAKE) package STAGE=prod
 	$(BIN)/cfn-lint build/dev/sam.json build/prod/sam.json
 
-bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer and is run alone.
+bench: $(VENV) ## Run the two benches that take a minute. Run bench/gateway by itself.
 	$(BIN)/python -m bench.cold_start --check
 	$(BIN)/python -m bench.handlers --check
 
-table: $(VENV) ## Make the stage's table, event bus and topic in AWS, for `chalice deploy`.
+##@ Change
+
+format: $(VENV) ## Format the code and fix what the linter can.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# A zip for Lambda holds wheels only. The Python 3.11 runtime has the oldest C library (glibc 2.26),
+# so every wheel has to fit manylinux2014 (glibc 2.17).
+WHEELS := --quiet --only-binary :all:
+lock: $(VENV) ## Renew the pins of what ships to Lambda, from requirements.in.
+	$(BIN)/uv pip compile $(WHEELS) --upgrade --custom-compile-command "make lock" \
+		--python-version 3.11 --python-platform aarch64-manylinux2014 \
+		--output-file requirements.txt requirements.in
+	@for version in 3.11 3.12 3.13; do for machine in aarch64 x86_64; do \
+		$(BIN)/uv pip install $(WHEELS) --dry-run --target build/lock --python-version $$version \
+			--python-platform $$machine-manylinux2014 --requirement requirements.txt || exit 1; \
+	done; done
+
+##@ Deploy (STAGE=dev or STAGE=prod)
+
+table: $(VENV) ## Create the stage's table, event bus and topic in AWS.
 	$(BIN)/python -m provision --stage $(STAGE)
+
+deploy: table ## Create them, then deploy the stage with Chalice.
+	$(BIN)/chalice deploy --stage $(STAGE)
+	$(BIN)/python -m provision.release --stage $(STAGE)
 
 package: $(VENV) ## Package the stage for CloudFormation into build/.
 	$(BIN)/chalice package --stage $(STAGE) --merge-template .chalice/resources.json build/$(STAGE)
 
-deploy: table ## Deploy the stage to AWS with Chalice.
-	$(BIN)/chalice deploy --stage $(STAGE)
-	$(BIN)/python -m provision.release --stage $(STAGE)
-
 $(VENV): requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) \
-		else f"Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; set PYTHON=")'
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found; install Python 3.11, 3.12 or \
+	3.13, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
+		"$(PYTHON) is Python %d.%d; this project needs 3.11, 3.12 or 3.13: make PYTHON=python3.11" \
+		% sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@

@@ -1,1 +1,1 @@
-"""What `chalice deploy` leaves to do: tables, buses and topics before it, routes after it."""
+"""Create what `chalice deploy` leaves out: tables, event buses and topics; then publish routes."""

@@ -1,4 +1,4 @@
-"""The command line: make the tables, event buses and topics of one stage."""
+"""The command line that creates the tables, event buses and topics of one stage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="python -m provision")
-@click.option("--stage", required=True, help="The stage to make them for.")
+@click.option("--stage", required=True, help="The stage to create them for.")
 @click.option(
     "--resources",
     type=click.Path(path_type=Path),
@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="The CloudFormation template that defines them.",
 )
-@click.option("--endpoint-url", help="Another DynamoDB than AWS's; only the tables are made.")
-@click.option("--region", help="The AWS region, if not the configured one.")
+@click.option(
+    "--endpoint-url",
+    help="Create only the tables, in the DynamoDB at this address (e.g. DynamoDB Local).",
+)
+@click.option("--region", help="The AWS region. The default is the configured one.")
 def main(stage: str, resources: Path, endpoint_url: str | None, region: str | None) -> None:
-    """Make the tables, event buses and topics of the resources file, and say what was done."""
+    """Create the tables, event buses and topics of the resources file unless they exist."""
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     logging.getLogger("provision").setLevel(logging.INFO)
     parameters = {"Stage": stage}
@@ -42,8 +45,8 @@ def main(stage: str, resources: Path, endpoint_url: str | None, region: str | No
         for definition in load_tables(resources, parameters):
             tables.ensure(client, definition)
         if not endpoint_url:
-            _make_buses(resources, parameters, region)
-            _make_topics(resources, parameters, region)
+            _ensure_buses(resources, parameters, region)
+            _ensure_topics(resources, parameters, region)
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -51,17 +54,17 @@ def main(stage: str, resources: Path, endpoint_url: str | None, region: str | No
 def _client(endpoint_url: str | None, region: str | None) -> DynamoDBClient:
     try:
         return boto3.client("dynamodb", endpoint_url=endpoint_url, region_name=region)
-    except ValueError as error:  # botocore's word for an address that it cannot use
-        raise click.ClickException(f"{error}; accepted: http://host:port") from error
+    except ValueError as error:  # botocore raises it for an address that it cannot use
+        raise click.ClickException(f"{error}; expected http://HOST:PORT") from error
 
 
-def _make_buses(resources: Path, parameters: Mapping[str, str], region: str | None) -> None:
+def _ensure_buses(resources: Path, parameters: Mapping[str, str], region: str | None) -> None:
     client = boto3.client("events", region_name=region)
     for name in load_buses(resources, parameters):
         buses.ensure(client, name)
 
 
-def _make_topics(resources: Path, parameters: Mapping[str, str], region: str | None) -> None:
+def _ensure_topics(resources: Path, parameters: Mapping[str, str], region: str | None) -> None:
     client = boto3.client("sns", region_name=region)
     arns = {
         logical_id: topics.ensure(client, name)

@@ -1,4 +1,4 @@
-"""Makes an EventBridge event bus."""
+"""Create an EventBridge event bus."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _log = logging.getLogger(__name__)
 
 
 def ensure(client: EventBridgeClient, name: str) -> None:
-    """Create the event bus if it is missing; called again it changes nothing."""
+    """Create the event bus unless it exists."""
     try:
         client.describe_event_bus(Name=name)
     except client.exceptions.ResourceNotFoundException:
         _create(client, name)
     else:
-        _log.info("event bus %s is there", name)
+        _log.info("event bus %s already exists", name)
 
 
 def _create(client: EventBridgeClient, name: str) -> None:
     try:
         client.create_event_bus(Name=name)
     except client.exceptions.ResourceAlreadyExistsException:
-        _log.info("event bus %s was created by someone else", name)
+        _log.info("another process created event bus %s", name)
     else:
         _log.info("created event bus %s", name)

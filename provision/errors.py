@@ -1,4 +1,4 @@
-"""What can be wrong with a table definition, the table that is there, or a deployment."""
+"""The errors of this package, each with the data that it is about."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ if TYPE_CHECKING:
 
 
 class ProvisionError(Exception):
-    """The base of every error that this package raises."""
+    """The base class of every error that this package raises."""
 
 
 class TemplateError(ProvisionError):
-    """A resources file that defines something outside the understood part of CloudFormation."""
+    """A resources file that is not a JSON template or that this package cannot read in full."""
 
 
 class ParameterError(TemplateError):
-    """A template parameter without a value, or with one that the template does not allow."""
+    """A template parameter without a value, or with a value that the template does not allow."""
 
-    def __init__(self, name: str, value: str | None, accepted: Iterable[str]) -> None:
+    def __init__(self, name: str, value: str | None, allowed: Iterable[str]) -> None:
         self.name = name
         self.value = value
-        self.accepted = tuple(accepted)
+        self.allowed = tuple(allowed)
 
     def __str__(self) -> str:
         seen = "has no value" if self.value is None else f"is {self.value!r}"
-        return f"parameter {self.name} {seen}; accepted: {', '.join(self.accepted) or 'any string'}"
+        return f"parameter {self.name} {seen}; expected {' or '.join(self.allowed) or 'a string'}"
 
 
 class UnsupportedError(TemplateError):
-    """A function or property of the template that would be lost without a word."""
+    """A template function or property that this package would otherwise silently ignore."""
 
     def __init__(self, kind: str, name: str, supported: Iterable[str]) -> None:
         self.kind = kind
@@ -42,8 +42,19 @@ class UnsupportedError(TemplateError):
         return f"{self.kind} {self.name} is not supported; supported: {', '.join(self.supported)}"
 
 
+class MissingPropertyError(TemplateError):
+    """A resource without a property that it needs."""
+
+    def __init__(self, resource: str, name: str) -> None:
+        self.resource = resource
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.resource} has no {self.name}; add it to the resources file"
+
+
 class TableMismatchError(ProvisionError):
-    """A table that exists under the name but is not the one defined."""
+    """An existing table whose keys, indexes or time to live differ from its definition."""
 
     def __init__(self, table: str, what: str, found: object, defined: object) -> None:
         self.table = table
@@ -59,10 +70,10 @@ class TableMismatchError(ProvisionError):
 
 
 class NotDeployedError(ProvisionError):
-    """A stage of which Chalice has recorded no WebSocket API."""
+    """A stage for which Chalice has recorded no WebSocket API."""
 
     def __init__(self, deployed: Path) -> None:
         self.deployed = deployed
 
     def __str__(self) -> str:
-        return f"{self.deployed} names no WebSocket API; run `chalice deploy` for this stage first"
+        return f"no WebSocket API in {self.deployed}; run `chalice deploy` for this stage first"

@@ -1,11 +1,11 @@
-"""Lets a stage serve the routes that `chalice deploy` has just written, and answer on them.
+"""Publish the routes that `chalice deploy` has just updated, and let clients receive answers.
 
-A stage serves a snapshot of its API. Chalice takes one when it creates the API and none when it
-updates it, so a route added later would never be served.
+A stage serves a snapshot of its API. Chalice takes one when it creates the API but not when it
+updates it, so the stage would never serve a route that was added later.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-set-up-websocket-deployment.html
 
-What a function answers to a message reaches the client only when the route has a route response,
-and Chalice makes none.
+API Gateway sends a function's answer to a message back to the client only if the route has a route
+response, and Chalice creates none.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-response.html
 """
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def websocket_api_id(deployed: Path) -> str:
-    """Find the WebSocket API in what Chalice recorded of a stage, `.chalice/deployed/{stage}.json`.
+    """Return the id of the stage's WebSocket API from `.chalice/deployed/{stage}.json`.
 
-    Raises NotDeployedError when the file is not there, not Chalice's, or names no such API.
+    Raise `NotDeployedError` if the file is missing, is not Chalice's, or lists no WebSocket API.
     """
     try:
         resources = json.loads(deployed.read_text(encoding="utf-8"))["resources"]
@@ -37,18 +37,18 @@ def websocket_api_id(deployed: Path) -> str:
         raise NotDeployedError(deployed) from error
 
 
-def let_answer(client: ApiGatewayV2Client, api_id: str) -> None:
-    """Give the `$default` route, if there is one, its route response, if it has none."""
+def ensure_route_response(client: ApiGatewayV2Client, api_id: str) -> None:
+    """Create the route response of `$default` unless it exists or the API has no such route."""
     for page in client.get_paginator("get_routes").paginate(ApiId=api_id):
         for route in page["Items"]:
-            if route["RouteKey"] == "$default" and not _answers(client, api_id, route["RouteId"]):
+            if route["RouteKey"] == "$default" and not _responds(client, api_id, route["RouteId"]):
                 client.create_route_response(
                     ApiId=api_id, RouteId=route["RouteId"], RouteResponseKey="$default"
                 )
 
 
-def _answers(client: ApiGatewayV2Client, api_id: str, route_id: str) -> bool:
-    # API Gateway allows one route response for a route, so there is no second page.
+def _responds(client: ApiGatewayV2Client, api_id: str, route_id: str) -> bool:
+    # API Gateway allows one route response per route, so there is no second page.
     return bool(client.get_route_responses(ApiId=api_id, RouteId=route_id)["Items"])
 
 
@@ -64,19 +64,19 @@ def release(client: ApiGatewayV2Client, api_id: str, stage: str) -> None:
     type=click.Path(path_type=Path),
     default=Path(),
     show_default=True,
-    help="The folder that holds .chalice.",
+    help="The folder that contains .chalice.",
 )
-@click.option("--region", help="The AWS region, if not the configured one.")
+@click.option("--region", help="The AWS region. The default is the configured one.")
 def main(stage: str, project: Path, region: str | None) -> None:
-    """Let the stage serve the routes that the API has now."""
+    """Publish the API's current routes to the stage."""
     try:
         api_id = websocket_api_id(project / ".chalice" / "deployed" / f"{stage}.json")
         client = boto3.client("apigatewayv2", region_name=region)
-        let_answer(client, api_id)
+        ensure_route_response(client, api_id)
         release(client, api_id, stage)
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"stage {stage} of API {api_id} serves the routes of now")
+    click.echo(f"stage {stage} of API {api_id} now serves the current routes")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes a DynamoDB table what its definition says."""
+"""Create a DynamoDB table, or add to an existing one what its definition has and it lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# DynamoDB refuses to turn the backups on until it has set them up for a new table.
+# DynamoDB needs a while to set up the backups of a new table and refuses to enable them before.
 _BACKUPS_AVAILABLE = WaiterModel(
     {
         "version": 2,
@@ -38,7 +38,7 @@ _BACKUPS_AVAILABLE = WaiterModel(
         },
     }
 )
-# The waiters of botocore look at the table alone.
+# botocore's own waiters check the table only, not its indexes.
 _INDEXES_ACTIVE = WaiterModel(
     {
         "version": 2,
@@ -63,12 +63,11 @@ _INDEXES_ACTIVE = WaiterModel(
 
 
 def ensure(client: DynamoDBClient, definition: TableDefinition) -> None:
-    """Create the table if it is missing, and add the indexes, time to live and backups it lacks.
+    """Create the table unless it exists, and add the indexes, time to live and backups it lacks.
 
-    Returns when the table and its indexes are active; called again it changes nothing. Raises
-    TableMismatchError when a table of that name has other keys, an index that is not defined or
-    is defined otherwise, or another time to live attribute: those cannot be changed in place
-    without a decision about the rows.
+    Return once the table and its indexes are active. Raise `TableMismatchError` if an existing
+    table has other keys, another time to live attribute, or an index that the definition lacks or
+    defines differently: a person has to decide what becomes of the rows first.
     """
     _create_if_missing(client, definition)
     client.get_waiter("table_exists").wait(
@@ -79,10 +78,12 @@ def ensure(client: DynamoDBClient, definition: TableDefinition) -> None:
     try:
         _set_backups(client, definition)
     except ClientError as error:
-        # DynamoDB Local, and engines that stand on it, have no backups at all.
+        # DynamoDB Local has no backups.
         if error.response["Error"]["Code"] != "UnknownOperationException":
             raise
-        _log.warning("this DynamoDB has no point-in-time recovery for %s", definition.name)
+        _log.warning(
+            "table %s: this DynamoDB does not support point-in-time recovery", definition.name
+        )
 
 
 def _create_if_missing(client: DynamoDBClient, definition: TableDefinition) -> None:
@@ -91,7 +92,7 @@ def _create_if_missing(client: DynamoDBClient, definition: TableDefinition) -> N
     except client.exceptions.ResourceNotFoundException:
         _create(client, definition)
     else:
-        _log.info("table %s is there", definition.name)
+        _log.info("table %s already exists", definition.name)
 
 
 def _create(client: DynamoDBClient, definition: TableDefinition) -> None:
@@ -109,13 +110,13 @@ def _create(client: DynamoDBClient, definition: TableDefinition) -> None:
             **{name: value for name, value in optional.items() if value},
         )
     except client.exceptions.ResourceInUseException:
-        _log.info("table %s is being created by someone else", definition.name)
+        _log.info("another process is creating table %s", definition.name)
     else:
         _log.info("created table %s", definition.name)
 
 
 def _check(client: DynamoDBClient, definition: TableDefinition) -> list[str]:
-    """Compare the table with its definition and give the names of the indexes that it has."""
+    """Compare the table with its definition and return the names of its indexes."""
     table = client.describe_table(TableName=definition.name)["Table"]
     types = {a["AttributeName"]: a["AttributeType"] for a in definition.attributes}
     found_types = {a["AttributeName"]: a["AttributeType"] for a in table["AttributeDefinitions"]}
@@ -143,7 +144,7 @@ def _add_indexes(client: DynamoDBClient, definition: TableDefinition, found: lis
                 AttributeDefinitions=definition.attributes,
                 GlobalSecondaryIndexUpdates=[{"Create": index}],
             )
-            active.wait(TableName=definition.name)  # DynamoDB makes one at a time
+            active.wait(TableName=definition.name)  # DynamoDB creates one at a time
             _log.info("added index %s to table %s", index["IndexName"], definition.name)
 
 
@@ -164,7 +165,7 @@ def _set_time_to_live(client: DynamoDBClient, definition: TableDefinition) -> No
             TableName=definition.name,
             TimeToLiveSpecification={"AttributeName": attribute, "Enabled": True},
         )
-        _log.info("turned on time to live on %s of table %s", attribute, definition.name)
+        _log.info("enabled time to live of table %s on attribute %s", definition.name, attribute)
 
 
 def _set_backups(client: DynamoDBClient, definition: TableDefinition) -> None:
@@ -174,7 +175,7 @@ def _set_backups(client: DynamoDBClient, definition: TableDefinition) -> None:
             TableName=definition.name,
             PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
         )
-        _log.info("turned on point-in-time recovery of table %s", definition.name)
+        _log.info("enabled point-in-time recovery of table %s", definition.name)
 
 
 def _has_backups(client: DynamoDBClient, table: str) -> bool:

@@ -1,4 +1,4 @@
-"""Reads DynamoDB tables, EventBridge buses and SNS topics from a CloudFormation template."""
+"""Read DynamoDB tables, EventBridge buses and SNS topics from a CloudFormation template."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from provision.errors import ParameterError, TemplateError, UnsupportedError
+from provision.errors import (
+    MissingPropertyError,
+    ParameterError,
+    TemplateError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -33,9 +38,7 @@ _TABLE_PROPERTIES = (
     "SSESpecification",
     "PointInTimeRecoverySpecification",
 )
-_NEEDED_OF_A_TABLE = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode")
-_BUS_PROPERTIES = ("Name",)
-_TOPIC_PROPERTIES = ("TopicName",)
+_REQUIRED_TABLE_PROPERTIES = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode")
 _TOPIC_POLICY_PROPERTIES = ("Topics", "PolicyDocument")
 _FUNCTIONS = ("Ref", "Fn::Sub")
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)}")
@@ -43,7 +46,7 @@ _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)}")
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """One table in the terms of the DynamoDB API."""
+    """A table as the DynamoDB API describes it."""
 
     name: str
     key_schema: tuple[KeySchemaElementTypeDef, ...]
@@ -58,18 +61,18 @@ class TableDefinition:
 
 @dataclass(frozen=True)
 class TopicPolicy:
-    """What the topics with these ARNs allow, and whom."""
+    """The access policy of the topics with these ARNs."""
 
     topics: tuple[str, ...]
     document: Mapping[str, Any]
 
 
 def load_tables(path: Path, parameters: Mapping[str, str]) -> list[TableDefinition]:
-    """Load every AWS::DynamoDB::Table of the JSON template at `path`, in the order of the file.
+    """Return every AWS::DynamoDB::Table of the JSON template at `path`, in file order.
 
-    Ref and Fn::Sub are resolved to `parameters`, completed by the template's own defaults.
-    Raises TemplateError for a file that is not a JSON template, a parameter without an allowed
-    value, and whatever else of CloudFormation a table uses: nothing is left out silently.
+    Resolve Ref and Fn::Sub from `parameters` and from the template's own defaults. Raise
+    `TemplateError` if the file is not a JSON template, if a parameter has no allowed value, or if
+    a table uses a function or property that this module does not support.
     """
     return [
         _table(logical_id, properties)
@@ -78,32 +81,32 @@ def load_tables(path: Path, parameters: Mapping[str, str]) -> list[TableDefiniti
 
 
 def load_buses(path: Path, parameters: Mapping[str, str]) -> list[str]:
-    """Load the name of every AWS::Events::EventBus of the JSON template at `path`.
+    """Return the name of every AWS::Events::EventBus of the JSON template at `path`.
 
-    Resolves and raises as `load_tables` does.
+    Resolve parameters and raise errors as `load_tables` does.
     """
     return [
-        _bus(logical_id, properties)
+        _only_property(f"event bus {logical_id}", properties, "Name")
         for logical_id, properties in _resources(path, "AWS::Events::EventBus", parameters)
     ]
 
 
 def load_topics(path: Path, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Load the name of every AWS::SNS::Topic of the JSON template at `path`, by its logical id.
+    """Return the logical id and name of every AWS::SNS::Topic of the JSON template at `path`.
 
-    Resolves and raises as `load_tables` does.
+    Resolve parameters and raise errors as `load_tables` does.
     """
     return {
-        logical_id: _topic(logical_id, properties)
+        logical_id: _only_property(f"topic {logical_id}", properties, "TopicName")
         for logical_id, properties in _resources(path, "AWS::SNS::Topic", parameters)
     }
 
 
 def load_topic_policies(path: Path, parameters: Mapping[str, str]) -> list[TopicPolicy]:
-    """Load every AWS::SNS::TopicPolicy of the JSON template at `path`.
+    """Return every AWS::SNS::TopicPolicy of the JSON template at `path`.
 
-    `parameters` hold the ARN of each topic as well, under its logical id, and AWS::AccountId.
-    Resolves and raises as `load_tables` does.
+    `parameters` also hold the ARN of each topic under its logical id, and `AWS::AccountId`.
+    Resolve parameters and raise errors as `load_tables` does.
     """
     return [
         _topic_policy(logical_id, properties)
@@ -125,9 +128,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         template = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise TemplateError(f"cannot read a JSON template from {path}: {error}") from error
+        raise TemplateError(f"cannot read {path} as a JSON template: {error}") from error
     if not isinstance(template, dict):
-        raise TemplateError(f"{path} holds a {type(template).__name__}; accepted: a JSON object")
+        raise TemplateError(f"{path} contains a JSON {type(template).__name__}; expected an object")
     return template
 
 
@@ -155,7 +158,7 @@ def _resolve(value: Any, parameters: Mapping[str, str]) -> Any:
             return _SUBSTITUTION.sub(lambda found: _substitute(found, parameters), text)
     for name in value:
         if name.startswith("Fn::") or name == "Ref":
-            raise UnsupportedError("function", f"{name} of {value[name]}", _FUNCTIONS)
+            raise UnsupportedError("function", f"{name} with {value[name]}", _FUNCTIONS)
     return {name: _resolve(item, parameters) for name, item in value.items()}
 
 
@@ -170,16 +173,10 @@ def _parameter(name: str, parameters: Mapping[str, str]) -> str:
     return parameters[name]
 
 
-def _bus(logical_id: str, properties: Mapping[str, Any]) -> str:
-    _check_names(f"event bus {logical_id}", properties, _BUS_PROPERTIES, _BUS_PROPERTIES)
-    name: str = properties["Name"]
-    return name
-
-
-def _topic(logical_id: str, properties: Mapping[str, Any]) -> str:
-    _check_names(f"topic {logical_id}", properties, _TOPIC_PROPERTIES, _TOPIC_PROPERTIES)
-    name: str = properties["TopicName"]
-    return name
+def _only_property(resource: str, properties: Mapping[str, Any], name: str) -> str:
+    _check_names(resource, properties, supported=(name,), required=(name,))
+    value: str = properties[name]
+    return value
 
 
 def _topic_policy(logical_id: str, properties: Mapping[str, Any]) -> TopicPolicy:
@@ -189,18 +186,21 @@ def _topic_policy(logical_id: str, properties: Mapping[str, Any]) -> TopicPolicy
 
 
 def _check_names(
-    what: str, properties: Mapping[str, Any], supported: Collection[str], needed: Collection[str]
+    resource: str,
+    properties: Mapping[str, Any],
+    supported: Collection[str],
+    required: Collection[str],
 ) -> None:
     for name in properties:
         if name not in supported:
-            raise UnsupportedError("property", f"{name} of {what}", supported)
-    for name in needed:
+            raise UnsupportedError("property", f"{name} of {resource}", supported)
+    for name in required:
         if name not in properties:
-            raise TemplateError(f"{what} has no {name}; it needs one")
+            raise MissingPropertyError(resource, name)
 
 
 def _table(logical_id: str, properties: Mapping[str, Any]) -> TableDefinition:
-    _check_names(f"table {logical_id}", properties, _TABLE_PROPERTIES, _NEEDED_OF_A_TABLE)
+    _check_names(f"table {logical_id}", properties, _TABLE_PROPERTIES, _REQUIRED_TABLE_PROPERTIES)
     return TableDefinition(
         name=properties["TableName"],
         key_schema=tuple(properties["KeySchema"]),
@@ -217,7 +217,7 @@ def _table(logical_id: str, properties: Mapping[str, Any]) -> TableDefinition:
 
 
 def _stream(specification: Mapping[str, Any] | None) -> StreamSpecificationTypeDef | None:
-    # CloudFormation enables a stream by naming its view; the API wants both.
+    # CloudFormation enables a stream by its view type alone; the API needs both fields.
     if specification is None:
         return None
     return {"StreamEnabled": True, "StreamViewType": specification["StreamViewType"]}

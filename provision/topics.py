@@ -1,4 +1,4 @@
-"""Makes an SNS topic, and says who may publish to it."""
+"""Create an SNS topic and set its access policy."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ _log = logging.getLogger(__name__)
 
 
 def ensure(client: SNSClient, name: str) -> str:
-    """Create the topic if it is missing, and give its ARN; called again it changes nothing."""
-    arn = client.create_topic(Name=name)["TopicArn"]  # SNS gives the ARN of one that is there
-    _log.info("topic %s is there", name)
+    """Create the topic unless it exists, and return its ARN.
+
+    CreateTopic returns the ARN of an existing topic too and does not say which case it was.
+    """
+    arn = client.create_topic(Name=name)["TopicArn"]
+    _log.info("topic %s exists", name)
     return arn
 
 
 def set_policy(client: SNSClient, arn: str, policy: Mapping[str, Any]) -> None:
-    """Make `policy` the topic's own, in the place of the one that it has."""
+    """Replace the topic's access policy, which says who may publish to it."""
     client.set_topic_attributes(
         TopicArn=arn, AttributeName="Policy", AttributeValue=json.dumps(policy)
     )
-    _log.info("set who may publish to topic %s", arn)
+    _log.info("updated the policy of topic %s", arn)
 
 
 def account_of(arn: str) -> str:
-    """Name the account that a topic belongs to."""
+    """Return the account id in a topic's ARN."""
     return arn.split(":")[4]

@@ -1,9 +1,9 @@
 """The project as the deployment tools see it, and an AWS to deploy it to.
 
-moto has no apigatewayv2 CreateDeployment, the one call of `chalice deploy` that it lacks. The
-`aws` fixture adds it to the test's own server: it records the deployment with the routes that the
-API has at that moment, which is what a stage of API Gateway would serve from then on. It adds
-GetRouteResponses as well, since moto can make a route response and not list them.
+moto lacks one call of `chalice deploy`: apigatewayv2 CreateDeployment. The `aws` fixture adds it to
+the test's own server. It records the deployment with the routes that the API has at that moment;
+these are what a stage of API Gateway would serve from then on. The fixture also adds
+GetRouteResponses, because moto creates route responses but does not list them.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ REGION = "eu-central-1"
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of what the deployment commands read, to run them in."""
+    """A copy of the files that the deployment commands read, to run the commands in."""
 
     folder: Path
 
     def run(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run a command of this Python's own environment, with no AWS settings but those given.
+        """Run a command of this Python environment, with the given AWS settings only.
 
-        Returns what it printed. Raises `CalledProcessError`, its output shown, when it fails.
+        Return its standard output. Raise `CalledProcessError` if it fails, after printing all of
+        its output.
         """
         program, *arguments = command
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
@@ -57,7 +58,7 @@ class Project:
             env={**inherited, **aws, **(environment or {})},
             capture_output=True,
             text=True,
-            timeout=300,  # packaging downloads what requirements.txt names
+            timeout=300,  # packaging downloads requirements.txt
             check=False,
         )
         sys.stdout.write(finished.stdout)
@@ -66,7 +67,7 @@ class Project:
         return finished.stdout
 
     def package(self, stage: str) -> Path:
-        """Run `chalice package` as documented and return the folder of the result."""
+        """Run `chalice package` as documented and return the folder of the package."""
         result = self.folder / "build" / stage
         merge = ("--merge-template", ".chalice/resources.json")
         self.run("chalice", "package", "--stage", stage, *merge, str(result))
@@ -75,7 +76,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Copy the project, without what earlier commands left in it."""
+    """Copy the project without the files that earlier commands left in it."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("app.py", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
@@ -87,28 +88,28 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One call of CreateDeployment: a snapshot of the routes, taken for a stage or for none.
+    """One call of CreateDeployment: a snapshot of the routes, with or without a stage.
 
-    `answering` are those of the routes whose functions' answers reach the client.
+    `responding` are the routes that have a route response.
     """
 
     id: str
     api_id: str
     stage: str | None
     routes: frozenset[str]
-    answering: frozenset[str]
+    responding: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Aws:
-    """A moto server, and the API deployments made in it."""
+    """A moto server and the API deployments in it."""
 
     endpoint: str
     deployments: list[Deployment] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command line needs to talk to this server."""
+        """Return the variables that point a command at this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "testing",
@@ -116,16 +117,16 @@ class Aws:
         }
 
     def client(self, service: str) -> Any:
-        """Make a boto3 client of this server."""
+        """Return a boto3 client of this server."""
         session = boto3.Session("testing", "testing", region_name=REGION)
-        # The service is not known to the type checker, and so neither is the client.
+        # The service is a variable, so the type checker cannot know the client.
         make: Any = session.client
         return make(service, endpoint_url=self.endpoint)
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Aws]:
-    """Serve moto, completed by what it lacks, on a free port of the loopback interface."""
+    """Run a moto server with the missing calls on a free port of the loopback interface."""
     deployments: list[Deployment] = []
 
     def create_deployment(self: ApiGatewayV2Response) -> tuple[int, dict[str, Any], str]:
@@ -136,7 +137,7 @@ def aws() -> Iterator[Aws]:
             api_id=api_id,
             stage=json.loads(self.body).get("stageName"),
             routes=frozenset(route.route_key for route in routes),
-            answering=frozenset(route.route_key for route in routes if route.route_responses),
+            responding=frozenset(route.route_key for route in routes if route.route_responses),
         )
         deployments.append(deployment)
         answer = {"deploymentId": deployment.id, "deploymentStatus": "DEPLOYED"}

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.deployment.conftest import Aws, Deployment, Project
 
+pytestmark = pytest.mark.proof
+
 STAGE = "dev"
 TABLE = "IncidentWebSocketConnections-dev"
 BUS = "IncidentWebSocket-dev"
@@ -34,7 +36,7 @@ FUNCTIONS = {
     SWEEP: "dev-sweep.json",
     NOTIFY: "dev-notify.json",
 }
-# Those that a handshake does not wait for, in s.
+# In s; all others have the 10 s of a handshake.
 TIMEOUTS = {
     "incident-websocket-dev-connections": 30,
     "incident-websocket-dev-close": 30,
@@ -47,7 +49,7 @@ MESSAGE_HANDLER = re.compile(r"@app\.on_ws_message\(\)\n.+?\n\n\n", re.DOTALL)
 
 @dataclass(frozen=True)
 class Account:
-    """What is there after a command, as AWS itself lists it."""
+    """What an account contains, as AWS lists it."""
 
     functions: Mapping[str, Mapping[str, Any]]
     function_policies: Mapping[str, str]
@@ -66,7 +68,7 @@ class Account:
 
 @dataclass(frozen=True)
 class History:
-    """The account after each command of a deployment's life, and what the first one printed."""
+    """The account at each step of a deployment's life, and the output of the first command."""
 
     printed: str
     deployed: Account
@@ -78,7 +80,7 @@ class History:
 
 @pytest.fixture(scope="module")
 def history(project: Project, aws: Aws) -> History:
-    """Run in order: deploy, the same again, one route less, it is back, its release, delete."""
+    """Deploy, deploy again, remove a route, add it again, release it, delete the deployment."""
     app = project.folder / "app.py"
     whole = app.read_text()
     without_message, found = MESSAGE_HANDLER.subn("", whole)
@@ -108,7 +110,7 @@ def history(project: Project, aws: Aws) -> History:
 
 
 def look(aws: Aws) -> Account:
-    """Ask each service what it has."""
+    """List what each service contains."""
     lambda_, gateway = aws.client("lambda"), aws.client("apigatewayv2")
     functions = {f["FunctionName"]: f for f in lambda_.list_functions()["Functions"]}
     apis = {api["ApiId"]: api["Name"] for api in gateway.get_apis()["Items"]}
@@ -141,20 +143,20 @@ def look(aws: Aws) -> Account:
 
 
 def look_at_permissions(lambda_: Any, functions: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """List who may invoke each function that anybody may invoke."""
+    """List the policy of each function that has one."""
     for name in functions:
         with contextlib.suppress(lambda_.exceptions.ResourceNotFoundException):
             yield name, lambda_.get_policy(FunctionName=name)["Policy"]
 
 
 def look_at_schedule(events: Any, rule: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Give when a rule runs, and what."""
+    """Return the schedule of a rule and the ARNs of its targets."""
     targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     return rule["ScheduleExpression"], [target["Arn"] for target in targets]
 
 
 def look_at_roles(aws: Aws) -> dict[str, dict[str, Any]]:
-    """List the policies of each role under the role's ARN."""
+    """List the policies of each role by the role's ARN."""
     iam = aws.client("iam")
     return {
         role["Arn"]: {
@@ -166,7 +168,7 @@ def look_at_roles(aws: Aws) -> dict[str, dict[str, Any]]:
 
 
 def look_at_routes(gateway: Any, api: str) -> list[tuple[str, str]]:
-    """List each route with the address of the integration that it leads to."""
+    """List each route with the URI of its integration."""
     integrations = {
         f"integrations/{integration['IntegrationId']}": integration["IntegrationUri"]
         for integration in gateway.get_integrations(ApiId=api)["Items"]
@@ -176,198 +178,156 @@ def look_at_routes(gateway: Any, api: str) -> list[tuple[str, str]]:
     return [(route["RouteKey"], integrations[route["Target"]]) for route in routes]
 
 
-def test_provision_makes_the_table_the_bus_and_the_topic_and_says_so(history: History) -> None:
-    """They are there before the functions, made from the resources file."""
+def test_provision_creates_the_table_the_bus_and_the_topic(history: History) -> None:
+    """They exist before the functions, as the resources file defines them, and the log says so."""
     assert history.deployed.tables == (TABLE,)
     assert history.deployed.buses == ("default", BUS)
-    assert f"created event bus {BUS}" in history.printed
-    assert f"created table {TABLE}" in history.printed
-    assert f"time to live on ttl of table {TABLE}" in history.printed
     [arn] = history.deployed.topics
     assert arn.endswith(f":{TOPIC}")
-    assert f"topic {TOPIC} is there" in history.printed
+    assert history.printed.splitlines() == [
+        f"created table {TABLE}",
+        f"enabled time to live of table {TABLE} on attribute ttl",
+        f"enabled point-in-time recovery of table {TABLE}",
+        f"created event bus {BUS}",
+        f"topic {TOPIC} exists",
+        f"updated the policy of topic {arn}",
+    ]
 
 
 def test_deploy_creates_the_functions_as_configured(history: History, project: Project) -> None:
-    """Memory, timeout, architecture and environment are those of config.json."""
-    # GIVEN
+    """Memory, timeout, architecture and environment come from config.json."""
     config = json.loads((project.folder / ".chalice" / "config.json").read_text())
+    environment = config["stages"][STAGE]["environment_variables"]
 
-    # WHEN
-    functions = history.deployed.functions
-
-    # THEN
-    assert functions.keys() == FUNCTIONS.keys()
-    for name, function in functions.items():
-        environment = config["stages"][STAGE]["environment_variables"]
+    assert environment["CONNECTIONS_TABLE"] == TABLE
+    assert environment["NOTIFICATIONS_TOPIC"] == TOPIC
+    assert history.deployed.functions.keys() == FUNCTIONS.keys()
+    for name, function in history.deployed.functions.items():
         assert function["Environment"]["Variables"] == environment
-        assert environment["CONNECTIONS_TABLE"] == TABLE
-        assert environment["NOTIFICATIONS_TOPIC"] == TOPIC
         assert function["MemorySize"] == MEMORY.get(name, config["lambda_memory_size"])
         assert function["Timeout"] == TIMEOUTS.get(name, config["lambda_timeout"])
         assert function["Architectures"] == [config["lambda_architecture"]]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_deploy_gives_each_function_a_role_with_its_own_policy(
-    history: History, project: Project, function: str
+def test_each_function_has_its_own_role_with_its_own_policy(
+    history: History, project: Project
 ) -> None:
-    """A role has one policy, which is the function's file, and serves that function alone."""
-    # GIVEN
-    file = project.folder / ".chalice" / "policies" / FUNCTIONS[function]
+    """The role's only policy is the function's file."""
+    policies = project.folder / ".chalice" / "policies"
 
-    # WHEN
-    role = history.deployed.functions[function]["Role"]
+    found = {
+        name: list(history.deployed.roles[function["Role"]].values())
+        for name, function in history.deployed.functions.items()
+    }
 
-    # THEN
-    assert list(history.deployed.roles[role].values()) == [json.loads(file.read_text())]
-    assert len({f["Role"] for f in history.deployed.functions.values()}) == len(FUNCTIONS)
+    assert found == {
+        name: [json.loads((policies / file).read_text())] for name, file in FUNCTIONS.items()
+    }
     assert len(history.deployed.roles) == len(FUNCTIONS)
 
 
-def test_deploy_leads_each_route_to_its_function(history: History) -> None:
-    """$connect, $disconnect and $default each lead to their own function, on the stage dev."""
-    # GIVEN
-    functions = history.deployed.functions
+def test_each_route_invokes_its_function(history: History) -> None:
+    """One API with one stage has the three routes, each with an integration of its own."""
+    deployed = history.deployed
 
-    # WHEN
-    routes = history.deployed.routes
-
-    # THEN
-    assert routes.keys() == ROUTES.keys()
-    for key, uri in routes.items():
-        arn = functions[f"incident-websocket-dev-websocket_{ROUTES[key]}"]["FunctionArn"]
+    assert deployed.routes.keys() == ROUTES.keys()
+    for key, uri in deployed.routes.items():
+        function = f"incident-websocket-dev-websocket_{ROUTES[key]}"
+        arn = deployed.functions[function]["FunctionArn"]
         assert uri.endswith(f":lambda:path/2015-03-31/functions/{arn}/invocations")
-    assert list(history.deployed.apis.values()) == ["incident-websocket-dev-websocket-api"]
-    assert history.deployed.stages == (STAGE,)
+    assert list(deployed.apis.values()) == ["incident-websocket-dev-websocket-api"]
+    assert deployed.stages == (STAGE,)
 
 
-@pytest.mark.parametrize("function", HANDLERS)
-def test_deploy_lets_only_this_api_invoke_the_handlers(history: History, function: str) -> None:
-    """API Gateway may invoke the function, for this one API."""
-    # GIVEN
-    [api_id] = history.deployed.apis
+def test_only_its_own_source_may_invoke_a_function(history: History) -> None:
+    """No service may invoke `connections` and `close`; people need a role that may."""
+    deployed = history.deployed
+    [api_id], [rule], [topic] = deployed.apis, deployed.schedules, deployed.topics
+    sources = {
+        **dict.fromkeys(HANDLERS, ("apigateway", f":{api_id}/")),
+        SWEEP: ("events", f":rule/{rule}"),
+        NOTIFY: ("sns", topic),
+    }
 
-    # WHEN
-    [statement] = json.loads(history.deployed.function_policies[function])["Statement"]
-
-    # THEN
-    assert statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
-    assert statement["Action"] == "lambda:InvokeFunction"
-    assert f":{api_id}/" in json.dumps(statement["Condition"])
-
-
-def test_deploy_schedules_the_sweep(history: History) -> None:
-    """A rule runs it every five minutes and may invoke it; nobody else's rule may."""
-    # WHEN
-    [(rule, schedule)] = history.deployed.schedules.items()
-    [statement] = json.loads(history.deployed.function_policies[SWEEP])["Statement"]
-
-    # THEN
-    arn = history.deployed.functions[SWEEP]["FunctionArn"]
-    assert schedule == ("rate(5 minutes)", [arn])
-    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    assert statement["Action"] == "lambda:InvokeFunction"
-    assert f":rule/{rule}" in json.dumps(statement["Condition"])
+    assert deployed.function_policies.keys() == sources.keys()
+    for function, (service, source) in sources.items():
+        [statement] = json.loads(deployed.function_policies[function])["Statement"]
+        assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+        assert statement["Action"] == "lambda:InvokeFunction"
+        assert source in json.dumps(statement["Condition"])
 
 
-def test_deploy_subscribes_notify_to_the_topic(history: History) -> None:
-    """What is published there invokes the function; no other topic may."""
-    # WHEN
-    [subscription] = history.deployed.subscriptions
-    [statement] = json.loads(history.deployed.function_policies[NOTIFY])["Statement"]
+def test_a_rule_runs_the_sweep_and_the_topic_invokes_notify(history: History) -> None:
+    """The sweep runs every five minutes; `notify` is the topic's only subscriber."""
+    deployed = history.deployed
+    [topic] = deployed.topics
+    arns = {name: function["FunctionArn"] for name, function in deployed.functions.items()}
 
-    # THEN
-    [topic] = history.deployed.topics
-    assert subscription == (topic, "lambda", history.deployed.functions[NOTIFY]["FunctionArn"])
-    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
-    assert statement["Action"] == "lambda:InvokeFunction"
-    assert topic in json.dumps(statement["Condition"])
+    assert list(deployed.schedules.values()) == [("rate(5 minutes)", [arns[SWEEP]])]
+    assert deployed.subscriptions == ((topic, "lambda", arns[NOTIFY]),)
 
 
-def test_the_topic_takes_what_alarms_and_rules_publish(history: History) -> None:
-    """Its policy is the one of the resources file, for this topic and this account."""
-    # GIVEN
+def test_alarms_and_rules_may_publish_to_the_topic(history: History) -> None:
+    """The topic's policy is that of the resources file, for this topic and this account."""
     [(arn, attributes)] = history.deployed.topics.items()
     account = arn.split(":")[4]
 
-    # WHEN
     statements = json.loads(attributes["Policy"])["Statement"]
 
-    # THEN
     services = {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
-    assert {s["Principal"]["Service"] for s in statements} == services
+    assert {statement["Principal"]["Service"] for statement in statements} == services
     for statement in statements:
         assert (statement["Action"], statement["Resource"]) == ("sns:Publish", arn)
         assert list(statement["Condition"].values()) == [{"aws:SourceAccount": account}]
 
 
-def test_a_release_lets_answers_reach_the_client(history: History) -> None:
-    """Of the routes that the stage serves, the one of messages passes its answers on."""
-    for account in (history.deployed, history.redeployed, history.released):
-        assert account.deployments[-1].answering == {"$default"}
+@pytest.mark.parametrize("step", ["deployed", "redeployed", "released"])
+def test_a_release_gives_the_default_route_a_route_response(history: History, step: str) -> None:
+    """Without it, the answer to a ping would not reach the client."""
+    account: Account = getattr(history, step)
 
-
-def test_deploy_lets_no_service_invoke_what_people_invoke(history: History) -> None:
-    """`connections` and `close` are for those whose own role allows it."""
-    assert history.deployed.function_policies.keys() == {*HANDLERS, SWEEP, NOTIFY}
+    assert account.deployments[-1].responding == {"$default"}
 
 
 def test_deploy_sets_the_retention_of_the_logs(history: History) -> None:
-    """Each function has its log group, kept for two weeks on dev."""
+    """Each function has a log group, which keeps its lines for two weeks on dev."""
     groups = {f"/aws/lambda/{function}": 14 for function in FUNCTIONS}
     assert history.deployed.log_retention == groups
 
 
-def test_redeploy_doubles_nothing(history: History) -> None:
-    """A second deployment of the same code leaves one of each thing, as it was."""
-    # GIVEN
+def test_a_second_deployment_changes_nothing(history: History) -> None:
+    """It neither duplicates nor reconfigures anything."""
     before, after = history.deployed, history.redeployed
 
-    # THEN
-    for what in (
-        "apis",
-        "routes",
-        "stages",
-        "roles",
-        "log_retention",
-        "schedules",
-        "subscriptions",
-        "tables",
-        "buses",
-        "topics",
-    ):
-        assert getattr(after, what) == getattr(before, what), what
+    same = ("apis", "routes", "stages", "roles", "log_retention", "schedules", "subscriptions")
+    for name in (*same, "tables", "buses", "topics"):
+        assert getattr(after, name) == getattr(before, name), name
+    for function, settings in before.functions.items():
+        for name in ("Role", "Environment", "MemorySize", "Timeout", "Architectures"):
+            assert after.functions[function][name] == settings[name]
     assert after.function_policies.keys() == before.function_policies.keys()
-    for name, function in before.functions.items():
-        for setting in ("Role", "Environment", "MemorySize", "Timeout", "Architectures"):
-            assert after.functions[name][setting] == function[setting]
     for policy in after.function_policies.values():
         assert len(json.loads(policy)["Statement"]) == 1
 
 
-def test_a_new_route_is_served_once_released(history: History) -> None:
-    """Chalice writes a new route but serves the old snapshot; the release takes a new one."""
-    # GIVEN
-    [api_id] = history.released.apis
-    written, released = history.new_route, history.released
+def test_a_new_route_is_served_after_the_release(history: History) -> None:
+    """Chalice creates the route but leaves the stage at its old snapshot."""
+    created, released = history.new_route, history.released
+    [api_id] = released.apis
 
-    # THEN
-    assert written.routes.keys() == ROUTES.keys()
-    assert written.deployments[-1].routes == {"$connect", "$disconnect"}
+    assert created.routes.keys() == ROUTES.keys()
+    assert created.deployments[-1].routes == {"$connect", "$disconnect"}
     newest = released.deployments[-1]
     assert (newest.api_id, newest.stage) == (api_id, STAGE)
-    assert newest.routes == released.routes.keys()
+    assert newest.routes == ROUTES.keys()
 
 
-def test_delete_leaves_what_chalice_did_not_make_and_the_logs(history: History) -> None:
-    """Table, bus and topic outlive the functions; the logs that are left never expire."""
+def test_delete_keeps_the_table_the_bus_the_topic_and_the_logs(history: History) -> None:
+    """Chalice removes what it created, and the retention of the logs: they no longer expire."""
     released, deleted = history.released, history.deleted
-    assert not deleted.functions
-    assert not deleted.roles
-    assert not deleted.apis
-    assert not deleted.schedules
-    assert not deleted.subscriptions
+
+    for name in ("functions", "roles", "apis", "schedules", "subscriptions"):
+        assert not getattr(deleted, name), name
     assert deleted.tables == (TABLE,)
     assert deleted.buses == ("default", BUS)
     assert deleted.topics.keys() == released.topics.keys()

@@ -1,8 +1,9 @@
-"""What `chalice package` makes of each stage: the zip and the CloudFormation template."""
+"""The result of `chalice package` for each stage: the zip and the CloudFormation template."""
 
 from __future__ import annotations
 
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 
     from tests.deployment.conftest import Project
 
+pytestmark = pytest.mark.proof
+
 MAX_ZIP_BYTES = 10_000_000
 LOG_DAYS = {"dev": 14, "prod": 90}
 
 
 @dataclass(frozen=True)
 class Function:
-    """What is expected of a function; `timeout` is in s, `memory` in MB."""
+    """The expected configuration of a function; `timeout` is in s, `memory` in MB."""
 
     name: str
     handler: str
@@ -88,7 +91,7 @@ RESOURCES = {
         "AWS::CloudWatch::Alarm",
     ),
 }
-# Beside the application: what requirements.txt names, and what that needs.
+# The application, Chalice, and the modules of the packages in requirements.txt.
 SHIPPED = {
     *("app", "chalicelib", "chalice"),
     *("awscrt", "_awscrt", "jwt", "cryptography", "cffi", "_cffi_backend", "pycparser"),
@@ -98,19 +101,19 @@ ARM64 = 183  # e_machine of an ELF file
 
 @dataclass(frozen=True)
 class Package:
-    """What one run of `chalice package` made, and its template as CloudFormation gets it."""
+    """The result of one `chalice package`, with the template as CloudFormation expands it."""
 
     stage: str
     folder: Path
     template: Mapping[str, Any]
 
     def properties(self, logical_id: str) -> Mapping[str, Any]:
-        """Give a resource's properties."""
+        """Return a resource's properties."""
         properties: Mapping[str, Any] = self.template["Resources"][logical_id]["Properties"]
         return properties
 
     def stage_value(self, value: Mapping[str, list[Any]]) -> Any:
-        """Look a Fn::FindInMap by stage up, as CloudFormation will."""
+        """Resolve Fn::FindInMap by stage, as CloudFormation does."""
         name, by, key = value["Fn::FindInMap"]
         assert by == {"Ref": "Stage"}
         return self.template["Mappings"][name][self.stage][key]
@@ -118,14 +121,14 @@ class Package:
 
 @pytest.fixture(scope="module", params=STAGES)
 def package(project: Project, request: pytest.FixtureRequest) -> Package:
-    """Package a stage and expand the result's serverless resources as CloudFormation does."""
+    """Package a stage and expand its serverless resources as CloudFormation does."""
     stage = str(request.param)
     folder = project.package(stage)
     return Package(stage, folder, translate(json.loads((folder / "sam.json").read_text()), stage))
 
 
 def translate(template: dict[str, Any], stage: str) -> Mapping[str, Any]:
-    """Run AWS's own transform; `aws cloudformation package` has put the zip into a bucket."""
+    """Run AWS's own transform, as if `aws cloudformation package` had uploaded the zip."""
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             assert resource["Properties"]["CodeUri"] == "./deployment.zip"
@@ -138,6 +141,13 @@ def translate(template: dict[str, Any], stage: str) -> Mapping[str, Any]:
     return translated
 
 
+def environment_of(stage: str) -> dict[str, str]:
+    """Return the environment variables of a stage in config.json."""
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    variables: dict[str, str] = config["stages"][stage]["environment_variables"]
+    return variables
+
+
 def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
     """Run cfn-lint as the gate does."""
     command = [Path(sys.executable).parent / "cfn-lint", template]
@@ -145,13 +155,13 @@ def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_template_holds_exactly_these_resources(package: Package) -> None:
-    """Nothing is created beside what is listed."""
+    """The stack creates these and no others."""
     resources = package.template["Resources"]
     assert {name: resource["Type"] for name, resource in resources.items()} == RESOURCES
 
 
 def test_the_stage_parameter_must_be_given(package: Package) -> None:
-    """Without a default, a forgotten parameter is refused before anything is created."""
+    """Without a default, CloudFormation refuses a forgotten parameter at once."""
     parameter = package.template["Parameters"]["Stage"]
     assert "Default" not in parameter
     assert parameter["AllowedValues"] == list(STAGES)
@@ -159,7 +169,7 @@ def test_the_stage_parameter_must_be_given(package: Package) -> None:
 
 
 def test_the_table_expires_rows_is_encrypted_and_outlives_the_stack(package: Package) -> None:
-    """The table is the documented one, and neither deletion nor replacement removes its rows."""
+    """Neither deletion nor replacement of the stack removes its rows."""
     table = package.template["Resources"]["ConnectionsTable"]
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
     assert table["Properties"] == {
@@ -188,15 +198,12 @@ def test_the_table_expires_rows_is_encrypted_and_outlives_the_stack(package: Pac
 
 
 @pytest.mark.parametrize("logical_id", FUNCTIONS)
-def test_a_function_is_configured_for_its_work(package: Package, logical_id: str) -> None:
-    """It runs on arm64 with the time it needs, on the table and the event bus of its own stack."""
-    # GIVEN
+def test_a_function_has_its_own_configuration(package: Package, logical_id: str) -> None:
+    """It uses the table and the event bus of its own stack."""
     expected = FUNCTIONS[logical_id]
 
-    # WHEN
     function = package.properties(logical_id)
 
-    # THEN
     assert function["Handler"] == expected.handler
     assert function["FunctionName"] == {"Fn::Sub": f"incident-websocket-${{Stage}}-{expected.name}"}
     assert function["Architectures"] == ["arm64"]
@@ -213,18 +220,13 @@ def test_a_function_is_configured_for_its_work(package: Package, logical_id: str
 
 
 @pytest.mark.parametrize("logical_id", FUNCTIONS)
-def test_a_function_has_a_role_with_its_policy_file_alone(
-    package: Package, logical_id: str
-) -> None:
-    """The function's only permissions are those of its own file of its own stage."""
-    # GIVEN
+def test_a_functions_role_has_its_policy_file_only(package: Package, logical_id: str) -> None:
+    """The file is that of the same stage."""
     name = f"{package.stage}-{FUNCTIONS[logical_id].policy}.json"
     file = ROOT / ".chalice" / "policies" / name
 
-    # WHEN
     role = package.properties(f"{logical_id}Role")
 
-    # THEN
     assert [p["PolicyDocument"] for p in role["Policies"]] == [json.loads(file.read_text())]
     assert "ManagedPolicyArns" not in role
     function = package.properties(logical_id)
@@ -232,20 +234,20 @@ def test_a_function_has_a_role_with_its_policy_file_alone(
 
 
 @pytest.mark.parametrize("logical_id", FUNCTIONS)
-def test_a_function_keeps_its_logs_for_the_stages_time(package: Package, logical_id: str) -> None:
-    """The log group has the name that Lambda writes to and the stage's retention."""
+def test_a_function_keeps_its_logs_for_the_time_of_the_stage(
+    package: Package, logical_id: str
+) -> None:
+    """The log group has the name that Lambda writes to."""
     group = package.properties(f"{logical_id}LogGroup")
     assert group["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{{logical_id}}}"}
     assert group["RetentionInDays"] == LOG_DAYS[package.stage]
 
 
 def test_the_sweep_runs_every_five_minutes(package: Package) -> None:
-    """Its rule leads to the function, and may invoke it."""
-    # WHEN
+    """Its rule targets the function and may invoke it."""
     rule = package.properties("SweepSweepEvent")
     permission = package.properties("SweepSweepEventPermission")
 
-    # THEN
     assert rule["ScheduleExpression"] == "rate(5 minutes)"
     assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["Sweep", "Arn"]}]
     assert permission["FunctionName"] == {"Ref": "Sweep"}
@@ -253,14 +255,12 @@ def test_the_sweep_runs_every_five_minutes(package: Package) -> None:
     assert permission["SourceArn"] == {"Fn::GetAtt": ["SweepSweepEvent", "Arn"]}
 
 
-def test_a_notification_comes_from_the_topic_of_the_stack(package: Package) -> None:
-    """The subscription follows the topic, which may invoke the function, and no other may."""
-    # WHEN
+def test_only_the_topic_of_the_stack_invokes_notify(package: Package) -> None:
+    """Subscription and permission name the same topic."""
     topic = package.properties("NotificationsTopic")
     subscription = package.properties("NotifyNotifySnsSubscription")
     permission = package.properties("NotifyNotifySnsSubscriptionPermission")
 
-    # THEN
     assert topic == {"TopicName": {"Fn::Sub": "IncidentNotifications-${Stage}"}}
     assert subscription == {
         "TopicArn": {"Fn::Sub": "${NotificationsTopic}"},
@@ -273,12 +273,10 @@ def test_a_notification_comes_from_the_topic_of_the_stack(package: Package) -> N
 
 
 def test_alarms_and_rules_of_this_account_may_publish(package: Package) -> None:
-    """No other service may, and none in the name of another account."""
-    # WHEN
+    """EventBridge may omit the account; then the condition does not apply."""
     policy = package.properties("NotificationsTopicPolicy")
     statements = policy["PolicyDocument"]["Statement"]
 
-    # THEN
     topic, account = {"Ref": "NotificationsTopic"}, {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
     assert policy["Topics"] == [topic]
     assert {s["Principal"]["Service"]: s["Condition"] for s in statements} == {
@@ -290,29 +288,25 @@ def test_alarms_and_rules_of_this_account_may_publish(package: Package) -> None:
         assert (statement["Action"], statement["Resource"]) == ("sns:Publish", topic)
 
 
-def test_a_notification_that_is_given_up_is_kept(package: Package) -> None:
-    """After two more tries Lambda puts the event into a queue that keeps it for two weeks."""
-    # WHEN
+def test_a_failed_notification_goes_to_a_queue(package: Package) -> None:
+    """After two retries Lambda sends the event to a queue that keeps it for two weeks."""
     config = package.properties("NotifyInvokeConfig")
     queue = package.properties("FailedNotifications")
 
-    # THEN
     assert (config["FunctionName"], config["Qualifier"]) == ({"Ref": "Notify"}, "$LATEST")
     assert config["MaximumRetryAttempts"] == 2
     destination = {"Fn::GetAtt": ["FailedNotifications", "Arn"]}
     assert config["DestinationConfig"] == {"OnFailure": {"Destination": destination}}
     assert queue["QueueName"] == {"Fn::Sub": "IncidentNotificationsFailed-${Stage}"}
     assert queue["MessageRetentionPeriod"] == 14 * 86_400
-    assert queue["MaximumMessageSize"] == 1024**2, "an event may be as large"
+    assert queue["MaximumMessageSize"] == 1024**2, "the largest event of an asynchronous invocation"
     assert queue["SqsManagedSseEnabled"] is True
 
 
 def test_no_function_reaches_the_connections_of_another_api(package: Package) -> None:
-    """A policy file is written before there is an API; the stack denies all others."""
-    # WHEN
+    """The policy files cannot name the API, so the stack denies all other APIs."""
     policy = package.properties("OwnApiOnly")
 
-    # THEN
     roles = {role["Ref"] for role in policy["Roles"]}
     holders = {
         f"{function}Role"
@@ -331,12 +325,10 @@ def test_no_function_reaches_the_connections_of_another_api(package: Package) ->
 
 
 def test_an_answer_to_a_message_reaches_the_client(package: Package) -> None:
-    """Only a route with a route response passes on what its function answers."""
-    # WHEN
+    """API Gateway sends an answer only if the route has a route response."""
     response = package.properties("WebsocketMessageRouteResponse")
-
-    # THEN
     route = package.properties("WebsocketMessageRoute")
+
     assert route["RouteResponseSelectionExpression"] == "$default"
     assert response == {
         "ApiId": {"Ref": "WebsocketAPI"},
@@ -346,25 +338,20 @@ def test_an_answer_to_a_message_reaches_the_client(package: Package) -> None:
 
 
 def test_every_environment_variable_is_a_setting(package: Package) -> None:
-    """No name is misspelt: each is one that the code reads."""
-    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    chosen = config["stages"][package.stage]["environment_variables"]
-    assert chosen.keys() <= {variable.name for variable in VARIABLES}
+    """A misspelt name would have no effect."""
+    assert environment_of(package.stage).keys() <= {variable.name for variable in VARIABLES}
 
 
 @pytest.mark.parametrize("handler", ROUTES)
-def test_a_route_leads_to_its_function(package: Package, handler: str) -> None:
-    """Route, integration and permission belong together."""
-    # GIVEN
+def test_a_route_invokes_its_function(package: Package, handler: str) -> None:
+    """Route, integration and permission name the same function."""
     function = {"Ref": f"Websocket{handler}"}
+    target = ["integrations", {"Ref": f"Websocket{handler}APIIntegration"}]
 
-    # WHEN
     route = package.properties(f"Websocket{handler}Route")
     integration = package.properties(f"Websocket{handler}APIIntegration")
     permission = package.properties(f"Websocket{handler}InvokePermission")
 
-    # THEN
-    target = ["integrations", {"Ref": f"Websocket{handler}APIIntegration"}]
     assert route["RouteKey"] == ROUTES[handler]
     assert route["Target"] == {"Fn::Join": ["/", target]}
     assert integration["IntegrationType"] == "AWS_PROXY"
@@ -374,19 +361,19 @@ def test_a_route_leads_to_its_function(package: Package, handler: str) -> None:
 
 
 def test_a_route_change_reaches_the_stage(package: Package) -> None:
-    """The stage deploys itself; pinned to Chalice's one deployment it would never change."""
+    """The stage deploys changes by itself instead of keeping Chalice's one deployment."""
     stage = package.template["Resources"]["WebsocketAPIStage"]
     assert stage["Properties"]["StageName"] == package.stage
     assert stage["Properties"]["AutoDeploy"] is True
     assert stage["Properties"]["DeploymentId"] == {"Ref": "AWS::NoValue"}
-    # The deployment waits for the routes, so the stage never starts without them.
+    # The deployment depends on the routes, so the stage never starts without them.
     assert stage["DependsOn"] == ["WebsocketAPIDeployment", "WebsocketMessageRouteResponse"]
     deployment = package.template["Resources"]["WebsocketAPIDeployment"]
     assert set(deployment["DependsOn"]) == {f"Websocket{handler}Route" for handler in ROUTES}
 
 
 def test_the_stage_is_throttled(package: Package) -> None:
-    """A rush of handshakes is cut off at the stage's own rate, dev's below prod's."""
+    """API Gateway refuses handshakes above the rate; dev has a lower one than prod."""
     settings = package.properties("WebsocketAPIStage")["DefaultRouteSettings"]
     rate = package.stage_value(settings["ThrottlingRateLimit"])
     burst = package.stage_value(settings["ThrottlingBurstLimit"])
@@ -394,15 +381,12 @@ def test_the_stage_is_throttled(package: Package) -> None:
 
 
 def test_the_stage_logs_each_request_as_json(package: Package) -> None:
-    """The access log names the connection and the outcome, in a group of its own."""
-    # GIVEN
+    """The access log has the connection and the outcome, in a log group of its own."""
     stage = package.properties("WebsocketAPIStage")
     group = package.properties("AccessLogGroup")
 
-    # WHEN
     line = json.loads(stage["AccessLogSettings"]["Format"])
 
-    # THEN
     assert {"requestId", "connectionId", "eventType", "routeKey", "status"} <= line.keys()
     assert all(value.startswith("$context.") for value in line.values())
     destination = stage["AccessLogSettings"]["DestinationArn"]["Fn::Sub"]
@@ -411,14 +395,12 @@ def test_the_stage_logs_each_request_as_json(package: Package) -> None:
     assert package.stage_value(group["RetentionInDays"]) == LOG_DAYS[package.stage]
 
 
-def test_an_example_rule_logs_what_is_announced(package: Package) -> None:
-    """The rule takes the events that the code puts on the bus to a log group that accepts them."""
-    # WHEN
+def test_an_example_rule_logs_the_events(package: Package) -> None:
+    """The rule matches the events that the code publishes, and its log group accepts them."""
     rule = package.properties("ClosedRule")
     group = package.properties("ClosedLogGroup")
     policy = package.properties("ClosedLogPolicy")
 
-    # THEN
     assert package.properties("EventBus")["Name"] == {"Fn::Sub": "IncidentWebSocket-${Stage}"}
     assert rule["EventBusName"] == {"Ref": "EventBus"}
     assert rule["EventPattern"] == {
@@ -437,8 +419,8 @@ def test_an_example_rule_logs_what_is_announced(package: Package) -> None:
     assert package.template["Resources"]["ClosedRule"]["DependsOn"] == "ClosedLogPolicy"
 
 
-def test_the_outputs_name_what_was_made_and_the_address(package: Package) -> None:
-    """What a client or a pipeline needs is an output of the stack."""
+def test_the_outputs_name_the_resources_and_the_address(package: Package) -> None:
+    """Clients and pipelines need them."""
     outputs = {name: output["Value"] for name, output in package.template["Outputs"].items()}
     assert outputs["ConnectionsTableName"] == {"Ref": "ConnectionsTable"}
     assert outputs["ConnectionsTableArn"] == {"Fn::GetAtt": ["ConnectionsTable", "Arn"]}
@@ -450,16 +432,13 @@ def test_the_outputs_name_what_was_made_and_the_address(package: Package) -> Non
     assert url.endswith(f"/{package.stage}/")
 
 
-def test_the_zip_holds_the_application_and_its_requirements_alone(package: Package) -> None:
-    """No AWS SDK, no tests, no tools: what ships is small, so it starts fast."""
-    # GIVEN
+def test_the_zip_contains_only_the_application_and_the_pinned_packages(package: Package) -> None:
+    """No AWS SDK, no tests, no tools: a small zip starts fast."""
     path = package.folder / "deployment.zip"
 
-    # WHEN
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
 
-    # THEN
     first = {Path(name).parts[0] for name in names}
     modules = {name.partition(".")[0] for name in first if not name.endswith(".dist-info")}
     assert modules == SHIPPED
@@ -468,18 +447,19 @@ def test_the_zip_holds_the_application_and_its_requirements_alone(package: Packa
         "chalice/app.py",
     }
     assert path.stat().st_size <= MAX_ZIP_BYTES
+    shipped = {name.removesuffix(".dist-info") for name in first if name.endswith(".dist-info")}
+    pins = re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert shipped == {f"{name.lower().replace('-', '_')}-{version}" for name, version in pins}
 
 
-def test_what_is_compiled_is_compiled_for_the_functions(package: Package) -> None:
-    """Every library in the zip is one that Lambda on arm64 can load, wherever it was packaged."""
-    # WHEN
+def test_compiled_libraries_fit_lambda_on_arm64(package: Package) -> None:
+    """The machine that packages them does not matter."""
     with zipfile.ZipFile(package.folder / "deployment.zip") as archive:
         wheels = [name for name in archive.namelist() if name.endswith(".dist-info/WHEEL")]
         tags = [tag for wheel in wheels for tag in wheel_tags(archive.read(wheel).decode())]
         libraries = [name for name in archive.namelist() if name.endswith(".so")]
         heads = [archive.read(name)[:20] for name in libraries]
 
-    # THEN
     assert libraries
     assert {struct.unpack("<4s14xH", head) for head in heads} == {(b"\x7fELF", ARM64)}
     platforms = {tag.rpartition("-")[2] for tag in tags}
@@ -489,29 +469,23 @@ def test_what_is_compiled_is_compiled_for_the_functions(package: Package) -> Non
 
 
 def wheel_tags(description: str) -> list[str]:
-    """Read what a wheel says it runs on."""
+    """Return the tags of a wheel: Python, ABI and platform."""
     lines = [line.partition(": ") for line in description.splitlines()]
     return [value for name, _, value in lines if name == "Tag"]
 
 
-def test_the_configured_table_is_the_defined_one(package: Package) -> None:
-    """`chalice deploy`, which knows no Ref, names the table that the resources file defines."""
-    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    environment = config["stages"][package.stage]["environment_variables"]
-    [table] = load_tables(ROOT / ".chalice" / "resources.json", {"Stage": package.stage})
+def test_the_configured_table_and_topic_are_those_of_the_resources_file(package: Package) -> None:
+    """`chalice deploy` cannot resolve Ref, so config.json repeats the names."""
+    environment, parameters = environment_of(package.stage), {"Stage": package.stage}
+    [table] = load_tables(ROOT / ".chalice" / "resources.json", parameters)
+    [topic] = load_topics(ROOT / ".chalice" / "resources.json", parameters).values()
+
     assert environment["CONNECTIONS_TABLE"] == table.name
-
-
-def test_the_configured_topic_is_the_defined_one(package: Package) -> None:
-    """`chalice deploy` subscribes to the topic that the resources file defines."""
-    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    environment = config["stages"][package.stage]["environment_variables"]
-    topics = load_topics(ROOT / ".chalice" / "resources.json", {"Stage": package.stage})
-    assert list(topics.values()) == [environment["NOTIFICATIONS_TOPIC"]]
+    assert environment["NOTIFICATIONS_TOPIC"] == topic
 
 
 def test_cfn_lint_accepts_the_template(package: Package) -> None:
-    """Every property, reference and value is one that CloudFormation takes."""
+    """CloudFormation knows every property, reference and value."""
     linted = cfn_lint(package.folder / "sam.json")
     assert linted.returncode == 0, linted.stdout
 
@@ -526,7 +500,7 @@ def test_cfn_lint_accepts_the_template(package: Package) -> None:
 def test_cfn_lint_refuses_a_broken_template(
     package: Package, tmp_path: Path, resource: str, properties: dict[str, Any]
 ) -> None:
-    """The check above fails for an unknown property and for a reference to nothing."""
+    """An unknown property and a dangling reference fail the check above."""
     template = json.loads((package.folder / "sam.json").read_text())
     template["Resources"][resource]["Properties"] |= properties
     broken = tmp_path / "sam.json"

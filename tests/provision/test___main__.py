@@ -1,111 +1,128 @@
-"""The command line that makes a stage's tables, event buses and topics."""
+"""`python -m provision`, in an in-process AWS."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from click.testing import CliRunner
-from moto import mock_aws
 
 from provision.__main__ import main
 
+if TYPE_CHECKING:
+    from click.testing import Result
+
+pytestmark = pytest.mark.usefixtures("account")
+
 RESOURCES = Path(__file__).parents[2] / ".chalice" / "resources.json"
+REGION = "eu-central-1"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the account holds."""
+
+    tables: list[str]
+    buses: list[str]
+    topics: list[str]
+
+
+def made() -> Made:
+    """List what the account holds in the region that the command was told."""
+    events, sns = boto3.client("events", REGION), boto3.client("sns", REGION)
+    return Made(
+        tables=boto3.client("dynamodb", REGION).list_tables()["TableNames"],
+        buses=[bus["Name"] for bus in events.list_event_buses()["EventBuses"]],
+        topics=[topic["TopicArn"] for topic in sns.list_topics()["Topics"]],
+    )
+
+
+def provision(*options: str, resources: Path = RESOURCES) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(main, ["--resources", str(resources), "--region", REGION, *options])
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_the_stages_table_bus_and_topic_are_made_once_and_found_again(
+def test_a_second_run_finds_what_the_first_created(
     stage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The command may be repeated, and says what it did and what was there."""
-    # GIVEN
-    command = ["--stage", stage, "--resources", str(RESOURCES), "--region", "eu-west-1"]
-    table = f"IncidentWebSocketConnections-{stage}"
+    """The command may be repeated, and each log line says what it did or found."""
+    table, bus = f"IncidentWebSocketConnections-{stage}", f"IncidentWebSocket-{stage}"
     topic = f"IncidentNotifications-{stage}"
 
-    # WHEN
-    with mock_aws():
-        first = CliRunner().invoke(main, command)
-        second = CliRunner().invoke(main, command)
-        topics = boto3.client("sns", region_name="eu-west-1").list_topics()["Topics"]
-        tables = boto3.client("dynamodb", region_name="eu-west-1").list_tables()["TableNames"]
-        buses = boto3.client("events", region_name="eu-west-1").list_event_buses()["EventBuses"]
+    first, second = provision("--stage", stage), provision("--stage", stage)
 
-    # THEN
     assert (first.exit_code, second.exit_code) == (0, 0)
-    assert tables == [table]
-    assert [bus["Name"] for bus in buses] == ["default", f"IncidentWebSocket-{stage}"]
-    [arn] = [found["TopicArn"] for found in topics]
-    assert arn.endswith(f":{topic}")
+    arn = f"arn:aws:sns:{REGION}:123456789012:{topic}"
+    assert made() == Made([table], ["default", bus], [arn])
     assert caplog.messages == [
         f"created table {table}",
-        f"turned on time to live on ttl of table {table}",
-        f"turned on point-in-time recovery of table {table}",
-        f"created event bus IncidentWebSocket-{stage}",
-        f"topic {topic} is there",
-        f"set who may publish to topic {arn}",
-        f"table {table} is there",
-        f"event bus IncidentWebSocket-{stage} is there",
-        f"topic {topic} is there",
-        f"set who may publish to topic {arn}",
+        f"enabled time to live of table {table} on attribute ttl",
+        f"enabled point-in-time recovery of table {table}",
+        f"created event bus {bus}",
+        f"topic {topic} exists",
+        f"updated the policy of topic {arn}",
+        f"table {table} already exists",
+        f"event bus {bus} already exists",
+        f"topic {topic} exists",
+        f"updated the policy of topic {arn}",
     ]
 
 
-def test_another_dynamodb_gets_tables_only() -> None:
-    """An address of DynamoDB says nothing of where an event bus or a topic could be."""
-    # GIVEN
-    address = ["--endpoint-url", "https://dynamodb.eu-west-1.amazonaws.com"]
-    command = ["--stage", "dev", "--resources", str(RESOURCES), "--region", "eu-west-1", *address]
+def test_the_topic_gets_the_policy_of_the_resources_file() -> None:
+    """The policy names the topic's ARN and the account, which only SNS knows."""
+    provision("--stage", "dev")
 
-    # WHEN
-    with mock_aws():
-        result = CliRunner().invoke(main, command)
-        tables = boto3.client("dynamodb", region_name="eu-west-1").list_tables()["TableNames"]
-        topics = boto3.client("sns", region_name="eu-west-1").list_topics()["Topics"]
-        buses = boto3.client("events", region_name="eu-west-1").list_event_buses()["EventBuses"]
+    [arn] = made().topics
+    attributes = boto3.client("sns", REGION).get_topic_attributes(TopicArn=arn)["Attributes"]
+    statements = json.loads(attributes["Policy"])["Statement"]
+    assert {statement["Resource"] for statement in statements} == {arn}
+    assert {str(statement["Condition"]).count("123456789012") for statement in statements} == {1}
 
-    # THEN
+
+def test_an_endpoint_url_gets_the_tables_only() -> None:
+    """The address of a DynamoDB does not say where EventBridge and SNS are."""
+    result = provision(
+        "--stage", "dev", "--endpoint-url", f"https://dynamodb.{REGION}.amazonaws.com"
+    )
+
     assert result.exit_code == 0, result.output
-    assert tables == ["IncidentWebSocketConnections-dev"]
-    assert [bus["Name"] for bus in buses] == ["default"]
-    assert topics == []
+    assert made() == Made(["IncidentWebSocketConnections-dev"], ["default"], [])
 
 
-def test_resources_without_a_topic_need_none(tmp_path: Path) -> None:
-    """A table alone is made, and SNS is left alone."""
-    # GIVEN
+def test_a_resources_file_without_a_topic_creates_none(tmp_path: Path) -> None:
+    """The account id comes from a topic's ARN; without a topic nothing needs it."""
     table = json.loads(RESOURCES.read_text())["Resources"]["ConnectionsTable"]
     table["Properties"]["TableName"] = "Rows"
-    path = tmp_path / "resources.json"
-    path.write_text(json.dumps({"Resources": {"Table": table}}))
-    command = ["--stage", "dev", "--resources", str(path), "--region", "eu-west-1"]
+    resources = tmp_path / "resources.json"
+    resources.write_text(json.dumps({"Resources": {"Table": table}}))
 
-    # WHEN
-    with mock_aws():
-        result = CliRunner().invoke(main, command)
-        topics = boto3.client("sns", region_name="eu-west-1").list_topics()["Topics"]
+    result = provision("--stage", "dev", resources=resources)
 
-    # THEN
     assert result.exit_code == 0, result.output
-    assert topics == []
+    assert made() == Made(["Rows"], ["default"], [])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([], "Missing option '--stage'"),
-        (["--stage", "test"], "parameter Stage is 'test'; accepted: dev, prod"),
-        (["--stage", "dev", "--resources", "nothing.json"], "nothing.json"),
-        (["--stage", "dev", "--endpoint-url", "nowhere"], "Invalid endpoint: nowhere"),
+        (["--stage", "test"], "Error: parameter Stage is 'test'; expected dev or prod\n"),
+        (["--stage", "dev", "--resources", "nothing.json"], "Error: cannot read nothing.json"),
+        (
+            ["--stage", "dev", "--endpoint-url", "nowhere"],
+            "Error: Invalid endpoint: nowhere; expected http://HOST:PORT\n",
+        ),
     ],
 )
-def test_a_mistake_is_answered_with_one_line(options: list[str], message: str) -> None:
-    """No traceback: what was wrong, and a failing exit code."""
-    command = ["--resources", str(RESOURCES), *options]
-    with mock_aws():
-        result = CliRunner().invoke(main, command)
+def test_a_mistake_is_reported_in_one_line(options: list[str], message: str) -> None:
+    """The message names the mistake; there is no traceback."""
+    result = provision(*options)
+
     assert result.exit_code != 0
     assert message in result.output
     assert "Traceback" not in result.output

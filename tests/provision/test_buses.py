@@ -1,27 +1,26 @@
-"""Event buses, in an in-process EventBridge."""
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from provision.buses import ensure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from mypy_boto3_events import EventBridgeClient
 
+pytestmark = pytest.mark.usefixtures("account")
+
 
 @pytest.fixture
-def client() -> Iterator[EventBridgeClient]:
-    """Give a client of an EventBridge that has the default bus only."""
-    with mock_aws():
-        yield boto3.client("events")
+def client(caplog: pytest.LogCaptureFixture) -> EventBridgeClient:
+    """Return a client of an EventBridge that has the default bus only."""
+    caplog.set_level("INFO", "provision")
+    return boto3.client("events")
 
 
 def names(client: EventBridgeClient) -> list[str]:
@@ -29,51 +28,39 @@ def names(client: EventBridgeClient) -> list[str]:
     return [bus["Name"] for bus in client.list_event_buses()["EventBuses"]]
 
 
-def test_a_missing_bus_is_created_once(
+def test_a_missing_bus_is_created_and_an_existing_one_kept(
     client: EventBridgeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The second run finds the bus and says so."""
-    caplog.set_level("INFO", "provision")
+    """The log says which of the two it was."""
     ensure(client, "Rows")
     ensure(client, "Rows")
+
     assert names(client) == ["default", "Rows"]
-    assert caplog.messages == ["created event bus Rows", "event bus Rows is there"]
+    assert caplog.messages == ["created event bus Rows", "event bus Rows already exists"]
 
 
-def test_a_bus_that_someone_else_creates_meanwhile_is_taken(
-    client: EventBridgeClient, caplog: pytest.LogCaptureFixture
+def test_two_runs_at_once_both_succeed(
+    client: EventBridgeClient, caplog: pytest.LogCaptureFixture, interleave: Callable[..., None]
 ) -> None:
-    """Two runs at once both succeed."""
+    """The slower run finds the bus that the faster one has just created."""
+    interleave(client, "CreateEventBus", lambda: ensure(client, "Rows"))
 
-    # GIVEN
-    def create_first(**_: Any) -> None:
-        client.meta.events.unregister("before-call.events.CreateEventBus", create_first)
-        ensure(client, "Rows")
-
-    client.meta.events.register("before-call.events.CreateEventBus", create_first)
-    caplog.set_level("INFO", "provision")
-
-    # WHEN
     ensure(client, "Rows")
 
-    # THEN
     assert names(client) == ["default", "Rows"]
     assert caplog.messages == [
         "created event bus Rows",
-        "event bus Rows was created by someone else",
+        "another process created event bus Rows",
     ]
 
 
-def test_any_other_failure_is_not_hidden(client: EventBridgeClient) -> None:
-    """A denied call stops the run."""
+@pytest.mark.parametrize("operation", ["DescribeEventBus", "CreateEventBus"])
+def test_any_other_error_stops_the_run(
+    client: EventBridgeClient, operation: str, fail: Callable[..., None]
+) -> None:
+    """Only "not found" means that the bus is missing."""
+    fail(client, operation, "AccessDeniedException")
 
-    # GIVEN
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "DescribeEventBus")
-
-    client.meta.events.register("before-call.events.DescribeEventBus", refuse)
-
-    # THEN
     with pytest.raises(ClientError, match="AccessDeniedException"):
         ensure(client, "Rows")
     assert names(client) == ["default"]

@@ -1,4 +1,4 @@
-"""The release of routes; tests/deployment shows it after a real `chalice deploy`."""
+"""The release of routes; tests/deployment runs it after a real `chalice deploy`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from botocore.stub import Stubber
 from click.testing import CliRunner
 
-from provision.errors import NotDeployedError
-from provision.release import let_answer, main, websocket_api_id
+from provision.release import ensure_route_response, main
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from click.testing import Result
     from mypy_boto3_apigatewayv2.type_defs import RouteResponseTypeDef, RouteTypeDef
 
 RECORD = (
@@ -23,79 +23,77 @@ RECORD = (
 )
 
 
-def test_the_api_is_found_in_what_chalice_recorded(tmp_path: Path) -> None:
-    """The id comes from the stage's own record, past resources of other kinds."""
-    record = tmp_path / "dev.json"
-    record.write_text(RECORD)
-    assert websocket_api_id(record) == "abc123"
+def release(project: Path, record: str | None) -> Result:
+    """Run the command in a project for which Chalice has recorded this."""
+    if record is not None:
+        path = project / ".chalice" / "deployed" / "dev.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(record)
+    return CliRunner().invoke(main, ["--stage", "dev", "--project", str(project)])
 
 
 @pytest.mark.parametrize(
     "record",
     [None, "", "[]", "{}", '{"resources": []}', '{"resources": [{"name": "websocket_connect"}]}'],
 )
-def test_a_stage_that_is_not_deployed_is_named(tmp_path: Path, record: str | None) -> None:
-    """Without a record of a WebSocket API the command says what to run first."""
-    # GIVEN
-    if record is not None:
-        path = tmp_path / ".chalice" / "deployed" / "dev.json"
-        path.parent.mkdir(parents=True)
-        path.write_text(record)
-
-    # WHEN
-    result = CliRunner().invoke(main, ["--stage", "dev", "--project", str(tmp_path)])
-
-    # THEN
-    assert result.exit_code == 1
-    assert "dev.json names no WebSocket API; run `chalice deploy`" in result.output
-    with pytest.raises(NotDeployedError):
-        websocket_api_id(tmp_path / ".chalice" / "deployed" / "dev.json")
-
-
-def test_a_release_points_the_stage_at_a_new_snapshot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_deployed_api_the_command_says_what_to_run_first(
+    tmp_path: Path, record: str | None
 ) -> None:
-    """One call makes the snapshot and hands it to the stage; the command says so."""
-    # GIVEN
-    record = tmp_path / ".chalice" / "deployed" / "dev.json"
-    record.parent.mkdir(parents=True)
-    record.write_text(RECORD)
+    """The record is missing, not JSON, of another shape, or lists no WebSocket API."""
+    result = release(tmp_path, record)
+
+    assert result.exit_code == 1
+    path = tmp_path / ".chalice" / "deployed" / "dev.json"
+    assert result.output == (
+        f"Error: no WebSocket API in {path}; run `chalice deploy` for this stage first\n"
+    )
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_release_points_the_stage_at_a_new_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    """One call takes the snapshot and deploys it; an AWS error ends the command in one line."""
     client = boto3.client("apigatewayv2", region_name="eu-west-1")
     monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
     snapshot = {"ApiId": "abc123", "StageName": "dev"}
 
-    # WHEN
     with Stubber(client) as api_gateway:
         api_gateway.add_response("get_routes", {"Items": []}, {"ApiId": "abc123"})
-        api_gateway.add_response("create_deployment", {"DeploymentId": "d1"}, snapshot)
-        result = CliRunner().invoke(main, ["--stage", "dev", "--project", str(tmp_path)])
+        if refused:
+            api_gateway.add_client_error("create_deployment", "TooManyRequestsException")
+        else:
+            api_gateway.add_response("create_deployment", {"DeploymentId": "d1"}, snapshot)
+        result = release(tmp_path, RECORD)
 
-    # THEN
     api_gateway.assert_no_pending_responses()
-    assert result.output == "stage dev of API abc123 serves the routes of now\n"
+    assert result.exit_code == refused
+    if refused:
+        assert result.output.startswith("Error: An error occurred (TooManyRequestsException)")
+    else:
+        assert result.output == "stage dev of API abc123 now serves the current routes\n"
 
 
-@pytest.mark.parametrize("there", [[], [{"RouteResponseId": "r1", "RouteResponseKey": "$default"}]])
-def test_the_route_of_messages_gets_one_route_response(
-    there: list[RouteResponseTypeDef],
+@pytest.mark.parametrize(
+    "existing", [[], [{"RouteResponseId": "r1", "RouteResponseKey": "$default"}]]
+)
+def test_the_default_route_has_one_route_response_afterwards(
+    existing: list[RouteResponseTypeDef],
 ) -> None:
-    """It is found on whichever page, made when it is missing, and left when it is there."""
-    # GIVEN
+    """The command reads every page of routes and keeps an existing response."""
     client = boto3.client("apigatewayv2", region_name="eu-west-1")
     connect: list[RouteTypeDef] = [{"RouteId": "c1", "RouteKey": "$connect"}]
     default: list[RouteTypeDef] = [{"RouteId": "d1", "RouteKey": "$default"}]
-    route = {"ApiId": "abc123", "RouteId": "d1"}
+    api, route = {"ApiId": "abc123"}, {"ApiId": "abc123", "RouteId": "d1"}
 
-    # WHEN
     with Stubber(client) as api_gateway:
-        pages = {"Items": connect, "NextToken": "more"}, {"Items": default}
-        api_gateway.add_response("get_routes", pages[0], {"ApiId": "abc123"})
-        api_gateway.add_response("get_routes", pages[1], {"ApiId": "abc123", "NextToken": "more"})
-        api_gateway.add_response("get_route_responses", {"Items": there}, route)
-        if not there:
-            made = {**route, "RouteResponseKey": "$default"}
-            api_gateway.add_response("create_route_response", {}, made)
-        let_answer(client, "abc123")
+        page: dict[str, object] = {"Items": connect, "NextToken": "more"}
+        api_gateway.add_response("get_routes", page, api)
+        api_gateway.add_response("get_routes", {"Items": default}, {**api, "NextToken": "more"})
+        api_gateway.add_response("get_route_responses", {"Items": existing}, route)
+        if not existing:
+            created = {**route, "RouteResponseKey": "$default"}
+            api_gateway.add_response("create_route_response", {}, created)
+        ensure_route_response(client, "abc123")
 
-    # THEN
     api_gateway.assert_no_pending_responses()

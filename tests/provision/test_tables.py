@@ -1,199 +1,203 @@
-"""Tables made from their definitions, in an in-process DynamoDB."""
-
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from provision.errors import TableMismatchError
 from provision.tables import ensure
 from provision.template import TableDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.literals import ScalarAttributeTypeType
     from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef
 
-ROWS = TableDefinition(
-    name="Rows",
-    key_schema=({"AttributeName": "id", "KeyType": "HASH"},),
-    attributes=(
-        {"AttributeName": "id", "AttributeType": "S"},
-        {"AttributeName": "owner", "AttributeType": "S"},
-    ),
-    billing_mode="PAY_PER_REQUEST",
-    indexes=(
-        {
-            "IndexName": "by-owner",
-            "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
-            "Projection": {"ProjectionType": "ALL"},
-        },
-    ),
+pytestmark = pytest.mark.usefixtures("account", "pauses")
+
+
+def keyed(attribute: str, kind: ScalarAttributeTypeType) -> TableDefinition:
+    """Define a table with a partition key and nothing else."""
+    return TableDefinition(
+        name="Rows",
+        key_schema=({"AttributeName": attribute, "KeyType": "HASH"},),
+        attributes=({"AttributeName": attribute, "AttributeType": kind},),
+        billing_mode="PAY_PER_REQUEST",
+    )
+
+
+def index(name: str, attribute: str) -> GlobalSecondaryIndexTypeDef:
+    """Define an index."""
+    return {
+        "IndexName": name,
+        "KeySchema": [{"AttributeName": attribute, "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+
+
+PLAIN = keyed("id", "S")
+INDEXED = replace(
+    PLAIN,
+    attributes=(*PLAIN.attributes, {"AttributeName": "owner", "AttributeType": "S"}),
+    indexes=(index("by-owner", "owner"),),
+)
+EXPIRING = replace(PLAIN, ttl_attribute="expires")
+FULL = replace(
+    INDEXED,
     stream={"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"},
     ttl_attribute="expires",
     encryption={"Enabled": True},
     point_in_time_recovery=True,
 )
-PLAIN = TableDefinition(
-    name="Rows",
-    key_schema=({"AttributeName": "id", "KeyType": "HASH"},),
-    attributes=({"AttributeName": "id", "AttributeType": "S"},),
-    billing_mode="PAY_PER_REQUEST",
-)
+OFF: dict[str, Any] = {"indexes": [], "stream": None, "encryption": None, "ttl": ("DISABLED", None)}
+STATES = {
+    "plain": (PLAIN, OFF | {"recovery": "DISABLED"}),
+    "full": (
+        FULL,
+        {
+            "indexes": ["by-owner"],
+            "stream": FULL.stream,
+            "encryption": "ENABLED",
+            "ttl": ("ENABLED", "expires"),
+            "recovery": "ENABLED",
+        },
+    ),
+}
 
 
 @pytest.fixture
-def client() -> Iterator[DynamoDBClient]:
-    """Give a client of an empty DynamoDB."""
-    with mock_aws():
-        yield boto3.client("dynamodb")
+def client(caplog: pytest.LogCaptureFixture) -> DynamoDBClient:
+    """Return a client of an empty DynamoDB."""
+    caplog.set_level("INFO", "provision")
+    return boto3.client("dynamodb")
 
 
-def state(client: DynamoDBClient, table: str) -> dict[str, Any]:
-    """Read everything that a definition says back."""
-    found = client.describe_table(TableName=table)["Table"]
-    ttl = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
-    backups = client.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
-    recovery = backups["PointInTimeRecoveryDescription"]
-    return {
-        "status": found["TableStatus"],
-        "keys": found["KeySchema"],
-        "billing": found["BillingModeSummary"]["BillingMode"],
-        "indexes": [i["IndexName"] for i in found.get("GlobalSecondaryIndexes", [])],
-        "stream": found.get("StreamSpecification"),
-        "encryption": found.get("SSEDescription", {}).get("Status"),
-        "ttl": (ttl["TimeToLiveStatus"], ttl.get("AttributeName")),
-        "recovery": recovery["PointInTimeRecoveryStatus"],
-    }
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """List the seconds that the waiters would have slept."""
+    pauses: list[float] = []
+    monkeypatch.setattr("botocore.waiter.time.sleep", pauses.append)
+    return pauses
 
 
-def test_a_missing_table_is_created_as_defined(client: DynamoDBClient) -> None:
-    """Keys, index, stream, encryption, time to live and backups are all there afterwards."""
-    ensure(client, ROWS)
-    assert state(client, "Rows") == {
-        "status": "ACTIVE",
-        "keys": [{"AttributeName": "id", "KeyType": "HASH"}],
-        "billing": "PAY_PER_REQUEST",
-        "indexes": ["by-owner"],
-        "stream": {"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"},
-        "encryption": "ENABLED",
-        "ttl": ("ENABLED", "expires"),
-        "recovery": "ENABLED",
-    }
-
-
-def test_what_is_not_defined_is_not_turned_on(client: DynamoDBClient) -> None:
-    """A plain definition makes a plain table."""
-    ensure(client, PLAIN)
-    made = state(client, "Rows")
-    assert (made["ttl"], made["recovery"]) == (("DISABLED", None), "DISABLED")
-    assert (made["indexes"], made["stream"], made["encryption"]) == ([], None, None)
-
-
-@pytest.mark.parametrize("definition", [ROWS, PLAIN])
-def test_a_table_that_is_there_keeps_its_rows_and_is_not_written_to(
-    client: DynamoDBClient, definition: TableDefinition
-) -> None:
-    """A second run makes reads only, so it can precede every deployment."""
-    # GIVEN
-    ensure(client, definition)
-    client.put_item(TableName="Rows", Item={"id": {"S": "1"}})
+@pytest.fixture
+def calls(client: DynamoDBClient) -> list[str]:
+    """List the operations that the client calls."""
     calls: list[str] = []
     client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    return calls
 
-    # WHEN
+
+def state(client: DynamoDBClient) -> dict[str, Any]:
+    """Read back what a definition can turn on."""
+    table = client.describe_table(TableName="Rows")["Table"]
+    ttl = client.describe_time_to_live(TableName="Rows")["TimeToLiveDescription"]
+    backups = client.describe_continuous_backups(TableName="Rows")["ContinuousBackupsDescription"]
+    return {
+        "indexes": [i["IndexName"] for i in table.get("GlobalSecondaryIndexes", [])],
+        "stream": table.get("StreamSpecification"),
+        "encryption": table.get("SSEDescription", {}).get("Status"),
+        "ttl": (ttl["TimeToLiveStatus"], ttl.get("AttributeName")),
+        "recovery": backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"],
+    }
+
+
+@pytest.mark.parametrize(("definition", "expected"), STATES.values(), ids=STATES)
+def test_a_missing_table_is_created_as_defined(
+    client: DynamoDBClient, definition: TableDefinition, expected: dict[str, Any]
+) -> None:
+    """DynamoDB reports everything in the definition, and nothing beyond it."""
     ensure(client, definition)
 
-    # THEN
+    assert state(client) == expected
+    table = client.describe_table(TableName="Rows")["Table"]
+    assert table["TableStatus"] == "ACTIVE"
+    assert table["KeySchema"] == list(definition.key_schema)
+    assert table["BillingModeSummary"]["BillingMode"] == definition.billing_mode
+
+
+@pytest.mark.parametrize("definition", [FULL, PLAIN])
+def test_a_second_run_only_reads(
+    client: DynamoDBClient, calls: list[str], definition: TableDefinition
+) -> None:
+    """So it can precede every deployment."""
+    ensure(client, definition)
+    client.put_item(TableName="Rows", Item={"id": {"S": "1"}})
+    calls.clear()
+
+    ensure(client, definition)
+
+    assert calls
     assert all(call.startswith("Describe") for call in calls), calls
     assert client.scan(TableName="Rows")["Count"] == 1
 
 
-def test_a_table_made_without_time_to_live_and_backups_gets_them(client: DynamoDBClient) -> None:
-    """What can be turned on later is turned on later."""
+def test_an_existing_table_gets_time_to_live_and_backups(client: DynamoDBClient) -> None:
+    """Both can be enabled at any time."""
     ensure(client, PLAIN)
-    ensure(client, replace(PLAIN, ttl_attribute="expires", point_in_time_recovery=True))
-    made = state(client, "Rows")
-    assert (made["ttl"], made["recovery"]) == (("ENABLED", "expires"), "ENABLED")
+
+    ensure(client, replace(EXPIRING, point_in_time_recovery=True))
+
+    assert state(client) == OFF | {"ttl": ("ENABLED", "expires"), "recovery": "ENABLED"}
 
 
 @pytest.mark.parametrize(
-    ("definition", "message"),
+    ("existing", "definition", "message"),
     [
+        (PLAIN, keyed("key", "S"), "keys ['id (S, HASH)'], … ['key (S, HASH)']"),
+        (PLAIN, keyed("id", "N"), "keys ['id (S, HASH)'], … ['id (N, HASH)']"),
+        (EXPIRING, replace(PLAIN, ttl_attribute="at"), "time to live on expires, … at"),
+        (EXPIRING, PLAIN, "time to live on expires, … None"),
+        (INDEXED, PLAIN, "indexes {'by-owner': ['owner (S, HASH)']}, … {}"),
         (
-            replace(
-                PLAIN,
-                key_schema=({"AttributeName": "key", "KeyType": "HASH"},),
-                attributes=({"AttributeName": "key", "AttributeType": "S"},),
-            ),
-            "table Rows exists with keys ['id (S, HASH)'], "
-            "but the resources file defines ['key (S, HASH)']",
-        ),
-        (
-            replace(PLAIN, attributes=({"AttributeName": "id", "AttributeType": "N"},)),
-            "table Rows exists with keys ['id (S, HASH)'], "
-            "but the resources file defines ['id (N, HASH)']",
-        ),
-        (
-            replace(PLAIN, ttl_attribute="other"),
-            "table Rows exists with time to live on expires, but the resources file defines other",
-        ),
-        (
-            PLAIN,
-            "table Rows exists with time to live on expires, but the resources file defines None",
+            INDEXED,
+            replace(INDEXED, indexes=(index("by-owner", "id"),)),
+            "indexes {'by-owner': ['owner (S, HASH)']}, … {'by-owner': ['id (S, HASH)']}",
         ),
     ],
 )
-def test_a_table_of_another_shape_is_refused_and_left_alone(
-    client: DynamoDBClient, definition: TableDefinition, message: str
+def test_a_table_that_differs_is_refused_and_left_alone(
+    client: DynamoDBClient, existing: TableDefinition, definition: TableDefinition, message: str
 ) -> None:
-    """The error says what was found and what was defined; nothing is changed."""
-    # GIVEN
-    ensure(client, replace(PLAIN, ttl_attribute="expires"))
-    before = state(client, "Rows")
+    """The error shows both versions, and no index is dropped or replaced."""
+    ensure(client, existing)
+    before = state(client)
 
-    # WHEN
     with pytest.raises(TableMismatchError) as refused:
         ensure(client, definition)
 
-    # THEN
-    assert str(refused.value) == message
-    assert state(client, "Rows") == before
+    differs = message.replace("…", "but the resources file defines")
+    assert str(refused.value) == f"table Rows exists with {differs}"
+    assert state(client) == before
 
 
 def test_missing_indexes_are_added_one_after_the_other(
-    client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch
+    client: DynamoDBClient, calls: list[str], pauses: list[float]
 ) -> None:
-    """A table from before an index was defined gets it, with its rows, and is waited for."""
-    # GIVEN
+    """DynamoDB creates one index at a time."""
     ensure(client, PLAIN)
     client.put_item(TableName="Rows", Item={"id": {"S": "1"}, "owner": {"S": "us"}})
-    second: GlobalSecondaryIndexTypeDef = {**ROWS.indexes[0], "IndexName": "by-owner-again"}
-    calls: list[str] = []
-    pauses: list[float] = []
-    monkeypatch.setattr("botocore.waiter.time.sleep", pauses.append)
-    client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    calls.clear()
 
     def still_creating(parsed: dict[str, Any], **_: Any) -> None:
-        """Let moto's index, which is there at once, be seen as under way a first time."""
+        """Show moto's index, which is active at once, as CREATING the first time."""
         for index in parsed["Table"].get("GlobalSecondaryIndexes", []):
             client.meta.events.unregister("after-call.dynamodb.DescribeTable", still_creating)
             index["IndexStatus"] = "CREATING"
 
     client.meta.events.register("after-call.dynamodb.DescribeTable", still_creating)
 
-    # WHEN
-    ensure(client, replace(PLAIN, attributes=ROWS.attributes, indexes=(*ROWS.indexes, second)))
+    ensure(client, replace(INDEXED, indexes=(*INDEXED.indexes, index("second", "owner"))))
 
-    # THEN
-    assert state(client, "Rows")["indexes"] == ["by-owner", "by-owner-again"]
+    assert pauses == [5]
+    first, second = [n for n, call in enumerate(calls) if call == "UpdateTable"]
+    assert calls[first + 1 : second] == ["DescribeTable", "DescribeTable"]
+    assert state(client)["indexes"] == ["by-owner", "second"]
     found = client.query(
         TableName="Rows",
         IndexName="by-owner",
@@ -201,124 +205,56 @@ def test_missing_indexes_are_added_one_after_the_other(
         ExpressionAttributeValues={":owner": {"S": "us"}},
     )
     assert found["Count"] == 1
-    assert pauses == [5]
-    changes = [n for n, call in enumerate(calls) if call == "UpdateTable"]
-    assert len(changes) == 2
-    assert calls[changes[0] + 1 : changes[1]] == ["DescribeTable", "DescribeTable"]
+
+
+def test_two_runs_at_once_both_succeed(
+    client: DynamoDBClient, caplog: pytest.LogCaptureFixture, interleave: Callable[..., None]
+) -> None:
+    """The slower run completes the table that the faster one has just created."""
+    interleave(client, "CreateTable", lambda: ensure(client, PLAIN))
+
+    ensure(client, EXPIRING)
+
+    assert "another process is creating table Rows" in caplog.messages
+    assert state(client)["ttl"] == ("ENABLED", "expires")
+
+
+def test_a_new_table_is_asked_for_backups_until_it_has_them(
+    client: DynamoDBClient, pauses: list[float], fail: Callable[..., None]
+) -> None:
+    """DynamoDB refuses the first request for some seconds."""
+    code = "ContinuousBackupsUnavailableException"
+    fail(client, "UpdateContinuousBackups", code, once=True)
+
+    ensure(client, FULL)
+
+    assert pauses == [2]
+    assert state(client)["recovery"] == "ENABLED"
+
+
+def test_an_engine_without_backups_gets_the_table_and_a_warning(
+    client: DynamoDBClient, caplog: pytest.LogCaptureFixture, fail: Callable[..., None]
+) -> None:
+    """DynamoDB Local answers so."""
+    fail(client, "DescribeContinuousBackups", "UnknownOperationException")
+
+    ensure(client, FULL)
+
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.getMessage() == (
+        "table Rows: this DynamoDB does not support point-in-time recovery"
+    )
 
 
 @pytest.mark.parametrize(
-    ("definition", "message"),
-    [
-        (PLAIN, "defines {}"),
-        (
-            replace(
-                ROWS,
-                indexes=(
-                    {
-                        "IndexName": "by-owner",
-                        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-                        "Projection": {"ProjectionType": "ALL"},
-                    },
-                ),
-            ),
-            "exists with indexes {'by-owner': ['owner (S, HASH)']}, "
-            "but the resources file defines {'by-owner': ['id (S, HASH)']}",
-        ),
-    ],
+    "operation",
+    ["DescribeTable", "CreateTable", "UpdateTimeToLive", "DescribeContinuousBackups"],
 )
-def test_an_index_that_is_not_the_defined_one_is_refused_and_left_alone(
-    client: DynamoDBClient, definition: TableDefinition, message: str
+def test_any_other_error_stops_the_run(
+    client: DynamoDBClient, operation: str, fail: Callable[..., None]
 ) -> None:
-    """An index is neither dropped nor made anew behind the back of those who query it."""
-    # GIVEN
-    ensure(client, ROWS)
-    before = state(client, "Rows")
+    """No denied call is mistaken for a missing table or a missing feature."""
+    fail(client, operation, "AccessDeniedException")
 
-    # WHEN
-    with pytest.raises(TableMismatchError) as refused:
-        ensure(client, definition)
-
-    # THEN
-    assert message in str(refused.value)
-    assert state(client, "Rows") == before
-
-
-def test_a_table_that_someone_else_creates_meanwhile_is_taken(
-    client: DynamoDBClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Two runs at once both succeed: the slower one finds the table being created."""
-
-    # GIVEN
-    def create_first(**_: Any) -> None:
-        client.meta.events.unregister("before-call.dynamodb.CreateTable", create_first)
-        ensure(client, PLAIN)
-
-    client.meta.events.register("before-call.dynamodb.CreateTable", create_first)
-
-    # WHEN
-    with caplog.at_level(logging.INFO, "provision"):
-        ensure(client, replace(PLAIN, ttl_attribute="expires"))
-
-    # THEN
-    assert "table Rows is being created by someone else" in caplog.text
-    assert state(client, "Rows")["ttl"] == ("ENABLED", "expires")
-
-
-def error(code: str) -> ClientError:
-    """Make the error that DynamoDB answers with."""
-    return ClientError({"Error": {"Code": code, "Message": ""}}, "UpdateContinuousBackups")
-
-
-def test_backups_of_a_new_table_are_waited_for(
-    client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DynamoDB refuses to turn backups on until it has set them up; the run asks again."""
-    # GIVEN
-    pauses: list[float] = []
-    monkeypatch.setattr("botocore.waiter.time.sleep", pauses.append)
-
-    def refuse_once(**_: Any) -> None:
-        client.meta.events.unregister("before-call.dynamodb.UpdateContinuousBackups", refuse_once)
-        raise error("ContinuousBackupsUnavailableException")
-
-    client.meta.events.register("before-call.dynamodb.UpdateContinuousBackups", refuse_once)
-
-    # WHEN
-    ensure(client, ROWS)
-
-    # THEN
-    assert pauses == [2]
-    assert state(client, "Rows")["recovery"] == "ENABLED"
-
-
-def test_an_engine_without_backups_is_served_with_a_warning(
-    client: DynamoDBClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    """DynamoDB Local knows no backups; the table is made all the same, and that is said."""
-
-    # GIVEN
-    def refuse(**_: Any) -> None:
-        raise error("UnknownOperationException")
-
-    client.meta.events.register("before-call.dynamodb.DescribeContinuousBackups", refuse)
-
-    # WHEN
-    ensure(client, ROWS)
-
-    # THEN
-    assert "this DynamoDB has no point-in-time recovery for Rows" in caplog.text
-
-
-def test_any_other_failure_is_not_hidden(client: DynamoDBClient) -> None:
-    """A denied call stops the run."""
-
-    # GIVEN
-    def refuse(**_: Any) -> None:
-        raise error("AccessDeniedException")
-
-    client.meta.events.register("before-call.dynamodb.DescribeContinuousBackups", refuse)
-
-    # THEN
     with pytest.raises(ClientError, match="AccessDeniedException"):
-        ensure(client, ROWS)
+        ensure(client, FULL)

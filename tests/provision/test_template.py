@@ -1,5 +1,3 @@
-"""Tables, event buses and topics as a CloudFormation template spells them."""
-
 from __future__ import annotations
 
 import json
@@ -11,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import store
-from provision.errors import ParameterError, TemplateError, UnsupportedError
+from provision.errors import TemplateError
 from provision.template import (
     TableDefinition,
     TopicPolicy,
@@ -22,41 +20,55 @@ from provision.template import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+LOADERS: Mapping[str, Callable[[Path, Mapping[str, str]], Any]] = {
+    "AWS::DynamoDB::Table": load_tables,
+    "AWS::Events::EventBus": load_buses,
+    "AWS::SNS::Topic": load_topics,
+    "AWS::SNS::TopicPolicy": load_topic_policies,
+}
+TABLE, BUS, TOPIC, POLICY = LOADERS
 RESOURCES = Path(__file__).parents[2] / ".chalice" / "resources.json"
-PROPERTIES = {
+PROPERTIES: Mapping[str, Any] = {
     "TableName": "Rows",
     "BillingMode": "PAY_PER_REQUEST",
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
 }
-PARAMETERS = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,20}", fullmatch=True)
 INDEX = {
     "IndexName": "by-owner",
     "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
     "Projection": {"ProjectionType": "ALL"},
 }
+NO_STAGE = "parameter Stage has no value; expected dev or prod"
+NO_OWNER = "parameter Owner has no value; expected a string"
+UNSUPPORTED = "is not supported; supported:"
 
 
 @pytest.fixture(scope="module")
 def write(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Give a function that writes a template of one table, some of its properties replaced."""
+    """Return a function that writes a template of one resource, `It`."""
     path = tmp_path_factory.mktemp("template") / "resources.json"
 
-    def write(parameters: dict[str, Any] | None = None, **properties: Any) -> Path:
-        table = {"Type": "AWS::DynamoDB::Table", "Properties": PROPERTIES | properties}
-        template = {"Parameters": parameters or {}, "Resources": {"RowsTable": table}}
-        path.write_text(json.dumps(template))
+    def write(kind: str, properties: object, parameters: object = None) -> Path:
+        resources = {"It": {"Type": kind, "Properties": properties}}
+        path.write_text(json.dumps({"Parameters": parameters or {}, "Resources": resources}))
         return path
 
     return write
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_the_projects_own_table_is_read_whole(stage: str) -> None:
-    """The resources file defines the stage's connections table, index and time to live included."""
-    assert load_tables(RESOURCES, {"Stage": stage}) == [
+def test_the_projects_own_resources_file_is_read(stage: str) -> None:
+    """One bus, one topic and one table per stage, the table complete."""
+    parameters = {"Stage": stage}
+
+    assert load_buses(RESOURCES, parameters) == [f"IncidentWebSocket-{stage}"]
+    assert load_topics(RESOURCES, parameters) == {
+        "NotificationsTopic": f"IncidentNotifications-{stage}"
+    }
+    assert load_tables(RESOURCES, parameters) == [
         TableDefinition(
             name=f"IncidentWebSocketConnections-{stage}",
             key_schema=({"AttributeName": "connectionId", "KeyType": "HASH"},),
@@ -83,97 +95,15 @@ def test_the_projects_own_table_is_read_whole(stage: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_the_projects_own_event_bus_is_read(stage: str) -> None:
-    """The resources file defines one bus for each stage."""
-    assert load_buses(RESOURCES, {"Stage": stage}) == [f"IncidentWebSocket-{stage}"]
-
-
-@pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_the_projects_own_topic_is_read(stage: str) -> None:
-    """The resources file defines one topic for each stage."""
-    topics = load_topics(RESOURCES, {"Stage": stage})
-    assert topics == {"NotificationsTopic": f"IncidentNotifications-{stage}"}
-
-
-def test_a_topic_policy_names_its_topics_by_their_arns(tmp_path: Path) -> None:
-    """Ref and Fn::Sub give the ARN of a topic and the account, as in CloudFormation."""
-    # GIVEN
-    path = tmp_path / "resources.json"
+def test_a_topic_policy_gets_the_arns_of_its_topics(write: Callable[..., Path]) -> None:
+    """Ref of a topic is its ARN, as in CloudFormation."""
     document = {"Resource": {"Ref": "Topic"}, "Account": {"Fn::Sub": "of ${AWS::AccountId}"}}
-    properties = {"Topics": [{"Ref": "Topic"}], "PolicyDocument": document}
-    policy = {"Type": "AWS::SNS::TopicPolicy", "Properties": properties}
-    path.write_text(json.dumps({"Resources": {"Policy": policy}}))
+    path = write(POLICY, {"Topics": [{"Ref": "Topic"}], "PolicyDocument": document})
     arn = "arn:aws:sns:eu-west-1:123456789012:Rows"
 
-    # WHEN
     policies = load_topic_policies(path, {"Topic": arn, "AWS::AccountId": "123456789012"})
 
-    # THEN
     assert policies == [TopicPolicy((arn,), {"Resource": arn, "Account": "of 123456789012"})]
-
-
-@pytest.mark.parametrize(
-    ("kind", "properties", "message"),
-    [
-        ("Topic", {}, "topic It has no TopicName; it needs one"),
-        (
-            "Topic",
-            {"TopicName": "a", "KmsMasterKeyId": "b"},
-            "property KmsMasterKeyId of topic It is not supported; supported: TopicName",
-        ),
-        (
-            "TopicPolicy",
-            {"PolicyDocument": {}},
-            "topic policy It has no Topics; it needs one",
-        ),
-        (
-            "TopicPolicy",
-            {"Topics": [], "PolicyDocument": {}, "Id": "a"},
-            "property Id of topic policy It is not supported; supported: Topics, PolicyDocument",
-        ),
-    ],
-)
-def test_a_topic_that_cannot_be_made_whole_is_refused(
-    tmp_path: Path, kind: str, properties: dict[str, Any], message: str
-) -> None:
-    """What would be lost is named, and so is what is missing."""
-    # GIVEN
-    path = tmp_path / "resources.json"
-    resource = {"Type": f"AWS::SNS::{kind}", "Properties": properties}
-    path.write_text(json.dumps({"Resources": {"It": resource}}))
-
-    # THEN
-    with pytest.raises(TemplateError) as refused:
-        (load_topics if kind == "Topic" else load_topic_policies)(path, {})
-    assert str(refused.value) == message
-
-
-@pytest.mark.parametrize(
-    ("properties", "message"),
-    [
-        ({}, "event bus Bus has no Name; it needs one"),
-        (
-            {"Name": "a", "Policy": {}},
-            "property Policy of event bus Bus is not supported; supported: Name",
-        ),
-    ],
-)
-def test_a_bus_that_cannot_be_made_whole_is_refused(
-    tmp_path: Path, properties: dict[str, Any], message: str
-) -> None:
-    """A bus without a name, or with what would be lost, is named."""
-    # GIVEN
-    path = tmp_path / "resources.json"
-    bus = {"Type": "AWS::Events::EventBus", "Properties": properties}
-    path.write_text(json.dumps({"Resources": {"Bus": bus}}))
-
-    # WHEN
-    with pytest.raises(TemplateError) as refused:
-        load_buses(path, {})
-
-    # THEN
-    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(
@@ -192,11 +122,10 @@ def test_a_bus_that_cannot_be_made_whole_is_refused(
         ({"GlobalSecondaryIndexes": [INDEX]}, {"indexes": (INDEX,)}),
     ],
 )
-def test_a_property_is_read_in_the_terms_of_the_api(
+def test_cloudformation_properties_become_those_of_the_dynamodb_api(
     write: Callable[..., Path], properties: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """Where CloudFormation and the DynamoDB API differ, the definition speaks the API's words."""
-    # GIVEN
+    """The two describe streams, encryption and time to live differently."""
     plain = {
         "name": "Rows",
         "key_schema": tuple(PROPERTIES["KeySchema"]),
@@ -204,112 +133,145 @@ def test_a_property_is_read_in_the_terms_of_the_api(
         "billing_mode": "PAY_PER_REQUEST",
     }
 
-    # WHEN
-    tables = load_tables(write(**properties), {})
+    tables = load_tables(write(TABLE, {**PROPERTIES, **properties}), {})
 
-    # THEN
     assert tables == [TableDefinition(**plain | expected)]
 
 
-@given(name=PARAMETERS, value=st.text(), before=st.text("ab-"), after=st.text("ab-"))
-def test_a_parameter_is_put_in_by_ref_and_by_sub(
+@given(
+    name=st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,20}", fullmatch=True),
+    value=st.text(),
+    before=st.text("ab-"),
+    after=st.text("ab-"),
+)
+def test_ref_and_sub_insert_any_value_unchanged(
     write: Callable[..., Path], name: str, value: str, before: str, after: str
 ) -> None:
-    """Ref gives the value and Fn::Sub the text around it, whatever characters the value has."""
-    # GIVEN
-    parameters = {name: value}
-
-    # WHEN
-    [by_ref] = load_tables(write(TableName={"Ref": name}), parameters)
+    """Fn::Sub also keeps the text around the value and the literal `${!name}`."""
     text = f"{before}${{{name}}}{after}${{!{name}}}"
-    [by_sub] = load_tables(write(TableName={"Fn::Sub": text}), parameters)
+    document = {"ref": {"Ref": name}, "sub": [{"Fn::Sub": text}]}
 
-    # THEN
-    assert by_ref.name == value
-    assert by_sub.name == f"{before}{value}{after}${{{name}}}"
+    [policy] = load_topic_policies(
+        write(POLICY, {"Topics": [], "PolicyDocument": document}), {name: value}
+    )
 
-
-def test_a_default_stands_in_for_a_parameter(write: Callable[..., Path]) -> None:
-    """The template's own default is used, unless a value is given."""
-    path = write({"Owner": {"Type": "String", "Default": "us"}}, TableName={"Ref": "Owner"})
-    assert load_tables(path, {})[0].name == "us"
-    assert load_tables(path, {"Owner": "them"})[0].name == "them"
+    assert policy.document == {"ref": value, "sub": [f"{before}{value}{after}${{{name}}}"]}
 
 
-def test_other_resources_are_left_alone(tmp_path: Path) -> None:
-    """Whatever else the template holds is none of this module's business."""
-    path = tmp_path / "resources.json"
-    queue = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": {"Fn::GetAtt": ["A", "Arn"]}}}
-    path.write_text(json.dumps({"Resources": {"Queue": queue, "Merged": {"Properties": {}}}}))
-    assert load_tables(path, {}) == []
-    assert load_buses(path, {}) == []
-    assert load_topics(path, {}) == {}
-    assert load_topic_policies(path, {}) == []
+@pytest.mark.parametrize(("given", "expected"), [({}, "us"), ({"Owner": "them"}, "them")])
+def test_a_parameter_has_its_default_unless_a_value_is_given(
+    write: Callable[..., Path], given: dict[str, str], expected: str
+) -> None:
+    """The default comes from the template."""
+    path = write(BUS, {"Name": {"Ref": "Owner"}}, {"Owner": {"Default": "us"}})
+
+    assert load_buses(path, given) == [expected]
+
+
+def test_resources_of_other_kinds_are_skipped(write: Callable[..., Path]) -> None:
+    """Even one with an unsupported function, or without a type, as a template to merge has them."""
+    path = write("AWS::SQS::Queue", {"QueueName": {"Fn::GetAtt": ["A", "Arn"]}})
+    template = json.loads(path.read_text())
+    template["Resources"]["Merged"] = {"Properties": {}}
+    path.write_text(json.dumps(template))
+
+    assert [list(load(path, {})) for load in LOADERS.values()] == [[], [], [], []]
 
 
 @pytest.mark.parametrize(
-    ("given_stage", "message"),
+    ("given", "message"),
     [
-        ({}, "parameter Stage has no value; accepted: dev, prod"),
-        ({"Stage": "test"}, "parameter Stage is 'test'; accepted: dev, prod"),
-        ({"stage": "dev"}, "parameter Stage has no value; accepted: dev, prod"),
+        ({}, NO_STAGE),
+        ({"stage": "dev"}, NO_STAGE),
+        ({"Stage": "test"}, "parameter Stage is 'test'; expected dev or prod"),
     ],
 )
-def test_a_parameter_that_is_missing_or_not_allowed_is_named(
-    given_stage: dict[str, str], message: str
-) -> None:
-    """The error says which parameter, what it was and what it may be."""
-    with pytest.raises(ParameterError) as refused:
-        load_tables(RESOURCES, given_stage)
-    assert str(refused.value) == message
-
-
-@pytest.mark.parametrize(
-    ("table_name", "message"),
-    [
-        ({"Ref": "Owner"}, "parameter Owner has no value; accepted: any string"),
-        ({"Fn::Sub": "a-${Owner}"}, "parameter Owner has no value; accepted: any string"),
-        (
-            {"Fn::GetAtt": ["Other", "Name"]},
-            "function Fn::GetAtt of ['Other', 'Name'] is not supported; supported: Ref, Fn::Sub",
-        ),
-        (
-            {"Fn::Sub": ["${A}", {"A": "b"}]},
-            "function Fn::Sub of ['${A}', {'A': 'b'}] is not supported; supported: Ref, Fn::Sub",
-        ),
-    ],
-)
-def test_what_cannot_be_resolved_is_named(
-    write: Callable[..., Path], table_name: dict[str, Any], message: str
-) -> None:
-    """A reference to nothing and a function that is not understood are errors, never a name."""
+def test_a_missing_or_invalid_parameter_is_refused(given: dict[str, str], message: str) -> None:
+    """The message lists the allowed values."""
     with pytest.raises(TemplateError) as refused:
-        load_tables(write(TableName=table_name), {})
+        load_tables(RESOURCES, given)
+
     assert str(refused.value) == message
 
 
-def test_a_property_that_would_be_lost_is_refused(write: Callable[..., Path]) -> None:
-    """A table is made whole or not at all."""
-    with pytest.raises(UnsupportedError, match="property LocalSecondaryIndexes of table RowsTable"):
-        load_tables(write(LocalSecondaryIndexes=[]), {})
+def without(name: str) -> dict[str, Any]:
+    """Leave a property out of the table."""
+    return {key: value for key, value in PROPERTIES.items() if key != name}
 
 
-@pytest.mark.parametrize("missing", PROPERTIES)
-def test_a_table_without_a_needed_property_is_refused(tmp_path: Path, missing: str) -> None:
-    """The error says which table lacks what."""
-    path = tmp_path / "resources.json"
-    properties = {name: value for name, value in PROPERTIES.items() if name != missing}
-    table = {"Type": "AWS::DynamoDB::Table", "Properties": properties}
-    path.write_text(json.dumps({"Resources": {"RowsTable": table}}))
-    with pytest.raises(TemplateError, match=f"table RowsTable has no {missing}"):
-        load_tables(path, {})
+@pytest.mark.parametrize(
+    ("kind", "properties", "message"),
+    [
+        (BUS, {"Name": {"Ref": "Owner"}}, NO_OWNER),
+        (BUS, {"Name": {"Fn::Sub": "a-${Owner}"}}, NO_OWNER),
+        (
+            BUS,
+            {"Name": {"Fn::GetAtt": ["Other", "Name"]}},
+            f"function Fn::GetAtt with ['Other', 'Name'] {UNSUPPORTED} Ref, Fn::Sub",
+        ),
+        (
+            BUS,
+            {"Name": {"Fn::Sub": ["${A}", {"A": "b"}]}},
+            f"function Fn::Sub with ['${{A}}', {{'A': 'b'}}] {UNSUPPORTED} Ref, Fn::Sub",
+        ),
+        (BUS, {"Name": "a", "Policy": 1}, f"property Policy of event bus It {UNSUPPORTED} Name"),
+        (BUS, {}, "event bus It has no Name; add it to the resources file"),
+        (TOPIC, {}, "topic It has no TopicName; add it to the resources file"),
+        (
+            TOPIC,
+            {"TopicName": "a", "KmsMasterKeyId": "b"},
+            f"property KmsMasterKeyId of topic It {UNSUPPORTED} TopicName",
+        ),
+        (
+            POLICY,
+            {"PolicyDocument": {}},
+            "topic policy It has no Topics; add it to the resources file",
+        ),
+        (
+            POLICY,
+            {"Topics": [], "PolicyDocument": {}, "Id": "a"},
+            f"property Id of topic policy It {UNSUPPORTED} Topics, PolicyDocument",
+        ),
+        (
+            TABLE,
+            {**PROPERTIES, "LocalSecondaryIndexes": []},
+            f"property LocalSecondaryIndexes of table It {UNSUPPORTED} TableName, KeySchema,",
+        ),
+        *(
+            (TABLE, without(name), f"table It has no {name}; add it to the resources file")
+            for name in PROPERTIES
+        ),
+    ],
+)
+def test_a_resource_that_cannot_be_read_in_full_is_refused(
+    write: Callable[..., Path], kind: str, properties: dict[str, Any], message: str
+) -> None:
+    """Nothing in the template is silently ignored."""
+    with pytest.raises(TemplateError) as refused:
+        LOADERS[kind](write(kind, properties), {})
+
+    assert str(refused.value).startswith(message)
 
 
-@pytest.mark.parametrize("content", [None, "", "Resources:\n", "[1]", '"text"'])
-def test_a_file_that_is_no_json_template_is_refused(tmp_path: Path, content: str | None) -> None:
-    """A missing file, YAML and JSON of another kind are named with their path."""
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read {} as a JSON template: "),
+        ("", "cannot read {} as a JSON template: "),
+        ("Resources:\n", "cannot read {} as a JSON template: "),
+        ("[1]", "{} contains a JSON list; expected an object"),
+        ('"text"', "{} contains a JSON str; expected an object"),
+    ],
+)
+def test_a_file_that_is_not_a_json_template_is_refused(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
+    """The message names the path."""
     path = tmp_path / "resources.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(TemplateError, match=r"resources\.json"):
+
+    with pytest.raises(TemplateError) as refused:
         load_tables(path, {})
+
+    assert str(refused.value).startswith(message.format(path))
