@@ -72,3 +72,15 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     )
 
     assert broken_links(page) == ["missing.md", "other.md#missing", "#missing"]
+
+
+def test_the_architecture_describes_each_package() -> None:
+    """A new package gets a paragraph."""
+    packages = {
+        str(path.parent.relative_to(ROOT))
+        for top in ("chalicelib", "localgateway", "provision")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+
+    described = re.findall(r"`([\w/.]+)/`", (ROOT / "docs" / "architecture.md").read_text())
+    assert packages - {"chalicelib"} <= set(described)
