@@ -95,40 +95,54 @@ def _minutes(text: str) -> int:
 
 
 CONNECTIONS_TABLE = Variable(
-    "CONNECTIONS_TABLE", None, "the name of the DynamoDB table of connections", _some_text
+    "CONNECTIONS_TABLE", None, "the name of the DynamoDB table for connections", _some_text
 )
 TTL_HOURS = Variable(
     "TTL_HOURS", "24", f"a positive number of hours, at most {MAX_TTL_HOURS}", _hours_in_seconds
 )
 LOG_LEVEL = Variable("LOG_LEVEL", "INFO", "one of " + ", ".join(LOG_LEVELS), _log_level)
-STAGE = Variable("STAGE", "dev", "the name of the stage, for the metrics", _some_text)
+STAGE = Variable("STAGE", "dev", "the stage name, used in metrics", _some_text)
 AUTH_ISSUER = Variable(
-    "AUTH_ISSUER", "", "the https address of the issuer of tokens, or nothing", _address
+    "AUTH_ISSUER",
+    "",
+    "the HTTPS URL of the token issuer; leave every AUTH_ setting empty to disable tokens",
+    _address,
 )
 AUTH_AUDIENCE = Variable(
-    "AUTH_AUDIENCE", "", "the audience of the tokens, together with AUTH_ISSUER", _any_text
+    "AUTH_AUDIENCE", "", "the audience of the tokens, required with AUTH_ISSUER", _any_text
 )
 AUTH_JWKS_URL = Variable(
-    "AUTH_JWKS_URL", "", "the https address of the issuer's keys, or nothing", _address
+    "AUTH_JWKS_URL",
+    "",
+    "the HTTPS URL of the issuer's keys, or empty for AUTH_ISSUER/.well-known/jwks.json",
+    _address,
 )
 ALLOWED_ORIGINS = Variable(
-    "ALLOWED_ORIGINS", "", "origins like https://dashboard.example.com, with commas", _origins
+    "ALLOWED_ORIGINS",
+    "",
+    "comma-separated origins such as https://dashboard.example.com, or empty for any origin",
+    _origins,
 )
 MAX_CONNECTIONS_PER_CLIENT = Variable(
-    "MAX_CONNECTIONS_PER_CLIENT", "", "a whole number from 1, or nothing for no limit", _limit
+    "MAX_CONNECTIONS_PER_CLIENT", "", "a positive integer, or empty for no limit", _limit
 )
-EVENT_BUS = Variable("EVENT_BUS", "", "the name of an EventBridge bus, or nothing", _any_text)
+EVENT_BUS = Variable(
+    "EVENT_BUS",
+    "",
+    "the name of an EventBridge event bus, or empty to publish no events",
+    _any_text,
+)
 NOTIFICATIONS_TOPIC = Variable(
     "NOTIFICATIONS_TOPIC",
     "IncidentNotifications-dev",
-    "the name of the SNS topic of notifications",
+    "the name of the SNS topic for notifications",
     _some_text,
 )
-SWEEP_MINUTES = Variable("SWEEP_MINUTES", "5", "a whole number from 1 to 60", _minutes)
+SWEEP_MINUTES = Variable("SWEEP_MINUTES", "5", "an integer from 1 to 60", _minutes)
 MANAGEMENT_ENDPOINT = Variable(
     "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI",
     "",
-    "an address to use instead of API Gateway's own `@connections`",
+    "an HTTPS URL to call instead of API Gateway's `@connections` endpoint, or empty",
     _address,
 )
 

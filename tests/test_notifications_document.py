@@ -1,4 +1,4 @@
-"""What docs/notifications.md says: its commands publish what it says, its tables are the code's."""
+"""docs/notifications.md is true: its commands publish what it says, its figures are the code's."""
 
 import json
 import re
@@ -30,12 +30,12 @@ WORDS = " ".join(DOCUMENT.split())
 
 
 def blocks(language: str) -> list[str]:
-    """Give the code blocks of a language."""
+    """Return the code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, flags=re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[dict[str, str]]:
-    """Give the options of each `aws sns publish`."""
+    """Return the options of each `aws sns publish`."""
     lines = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
     found = [line[3:] for line in lines if line[:3] == ["aws", "sns", "publish"]]
     return [dict(zip(options[::2], options[1::2], strict=True)) for options in found]
@@ -46,7 +46,7 @@ Publish = Callable[[Callable[[Any, str], object]], Notification]
 
 @pytest.fixture
 def published() -> Any:
-    """Give a function that publishes to an SNS in process, and reads it as `notify` would."""
+    """Return a function that publishes to an in-process SNS and parses what `notify` gets."""
     with mock_aws():
         sns, sqs = boto3.client("sns"), boto3.client("sqs")
         topic = sns.create_topic(Name="IncidentNotifications-dev")["TopicArn"]
@@ -75,10 +75,10 @@ def published() -> Any:
         (3, None, "Call at 9", ("ada", "bob")),
     ],
 )
-def test_each_command_publishes_what_it_is_said_to(
+def test_each_command_publishes_the_described_notification(
     published: Publish, number: int, subject: str | None, message: Any, clients: Any
 ) -> None:
-    """The shell's quotes included."""
+    """The shell's quoting is part of the test."""
     assert len(commands()) == 4
     options = commands()[number]
     assert options["--topic-arn"] == "$TOPIC_ARN"
@@ -106,8 +106,8 @@ def test_the_python_runs_as_it_stands(published: Publish) -> None:
     assert notification.client_ids == ("ada", "bob")
 
 
-def test_the_envelope_is_the_documented_one() -> None:
-    """The example and the table have the fields that clients receive."""
+def test_the_envelope_is_as_documented() -> None:
+    """The example and the table list the fields that clients receive."""
     [example] = blocks("json")
     fields = json.loads(example)
     notification = Notification(
@@ -119,8 +119,8 @@ def test_the_envelope_is_the_documented_one() -> None:
     assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(fields)
 
 
-def test_the_metrics_are_the_code_s() -> None:
-    """Each of a delivery, by its name."""
+def test_the_metrics_are_those_of_the_code() -> None:
+    """The page names each metric of a delivery."""
     [named] = re.findall(r"The metrics are (.*?)\.", WORDS)
     reported = {"Delivered", "Gone", "Failed", "Skipped", "DeliveryTime", "PostP50", "PostP99"}
 
@@ -130,16 +130,16 @@ def test_the_metrics_are_the_code_s() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "statement",
     [
         f"over 128 KB ({MAX_ENVELOPE_BYTES:,} bytes",
         f"over {MAX_CLIENT_ID_BYTES} bytes",
-        f"{CONCURRENCY} posts are in flight",
-        f"{MAX_ATTEMPTS} times at most",
+        f"Up to {CONCURRENCY} posts are in flight",
+        f"at most {MAX_ATTEMPTS} tries",
         f"nothing within {ConnectionsApiClient.timeout:g} s",
-        f"Posts end {RESERVE_S:g} s before",
+        f"Posting stops {RESERVE_S:g} s before",
     ],
 )
-def test_the_figures_are_the_code_s(said: str) -> None:
-    """A constant that changes is changed in the document too."""
-    assert said in WORDS
+def test_the_figures_are_those_of_the_code(statement: str) -> None:
+    """A constant cannot change without the page."""
+    assert statement in WORDS

@@ -1,4 +1,4 @@
-"""What the README says holds: its commands run, its tables agree with the code."""
+"""The README is true: its commands run, its settings are the code's, both languages agree."""
 
 import json
 import os
@@ -14,24 +14,39 @@ from chalicelib.settings import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEFAULTS = {"must be set": None, "nothing": ""}
+KOREAN = (ROOT / "README.ko.md").read_text(encoding="utf-8")
+MAX_LINES = 150
+DEFAULTS = {"required": None, "empty": "", "필수": None, "비어 있음": ""}
+
+
+def code_blocks(text: str) -> list[tuple[str, str]]:
+    """Return the language and the content of each code block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def prose(text: str) -> str:
+    """Return the text without its code blocks."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[str]:
-    """Give every line of every shell block."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    """Return each line of the shell blocks."""
+    blocks = [block for language, block in code_blocks(README) if language == "sh"]
     return [line for block in blocks for line in block.splitlines()]
 
 
-def table(heading: str) -> list[list[str]]:
-    """Give the rows of the table under `heading`, without its head."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+def settings(text: str, heading: str) -> list[tuple[str, str | None, str]]:
+    """Return name, default and accepted values of each setting in the table under `heading`."""
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    return [
+        (name.strip(" `"), DEFAULTS.get(default.strip(), default.strip(" `")), accepted.strip())
+        for name, default, accepted in rows[2:]
+    ]
 
 
 def make_runs(target: str) -> list[str]:
-    """Give the commands that `make` would run, without the folder of the programs."""
+    """Return the commands that `make` would run, without the path of the virtual environment."""
     plan = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", *target.split()],
         cwd=ROOT,
@@ -42,58 +57,78 @@ def make_runs(target: str) -> list[str]:
     return [line.removeprefix(".venv/bin/") for line in plan.stdout.splitlines()]
 
 
-def test_the_settings_table_is_that_of_the_code() -> None:
-    """Names, defaults and what is accepted stand in one place only, and are quoted from there."""
+def test_the_settings_are_those_of_the_code() -> None:
+    """Name, default and accepted values equal those in `settings.py`."""
+    assert settings(README, "Settings") == [(v.name, v.default, v.accepted) for v in VARIABLES]
+
+
+def test_the_readme_stays_short() -> None:
+    """Longer explanations belong in docs/."""
+    assert len(README.splitlines()) <= MAX_LINES
+
+
+def test_the_korean_readme_has_the_same_code_blocks() -> None:
+    """Commands are not translated."""
+    assert code_blocks(KOREAN) == code_blocks(README)
+
+
+def test_the_korean_readme_has_the_same_settings() -> None:
+    """Only the accepted values are translated."""
+    english, korean = settings(README, "Settings"), settings(KOREAN, "설정")
+
+    assert [setting[:2] for setting in korean] == [setting[:2] for setting in english]
+
+
+def test_the_korean_readme_has_the_same_headings() -> None:
+    """The sections match in number and level."""
+    english, korean = (re.findall(r"^#+ ", prose(text), flags=re.M) for text in (README, KOREAN))
+
+    assert korean == english
+
+
+def test_the_korean_readme_has_the_same_tables_and_links() -> None:
+    """No table row and no link is missing."""
+    for pattern in (r"^\|", r"\]\((docs/[^)]+)\)"):
+        english, korean = (re.findall(pattern, prose(t), flags=re.M) for t in (README, KOREAN))
+
+        assert korean == english
+
+
+def test_each_readme_links_to_the_other_at_its_top() -> None:
+    """Readers can switch languages at once."""
+    english, korean = README.splitlines()[2], KOREAN.splitlines()[2]
+
+    assert "(README.ko.md)" in english
+    assert "(README.md)" in korean
+
+
+def test_make_deploy_runs_the_documented_commands() -> None:
+    """`make deploy` adds nothing to them and leaves nothing out."""
     documented = [
-        (name.strip("`"), DEFAULTS.get(default, default.strip("`")), accepted)
-        for name, default, accepted in table("Settings")
+        line for line in commands() if line.endswith("--stage dev") and "make" not in line
     ]
 
-    assert documented == [(v.name, v.default, v.accepted) for v in VARIABLES]
+    assert len(documented) == 3
+    assert [line for line in make_runs("deploy STAGE=dev") if "--stage" in line] == documented
 
 
-def test_every_shipped_file_is_named_and_every_named_file_is_there() -> None:
-    """A reader finds his way by the table of files."""
-    named = {name for row in table("The files") for name in re.findall(r"`([^`]+)`", row[0])}
+def test_make_package_runs_the_documented_command() -> None:
+    """`make package` runs it unchanged."""
+    [documented] = [line for line in commands() if line.startswith("chalice package")]
 
-    shipped = {str(path.relative_to(ROOT)) for path in ROOT.glob("chalicelib/*.py")}
-    assert shipped - {"chalicelib/__init__.py"} <= named
-    assert all((ROOT / name).exists() for name in named)
-
-
-def test_every_link_leads_somewhere() -> None:
-    """Every file that the README links to is there."""
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
-
-
-def test_make_deploy_runs_what_it_is_said_to_run() -> None:
-    """The plain commands in the README are those behind `make deploy`."""
-    said = [line for line in commands() if line.endswith("--stage dev") and "make" not in line]
-
-    assert len(said) == 3
-    assert [line for line in make_runs("deploy STAGE=dev") if "--stage" in line] == said
-
-
-def test_make_package_runs_what_it_is_said_to_run() -> None:
-    """The packaging command in the README is that behind `make package`."""
-    [said] = [line for line in commands() if line.startswith("chalice package")]
-
-    assert said in make_runs("package STAGE=prod")
+    assert documented in make_runs("package STAGE=prod")
 
 
 @pytest.mark.parametrize("command", [line for line in commands() if line.startswith("make ")])
-def test_every_make_target_in_the_readme_exists(command: str) -> None:
-    """`make run` is run by the end-to-end tests; that `make test` works is seen here."""
+def test_each_make_target_exists(command: str) -> None:
+    """The end-to-end tests run `make run`; the others are only planned here."""
     assert make_runs(command.removeprefix("make "))
 
 
-def test_the_help_command_of_the_readme_runs() -> None:
-    """It prints the options of the local gateway."""
-    [said] = [line for line in commands() if line.endswith("--help")]
-    arguments = said.removeprefix(".venv/bin/python ").split()
+def test_the_help_command_prints_the_options_of_the_local_gateway() -> None:
+    """The command exits with 0."""
+    [documented] = [line for line in commands() if line.endswith("--help")]
+    arguments = documented.removeprefix(".venv/bin/python ").split()
 
     shown = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True, text=True
@@ -102,8 +137,8 @@ def test_the_help_command_of_the_readme_runs() -> None:
     assert "--port" in shown.stdout
 
 
-def test_make_run_serves_the_client_of_the_readme() -> None:
-    """Both run as they stand, but for the port, which may be taken on this machine."""
+def test_make_run_serves_the_documented_client() -> None:
+    """Both commands run as documented, except for the port, which may be in use."""
     [client] = [line for line in commands() if "-m websockets" in line]
     with subprocess.Popen(
         ["make", "--no-print-directory", "run", "ARGS=--port 0"],
@@ -132,14 +167,14 @@ def test_make_run_serves_the_client_of_the_readme() -> None:
             lines.append(next(line for line in gateway.stdout if '"disconnected"' in line))
         finally:
             os.killpg(gateway.pid, signal.SIGINT)
-        assert gateway.wait(timeout=60) == -signal.SIGINT  # of make; the gateway ended first
+        assert gateway.wait(timeout=60) == -signal.SIGINT  # make's; the gateway exited first
 
     assert f"Connected to {address}" in connected.stdout
     assert [json.loads(line)["level"] for line in lines] == ["INFO", "INFO"]
 
 
 def test_the_documented_port_is_the_default() -> None:
-    """The address in the README is the one that `make run` prints."""
+    """`make run` without arguments serves the documented address."""
     shown = subprocess.run(
         [sys.executable, "-m", "localgateway", "--help"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What docs/scale.md works out: its tables, its formulas and the figures it takes from the code."""
+"""docs/scale.md is true: its tables, its formulas and the figures that it takes from the code."""
 
 import json
 import math
@@ -93,7 +93,7 @@ def test_how_far_it_carries_is_what_the_simulation_says() -> None:
 
     assert simulate(replace(MILLION, connections=round(most))).invocations == 1
     assert simulate(replace(MILLION, connections=round(most * 1.03))).invocations == 2
-    sixteen = re.search(r"invokes itself \| (\d+) million", DOCUMENT)
+    sixteen = re.search(r"a function that invokes itself \| (\d+) million", DOCUMENT)
     assert sixteen
     millions = int(sixteen[1])
     assert simulate(replace(MILLION, connections=millions * 1_000_000)).invocations == 16

@@ -1,4 +1,4 @@
-"""Alarms, dashboard and docs/operations.md, against the code that emits what they speak of."""
+"""Alarms, dashboard, docs/metrics.md, runbook.md and events.md, against the code they describe."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 STAGE = "dev"
 TEMPLATE = json.loads((ROOT / ".chalice" / "resources.json").read_text())
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+METRICS, RUNBOOK, EVENTS = (
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("metrics.md", "runbook.md", "events.md")
+)
 FUNCTIONS = (
     *("WebsocketConnect", "WebsocketDisconnect", "WebsocketMessage", "Notify"),
     *("Connections", "Close", "Sweep"),
@@ -437,16 +440,16 @@ def reasons() -> set[str]:
     return found - {errors.RegistryError.reason} | set(admission.REASONS)
 
 
-def table(heading: str) -> list[list[str]]:
-    """Give the rows of the last table under a heading of docs/operations.md, without its head."""
-    section = re.split(r"\n#+ ", OPERATIONS.split(f" {heading}\n")[1])[0]
+def table(document: str, heading: str) -> list[list[str]]:
+    """Return the rows of the table under a heading, without the table's own heading."""
+    section = re.split(r"\n#+ ", document.split(f"# {heading}\n")[1])[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def names(heading: str) -> list[str]:
-    """Give the first column of a table."""
-    return [row[0].strip("`") for row in table(heading)]
+def names(document: str, heading: str) -> list[str]:
+    """Return the first column of a table."""
+    return [row[0].strip("`") for row in table(document, heading)]
 
 
 def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]]) -> None:
@@ -461,19 +464,19 @@ def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]
     always = {name: all("cause" in line for line in lines if name in line) for name in definitions}
 
     # THEN
-    documented = {row[0].strip("`"): (row[1], bool(row[2])) for row in table("Metrics")}
+    documented = {row[0].strip("`"): (row[1], bool(row[2])) for row in table(METRICS, "Metrics")}
     assert documented == {name: (unit, always[name]) for name, unit in definitions.items()}
     assert list(documented) == [metric.value for metric in Metric]
-    assert f"Namespace `{NAMESPACE}`" in OPERATIONS
+    assert f"Namespace `{NAMESPACE}`" in METRICS
 
 
 def test_the_documented_reasons_and_causes_are_those_of_the_code() -> None:
     """None is missing, none is made up."""
-    assert sorted(names("Why a handshake is refused")) == sorted(reasons())
-    assert names("Why a connection ended") == [cause.value for cause in Cause]
+    assert sorted(names(METRICS, "Why a handshake is refused")) == sorted(reasons())
+    assert names(METRICS, "Why a connection ended") == [cause.value for cause in Cause]
 
 
-@pytest.mark.parametrize("row", table("Why a connection ended"), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", table(METRICS, "Why a connection ended"), ids=lambda row: row[0])
 def test_the_documented_close_codes_have_these_causes(row: list[str]) -> None:
     """Each listed code leads to its cause; what only the server knows takes its word."""
     # GIVEN
@@ -490,13 +493,15 @@ def test_the_documented_close_codes_have_these_causes(row: list[str]) -> None:
 def test_the_documented_alarms_are_those_of_the_template() -> None:
     """A reader finds what to do by the name that the alarm's mail has."""
     prefix = f"incident-websocket-{STAGE}-"
-    assert names("Alarms") == [a["AlarmName"].removeprefix(prefix) for a in ALARMS.values()]
+    assert names(RUNBOOK, "Alarms") == [
+        a["AlarmName"].removeprefix(prefix) for a in ALARMS.values()
+    ]
 
 
 def test_the_documented_event_is_the_announced_one() -> None:
     """Source, detail type and the fields, in their types."""
     # GIVEN
-    [text] = re.findall(r"```json\n(.*?)```", OPERATIONS, flags=re.DOTALL)
+    [text] = re.findall(r"```json\n(.*?)```", EVENTS, flags=re.DOTALL)
     shown = json.loads(text)
     connection = Connection("L0SM9cOFvHcCIhw=", 1731324924565, 1, "ada", 1731324924561)
 
@@ -507,4 +512,4 @@ def test_the_documented_event_is_the_announced_one() -> None:
     assert shown["source"] == announcements.SOURCE
     assert shown["detail-type"] == endings.DETAIL_TYPE
     assert shown["detail"] == detail
-    assert names("Events") == list(detail)
+    assert names(EVENTS, "Events") == list(detail)
