@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection
 from chalicelib.delivery import LANES
 from chalicelib.management import Management
 from chalicelib.notify import RESERVE_S
-from tests.gateways import PATIENCE_S, Gateway, serving
+from tests.support.gateway import PATIENCE_S, Gateway, serving
 from tests.test_sweep_end_to_end import AT_ONCE, age, ids, opened
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:IncidentNotifications-dev"
