@@ -10,19 +10,20 @@ import os
 import resource
 from typing import TYPE_CHECKING, Any
 
-from localgateway import project, schedules
-from localgateway.announcement import announcement
-from localgateway.children import Child
-from localgateway.connections import Limits, Registry
+from localgateway.api_gateway.connections import Registry
+from localgateway.api_gateway.connections_api import connections_api
+from localgateway.api_gateway.events import Api
+from localgateway.api_gateway.server import OTHER_SOCKETS, Server, configuration
+from localgateway.api_gateway.timeouts import Timeouts
+from localgateway.api_gateway.websocket_api import WebSocketApi
+from localgateway.child_processes import Child
 from localgateway.errors import AddressError
-from localgateway.events import Api
-from localgateway.functions import Function
-from localgateway.invocations import PREFIX, Invocations
+from localgateway.lambda_runtime import project, schedules
+from localgateway.lambda_runtime.functions import Function
+from localgateway.lambda_runtime.invoke_api import PREFIX, Invocations
 from localgateway.listener import listen
-from localgateway.management import management
-from localgateway.routes import Routes
-from localgateway.server import OTHER_SOCKETS, SEND_BUFFER_LIMIT, Server, configuration
-from localgateway.surroundings import REGION, embedded, with_dynamodb
+from localgateway.process_environment import REGION, embedded, with_dynamodb
+from localgateway.startup import announcement
 
 if TYPE_CHECKING:
     import socket
@@ -111,7 +112,7 @@ def _authority(listener: socket.socket, host: str) -> str:
 async def _start_engine(options: Options, lambda_endpoint: str) -> Child:
     return await Child.start(
         "embedded AWS",
-        "localgateway.engine",
+        "localgateway.aws.engine",
         f"--port={options.dynamodb_port}",
         f"--fail={options.dynamodb_fail}",
         f"--lag={options.dynamodb_lag_ms / 1000}",
@@ -143,7 +144,7 @@ async def _subscribe(described: project.Project, variables: Mapping[str, str]) -
         return []
     child = await Child.start(
         "subscribing to the topics",
-        "localgateway.subscriptions",
+        "localgateway.aws.sns_subscriptions",
         *(text for each in described.subscriptions for text in (each.topic, each.function)),
         environ=variables,
     )
@@ -163,15 +164,15 @@ def _application(
 ) -> ASGIApp:
     registry = Registry(options.max_connections)
     by_route = {key: functions[name] for key, name in described.routes.items()}
-    limits = Limits(options.idle_timeout, options.max_duration, SEND_BUFFER_LIMIT)
-    routes = Routes(api, by_route, registry, limits, options.drop_disconnects)
-    connections = management(api.stage, registry)
+    timeouts = Timeouts(options.idle_timeout, options.max_duration)
+    websockets = WebSocketApi(api, by_route, registry, timeouts, options.drop_disconnects)
+    connections = connections_api(api.stage, registry)
     lambda_ = invocations.application()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # Not through Starlette's router: its layers would stay in memory for each connection.
         if scope["type"] == "websocket":
-            await routes(scope, receive, send)
+            await websockets(scope, receive, send)
         elif scope["path"].startswith(PREFIX):
             await lambda_(scope, receive, send)
         else:

@@ -204,12 +204,9 @@ WAYS = {
 
 def test_a_row_is_there_as_long_as_its_connection(shared: System) -> None:
     """The table holds exactly the open connection, with the documented attributes."""
-    # GIVEN a system
-    # WHEN a client connects
     with connect_and_wait(shared.url):
         [row] = shared.dynamodb.scan(TableName=TABLE)["Items"]
 
-    # THEN its row says since when and until when, and is gone after it has left
     ended = shared.ended(row["connectionId"]["S"])
     told = {"connectedAt", "sourceIp", "userAgent", "region", "apiId", "stage", "domainName"}
     assert row.keys() == {"connectionId", "createdAt", "ttl", "clientId"} | told
@@ -222,24 +219,20 @@ def test_a_row_is_there_as_long_as_its_connection(shared: System) -> None:
 
 def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: System) -> None:
     """Each is tracked while it is there, and each is disconnected once, with its own code."""
-    # GIVEN 200 clients, and how each will leave
     ways = [list(WAYS)[number % len(WAYS)] for number in range(200)]
 
     async def run() -> set[str]:
         async with asyncio.timeout(PATIENCE):
-            # WHEN all connect at once
             clients = await asyncio.gather(
                 *(connect(shared.url, open_timeout=PATIENCE, compression=None) for _ in ways)
             )
             rows = await asyncio.to_thread(shared.rows)
 
-            # WHEN all leave at once, each in its way
             await asyncio.gather(*(way(each) for way, each in zip(ways, clients, strict=True)))
             return rows
 
     rows = asyncio.run(run())
 
-    # THEN all were in the table, each has ended once with its code, and the table is empty
     ended = [shared.ended(connection_id) for connection_id in rows]
     assert len(rows) == 200
     assert Counter(line["code"] for line in ended) == Counter(WAYS[way] for way in ways)
@@ -248,23 +241,19 @@ def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: System)
 
 def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: System) -> None:
     """A deletion through @connections ends as any other close."""
-    # GIVEN a connection
     with connect_and_wait(shared.url) as client:
         [connection_id] = shared.rows()
 
-        # WHEN a back end deletes it
         shared.management.delete_connection(ConnectionId=connection_id)
         for _ in client:
             """Nothing comes but the end."""
 
-    # THEN the client has seen 1000, and its row is gone
     assert client.close_code == shared.ended(connection_id)["code"] == 1000
     assert shared.rows() == set()
 
 
 def test_a_client_that_is_killed_loses_its_row(shared: System) -> None:
     """A process that is killed says no goodbye, and is noticed all the same."""
-    # GIVEN a client in a process of its own
     with subprocess.Popen(
         [sys.executable, "-m", "websockets", shared.url],
         stdin=subprocess.PIPE,
@@ -273,10 +262,8 @@ def test_a_client_that_is_killed_loses_its_row(shared: System) -> None:
         _wait(lambda: any(_is_open(shared, row) for row in shared.rows()))
         [connection_id] = shared.rows()
 
-        # WHEN it is killed
         client.send_signal(signal.SIGKILL)
 
-    # THEN its connection ended abnormally, and its row is gone
     assert shared.ended(connection_id)["code"] == 1006
     assert shared.rows() == set()
 
@@ -285,18 +272,15 @@ def test_an_environment_that_is_killed_during_connect_costs_that_handshake_only(
     system: System,
 ) -> None:
     """The handshake is refused with 502, nothing is tracked for it, and others are served."""
-    # GIVEN a warm environment that stands still with an event
     with connect_and_wait(system.url):
         """Leave at once."""
     system.logged("disconnected")
     environment = system.environment("connect")
     environment.suspend()
 
-    # WHEN another client connects, and then the environment is killed
     with _handshake(system) as refused, connect_and_wait(system.url, open_timeout=PATIENCE):
         environment.kill()
 
-        # THEN the one is refused, and only the other in the table
         assert refused.recv(1024).startswith(b"HTTP/1.1 502 ")
         assert len(system.rows()) == 1
     system.logged("disconnected", 2)
@@ -305,7 +289,6 @@ def test_an_environment_that_is_killed_during_connect_costs_that_handshake_only(
 
 def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: System) -> None:
     """`$disconnect` is not delivered again: that row is left for its time to live."""
-    # GIVEN a connection, and a warm environment of `$disconnect` that stands still
     with connect_and_wait(system.url):
         """Leave at once."""
     system.logged("disconnected")
@@ -314,34 +297,29 @@ def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: 
         environment = system.environment("disconnect")
         environment.suspend()
 
-    # WHEN its client has left, another has come and left, and then the environment is killed
     _settle(system)
     with connect_and_wait(system.url):
         [other] = system.rows() - {left}
     system.ended(other)
     environment.kill()
 
-    # THEN only the row of the first is left
     assert system.rows() == {left}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_empties_the_table(number: signal.Signals) -> None:
     """Connections that are open when the gateway stops are disconnected like all others."""
-    # GIVEN a system with connections
     with running() as system:
 
         async def run() -> list[int | None]:
             clients = [await connect(system.url) for _ in range(20)]
 
-            # WHEN it is stopped
             os.kill(system.process.pid, number)
             await asyncio.gather(*(client.wait_closed() for client in clients))
             return [client.close_code for client in clients]
 
         codes = asyncio.run(run())
 
-        # THEN every client saw 1001, and every function deleted its row
         assert codes == [1001] * 20
         ended = system.logged("disconnected", 20)
         assert {line["code"] for line in ended} == {1001}
@@ -350,12 +328,9 @@ def test_stopping_empties_the_table(number: signal.Signals) -> None:
 
 def test_a_dynamodb_that_fails_lets_nobody_in(system_that_fails: System) -> None:
     """No live connection is ever untracked: without its row a handshake is refused."""
-    # GIVEN a system whose DynamoDB fails every call
-    # WHEN a client connects
     with _handshake(system_that_fails) as refused:
         status = refused.recv(1024)
 
-    # THEN it is refused with the function's status
     assert status.startswith(b"HTTP/1.1 500 ")
     assert system_that_fails.logged("invocation failed")
 

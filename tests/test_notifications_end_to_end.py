@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.handlers.notify import RESERVE_S
 from chalicelib.services.delivery import CONCURRENCY
-from tests.gateways import PATIENCE_S, Gateway, serving
+from tests.support.gateway import PATIENCE_S, Gateway, serving
 from tests.test_sweep_end_to_end import AT_ONCE, age, ids, opened
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:IncidentNotifications-dev"

@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 import app
 from chalicelib.store import SWEEP_ROW, ConnectionStore
 from tests.conftest import ROOT, TABLE
-from tests.gateways import PATIENCE_S, Gateway, serving
+from tests.support.gateway import PATIENCE_S, Gateway, serving
 from tests.surroundings import Context, tracked
 
 AT_ONCE = 40  # handshakes

@@ -41,7 +41,7 @@ def engine() -> Iterator[str]:
     """Run the gateway's embedded engine on its own, for both subjects, and give its address."""
     CACHE.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [sys.executable, "-m", "localgateway.engine", "--port", str(port)]
+    command = [sys.executable, "-m", "localgateway.aws.engine", "--port", str(port)]
     with running("engine", command, port, CACHE / "engine.log", PROJECT, _environment()):
         yield f"http://127.0.0.1:{port}"
 

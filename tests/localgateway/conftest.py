@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.localgateway.running import Gateway, Recorder, copy_sample, recording, running
+from tests.localgateway.support import Gateway, Recorder, copy_sample, recording, running
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from localgateway import __main__
-from tests.localgateway.running import PATIENCE, Recorder, Told
+from tests.localgateway.support import PATIENCE, Recorder, Told
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,18 +62,15 @@ def test_a_signal_stops_it_cleanly(
     sample: Path, recorder: Recorder, number: signal.Signals
 ) -> None:
     """Clients see 1001, functions every end, and the shell an exit status of 0."""
-    # GIVEN a gateway with a client
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
         client.send("hello")
         assert client.recv(timeout=PATIENCE) == "not JSON: hello"
         known = len(recorder.all(lambda told: told.kind == "disconnect"))
 
-        # WHEN it gets the signal
         process.send_signal(number)
         with pytest.raises(ConnectionClosed):
             client.recv(timeout=PATIENCE)
 
-        # THEN everybody is told, and it ends well
         assert client.close_code == 1001
         recorder.wait(lambda told: told.kind == "disconnect", known + 1)
         assert process.wait(PATIENCE) == 0
@@ -81,7 +78,6 @@ def test_a_signal_stops_it_cleanly(
 
 def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Recorder) -> None:
     """Every process ends with it, even one with a function that hangs."""
-    # GIVEN a gateway with a function that hangs
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
         client.send('{"do": "hang", "by": "a gateway to be killed"}')
         [told] = recorder.wait(
@@ -89,11 +85,9 @@ def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Reco
         )
         family = psutil.Process(process.pid).children(recursive=True)
 
-        # WHEN it is killed
         process.kill()
         process.wait(PATIENCE)
 
-        # THEN its processes end
         _, alive = psutil.wait_procs(family, PATIENCE)
     assert told.pid in {each.pid for each in family}
     assert not alive
@@ -101,7 +95,6 @@ def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Reco
 
 def test_the_commands_that_it_says_can_be_run(sample: Path, recorder: Recorder) -> None:
     """The Python one-liners read the table and publish, and the client command connects."""
-    # GIVEN what a gateway says when it serves
     with command("--project", str(sample)) as (_, said):
         [scan] = re.findall(r"python\S* (-c .*scan.*)", said)
         [client] = re.findall(r"python\S* (-m websockets .*)", said)
@@ -109,7 +102,6 @@ def test_the_commands_that_it_says_can_be_run(sample: Path, recorder: Recorder) 
         known = len(recorder.all(hears))
         environ = {**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
-        # WHEN its commands are run
         scanned = subprocess.run(
             [sys.executable, *shlex.split(scan)],
             env=environ,
@@ -131,7 +123,6 @@ def test_the_commands_that_it_says_can_be_run(sample: Path, recorder: Recorder) 
             timeout=PATIENCE,
         )
 
-    # THEN the table is empty, the function has the message, and the client was served
     assert scanned.stdout == "[]\n"
     assert news.content["Records"][0]["Sns"]["Message"] == "Hello"
     assert "Connected to ws://127.0.0.1" in connected.stdout
@@ -139,15 +130,12 @@ def test_the_commands_that_it_says_can_be_run(sample: Path, recorder: Recorder) 
 
 def test_the_commands_of_awss_command_line_name_what_is_there(sample: Path) -> None:
     """A topic is published to by its ARN, a function that has no route is invoked by its name."""
-    # GIVEN what a gateway says when it serves
     with command("--project", str(sample)) as (_, said):
         topics = re.findall(r"aws sns publish --topic-arn (\S+) .* --region (\S+)", said)
         functions = re.findall(r"aws lambda invoke --function-name (\S+) .*http://(\S+)", said)
 
-        # WHEN its addresses are read
         address = re.sub("^ws://|/live$", "", url(said))
 
-    # THEN all are there
     assert topics == [
         ("arn:aws:sns:us-east-1:123456789012:News", "us-east-1"),
         ("arn:aws:sns:eu-west-1:123456789012:Elsewhere", "eu-west-1"),
@@ -158,14 +146,11 @@ def test_the_commands_of_awss_command_line_name_what_is_there(sample: Path) -> N
 
 def test_a_port_that_is_taken_is_an_error_without_a_traceback(sample: Path) -> None:
     """The message says what is wrong, and the exit status that something is."""
-    # GIVEN a port that is in use
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
 
-        # WHEN the gateway is to listen there
         result = CliRunner().invoke(__main__.main, ["--project", str(sample), "--port", port])
 
-    # THEN it says so
     assert result.exit_code == 1
     assert f"Error: cannot listen on 127.0.0.1 port {port}" in result.output
 
@@ -190,24 +175,18 @@ def test_a_port_that_is_taken_is_an_error_without_a_traceback(sample: Path) -> N
 )
 def test_an_option_out_of_range_is_refused(arguments: list[str], said: str) -> None:
     """The message names the value seen and what is accepted."""
-    # GIVEN arguments with a mistake
-    # WHEN the command is run
     result = CliRunner().invoke(__main__.main, arguments)
 
-    # THEN it says what is wrong
     assert result.exit_code == 2
     assert said in result.output
 
 
 def test_the_documented_options_are_those_of_the_command_line() -> None:
     """docs/local-gateway.md names every option, with its default, and no other."""
-    # GIVEN the table of options, and those that the command takes
     text = (ROOT / "docs" / "local-gateway.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.*?) \|", text, flags=re.MULTILINE))
     options = {option.opts[0]: option.default for option in __main__.main.params}
 
-    # WHEN they are compared
-    # THEN they are the same, but for defaults that are no value
     assert documented.keys() == options.keys()
     for name, default in options.items():
         shown = f"{default:g}" if isinstance(default, float) else str(default)

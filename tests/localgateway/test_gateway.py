@@ -14,11 +14,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 from websockets.exceptions import ConnectionClosed
 
-from localgateway import server
+from localgateway.api_gateway import websocket_protocol
 from localgateway.errors import AddressError, ChildError, ProjectError
 from localgateway.gateway import serve
 from localgateway.options import Options
-from tests.localgateway.running import PATIENCE, Gateway, Recorder, running
+from tests.localgateway.support import PATIENCE, Gateway, Recorder, running
 
 
 def started(text: str, stop: Callable[[], None]) -> None:
@@ -31,8 +31,7 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
     sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No connection ends unnoticed, and no process is left."""
-    # GIVEN connections, one of them still within its `$connect`
-    monkeypatch.setattr(server, "CLOSE_TIMEOUT", 0.5)
+    monkeypatch.setattr(websocket_protocol, "CLOSE_TIMEOUT", 0.5)
     before = set(psutil.Process().children(recursive=True))
     with contextlib.ExitStack() as clients, running(sample, recorder) as gateway:
         opened = [clients.enter_context(gateway.opened()) for _ in range(5)]
@@ -44,14 +43,12 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
         )
         [told] = recorder.wait(lambda told: told.query.get("by") == "stop")
 
-        # WHEN the gateway is stopped, and then the `$connect` succeeds
         gateway.stop()
         for client, _ in opened:
             with contextlib.suppress(ConnectionClosed):
                 client.recv(timeout=PATIENCE)
         told.release()
 
-    # THEN every client was told 1001, and every function as well
     assert {client.close_code for client, _ in opened} == {1001}
     for connection_id in [told.connection_id, *(connection_id for _, connection_id in opened)]:
         context = recorder.ended(connection_id)["requestContext"]
@@ -62,7 +59,6 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
 
 def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
     """A function that hangs does not keep a gateway that is to end now."""
-    # GIVEN a connection within its `$connect`
     with running(sample, recorder) as gateway:
         raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
         raw.sendall(
@@ -72,11 +68,9 @@ def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
         )
         [told] = recorder.wait(lambda told: told.query.get("by") == "twice")
 
-        # WHEN the gateway is stopped twice
         gateway.stop()
         gateway.stop()
 
-    # THEN it has ended, and so has the function
     with raw:
         assert raw.recv(1024) == b""
     assert not psutil.pid_exists(told.pid)
@@ -86,7 +80,6 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     start: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables are made there, with the shell's credentials and region, and functions point there."""
-    # GIVEN another DynamoDB, and a shell with credentials
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
@@ -95,7 +88,6 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     try:
         address = "http://{}:{}".format(*other.get_host_and_port())
 
-        # WHEN a gateway is told to use it
         gateway = start(dynamodb_endpoint=address)
         with gateway.client() as connection:
             connection.send(json.dumps({"do": "environment"}))
@@ -106,7 +98,6 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     finally:
         other.stop()
 
-    # THEN the table is there, and functions would find it
     assert "Things-dev" in tables["TableNames"]
     assert variables["AWS_ENDPOINT_URL_DYNAMODB"] == address
     assert variables["AWS_ACCESS_KEY_ID"] == "mine"
@@ -116,19 +107,16 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
 
 def test_an_engine_that_dies_ends_the_gateway(sample: Path, recorder: Recorder) -> None:
     """Without its DynamoDB a gateway does not pretend to go on."""
-    # GIVEN a gateway
     before = set(psutil.Process().children())
     with contextlib.ExitStack() as stack:
         gateway = stack.enter_context(running(sample, recorder))
         [engine] = set(psutil.Process().children()) - before
 
-        # WHEN its engine dies
         with gateway.opened() as (client, connection_id):
             engine.kill()
             for _ in client:
                 """Nothing comes but the end."""
 
-        # THEN its connections are closed, and it ends with an error
         assert client.close_code == 1001
         recorder.ended(connection_id)
         with pytest.raises(ChildError, match="the embedded AWS ended with exit status -9"):
@@ -137,38 +125,29 @@ def test_an_engine_that_dies_ends_the_gateway(sample: Path, recorder: Recorder) 
 
 def test_a_port_that_is_taken_is_reported(sample: Path) -> None:
     """The message names the address, the cause and what to do."""
-    # GIVEN a port that is in use
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = Options(sample, port=taken.getsockname()[1])
 
-        # WHEN a gateway is to listen there
-        # THEN it says why it does not
         with pytest.raises(AddressError, match=r"already in use.*; .*\(0 picks one\)"):
             asyncio.run(serve(options, started))
 
 
 def test_a_project_that_cannot_be_served_leaves_no_process(tmp_path: Path) -> None:
     """The engine that was started meanwhile is stopped again."""
-    # GIVEN a folder without a project
     before = set(psutil.Process().children())
 
-    # WHEN a gateway is to serve it
     with pytest.raises(ProjectError):
         asyncio.run(serve(Options(tmp_path, port=0), started))
 
-    # THEN nothing is left
     assert set(psutil.Process().children()) <= before
 
 
 def test_tables_that_cannot_be_made_keep_it_from_starting(tmp_path: Path, sample: Path) -> None:
     """A resources file with a mistake is reported by who reads it."""
-    # GIVEN a project whose resources file is no template
     project = tmp_path / "project"
     shutil.copytree(sample, project)
     (project / ".chalice" / "resources.json").write_text("{")
 
-    # WHEN a gateway is to serve it
-    # THEN it does not start
     with pytest.raises(ChildError, match="making of the tables ended with exit status 1"):
         asyncio.run(serve(Options(project, port=0), started))
 
@@ -177,14 +156,11 @@ def test_a_topic_that_cannot_be_made_keeps_it_from_starting(
     tmp_path: Path, sample: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """SNS's own words say what is accepted."""
-    # GIVEN a project that subscribes to a topic with a name that cannot be
     project = tmp_path / "project"
     shutil.copytree(sample, project)
     app = project / "app.py"
     app.write_text(app.read_text().replace('topic="News"', 'topic="Good News"'))
 
-    # WHEN a gateway is to serve it
-    # THEN it does not start
     with pytest.raises(ChildError, match="subscribing to the topics ended with exit status 1"):
         asyncio.run(serve(Options(project, port=0), started))
     assert "Topic names must be made up of" in capfd.readouterr().err
@@ -196,12 +172,9 @@ def test_too_few_files_are_warned_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A limit of the system that is below what was asked for is told at the start."""
-    # GIVEN a system that lets a process open few files
     monkeypatch.setattr("resource.getrlimit", lambda _: (900, 900))
 
-    # WHEN a gateway starts, on all addresses
     gateway = start(host="0.0.0.0")  # noqa: S104 - that is what is tried
 
-    # THEN it says so, and is announced at an address that clients can reach
     assert "900 files may be open" in caplog.text
     assert gateway.url == f"ws://127.0.0.1:{gateway.port}/live"

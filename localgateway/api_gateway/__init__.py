@@ -1,0 +1,1 @@
+"""What API Gateway does: handshakes, routes, events, responses, timeouts and @connections."""

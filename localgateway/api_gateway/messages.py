@@ -1,0 +1,55 @@
+"""Messages of clients: select the route, invoke its function, send the reply."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from localgateway.api_gateway import events
+from localgateway.api_gateway.quotas import INTEGRATION_TIMEOUT
+from localgateway.api_gateway.responses import failure, notice, reply
+from localgateway.api_gateway.routes import select_route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Send
+
+    from localgateway.api_gateway.connections import Connection
+    from localgateway.lambda_runtime.functions import Function
+
+_log = logging.getLogger(__name__)
+
+
+class Messages:
+    """Serves the messages of one API; `functions` are by route key, without `$connect` and such."""
+
+    def __init__(self, api: events.Api, functions: Mapping[str, Function]) -> None:
+        self._api = api
+        self._functions = functions
+
+    async def serve(self, send: Send, connection: Connection, text: str) -> None:
+        """Invoke the function of the message's route and send its reply, if any."""
+        client = connection.client
+        occasion = events.occasion_now()
+        route = select_route(text, self._functions)
+        if route is None:
+            answer: str | None = notice("Forbidden", client.connection_id, occasion)
+        else:
+            event = events.message_event(self._api, client, occasion, route, text)
+            outcome = await self._functions[route].invoke(event, INTEGRATION_TIMEOUT)
+            answer = reply(outcome, client.connection_id, occasion)
+            if cause := failure(outcome):
+                _log.error("%s of %s: %s", route, client.connection_id, cause)
+        if answer is not None:
+            await _send(send, connection, answer)
+
+
+async def _send(send: Send, connection: Connection, answer: str) -> None:
+    try:
+        # Unlike a POST to @connections, this waits for a slow client: backpressure.
+        await send({"type": "websocket.send", "text": answer})
+    except (OSError, RuntimeError):
+        _log.info("%s disconnected before it was answered", connection.client.connection_id)
+    else:
+        connection.touch()

@@ -1,0 +1,74 @@
+"""The uvicorn server in front of the API."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from localgateway.api_gateway.http_protocol import HttpSocket
+from localgateway.api_gateway.websocket_protocol import ClientSocket
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+# In bytes, for a request header.
+HEAD_LIMIT = 16 * 1024
+# In seconds, until connections that are still closing are cut off.
+STOP_TIMEOUT = 60
+# Sockets besides open WebSocket connections: handshakes and requests to @connections or Invoke.
+OTHER_SOCKETS = 1000
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server without signal handlers; it calls `started` once it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then call `started`."""
+        await super().startup(sockets)
+        self._started()
+
+    def stop(self) -> None:
+        """Close every connection with 1001 and exit once each `$disconnect` is delivered.
+
+        The second call exits immediately.
+        """
+        if self.should_exit:
+            self.force_exit = True
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install no handlers: uvicorn would raise the signals again and exit with an error."""
+        yield
+
+
+def configuration(application: Any, max_connections: int) -> uvicorn.Config:
+    """Return the uvicorn configuration for an ASGI application."""
+    return uvicorn.Config(
+        application,
+        http=HttpSocket,
+        ws=ClientSocket,
+        loop="asyncio",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        h11_max_incomplete_event_size=HEAD_LIMIT,
+        # At this number uvicorn would answer 503; HttpSocket drops the socket one earlier.
+        limit_concurrency=max_connections + OTHER_SOCKETS + 1,
+        timeout_graceful_shutdown=STOP_TIMEOUT,
+    )

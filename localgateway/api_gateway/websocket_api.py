@@ -1,0 +1,138 @@
+"""The life of a WebSocket connection, from its handshake to its `$disconnect`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localgateway.api_gateway import events
+from localgateway.api_gateway.connections import Connection, Registry
+from localgateway.api_gateway.handshakes import Handshakes, read_handshake, refuse
+from localgateway.api_gateway.messages import Messages
+from localgateway.api_gateway.responses import Refused, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from localgateway.api_gateway.connections import Socket
+    from localgateway.api_gateway.timeouts import Timeouts
+    from localgateway.lambda_runtime.functions import Function
+
+_MESSAGES_IN_FLIGHT = 10
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The close code and reason with which a connection ended."""
+
+    code: int
+    reason: str | None
+
+
+class WebSocketApi:
+    """Serves the WebSocket connections of one API; `functions` are by route key.
+
+    `drop_disconnects` is the share of `$disconnect` events to drop, from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        api: events.Api,
+        functions: Mapping[str, Function],
+        registry: Registry,
+        timeouts: Timeouts,
+        drop_disconnects: float,
+    ) -> None:
+        self._api = api
+        self._handshakes = Handshakes(api, functions.get("$connect"), registry)
+        message_routes = functions.keys() - {"$connect", "$disconnect"}
+        self._messages = Messages(api, {key: functions[key] for key in message_routes})
+        self._disconnect_function = functions.get("$disconnect")
+        self._registry = registry
+        self._timeouts = timeouts
+        self._drop_disconnects = drop_disconnects
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection from its handshake until its `$disconnect` is delivered."""
+        handshake = read_handshake(scope)
+        occasion = events.occasion_now()
+        client = events.Client(
+            events.new_id(), occasion.at, handshake.source_ip, handshake.user_agent
+        )
+        if refused := self._handshakes.screen(scope["path"]):
+            await refuse(send, client, occasion, refused)
+            return
+        with self._registry.reserve():
+            decision = await self._handshakes.connect(client, handshake, occasion)
+            await receive()  # websocket.connect
+            if isinstance(decision, Refused):
+                await refuse(send, client, occasion, decision)
+            else:
+                await self._serve(scope, receive, send, client, decision.subprotocol)
+
+    async def _serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        client: events.Client,
+        subprotocol: str | None,
+    ) -> None:
+        in_flight: set[asyncio.Task[None]] = set()
+        try:
+            await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        except OSError:  # the client disconnected while $connect ran
+            ending = Ending(1006, None)
+        else:
+            socket = scope["state"]["socket"]
+            ending = await self._converse(socket, receive, send, client, in_flight)
+        await self._disconnect(client, ending)
+        if in_flight:
+            await asyncio.wait(in_flight)
+
+    async def _converse(
+        self,
+        socket: Socket,
+        receive: Receive,
+        send: Send,
+        client: events.Client,
+        in_flight: set[asyncio.Task[None]],
+    ) -> Ending:
+        connection = Connection(client, socket, self._timeouts, asyncio.get_running_loop())
+        with self._registry.open(connection):
+            while (message := await receive())["type"] != "websocket.disconnect":
+                if message.get("text") is None:
+                    socket.start_close(1003, "Unsupported data")
+                    continue
+                connection.touch()
+                task = asyncio.create_task(self._messages.serve(send, connection, message["text"]))
+                in_flight.add(task)
+                task.add_done_callback(in_flight.discard)
+                if len(in_flight) >= _MESSAGES_IN_FLIGHT:
+                    await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+        return Ending(message["code"], message.get("reason"))
+
+    async def _disconnect(self, client: events.Client, ending: Ending) -> None:
+        function = self._disconnect_function
+        if function is None:
+            return
+        if random.random() < self._drop_disconnects:  # noqa: S311 - chance, not secrecy
+            _log.warning("dropped $disconnect of %s (--drop-disconnects)", client.connection_id)
+            return
+        event = events.disconnect_event(
+            self._api, client, events.occasion_now(), ending.code, ending.reason
+        )
+        try:
+            outcome = await function.invoke(event)
+        except asyncio.CancelledError:
+            _log.error("$disconnect of %s aborted by shutdown", client.connection_id)
+            raise
+        if cause := failure(outcome):
+            _log.error("$disconnect of %s: %s", client.connection_id, cause)

@@ -1,0 +1,1 @@
+"""What Lambda does: run functions in execution environments when invoked or scheduled."""

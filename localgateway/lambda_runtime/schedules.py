@@ -1,0 +1,67 @@
+"""Runs the functions of `@app.schedule` at their rate, as EventBridge does.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from localgateway.lambda_runtime.outcomes import Failed, TimedOut
+
+if TYPE_CHECKING:
+    from localgateway.lambda_runtime.functions import Function
+
+_RATE = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+_ACCOUNT = "123456789012"
+
+_log = logging.getLogger(__name__)
+
+
+def period(expression: str) -> float | None:
+    """Give the period of a rate expression in s; None for a cron expression."""
+    match = _RATE.fullmatch(expression)
+    return int(match[1]) * float(_SECONDS[match[2]]) if match else None
+
+
+def scheduled_event(rule: str, at: datetime, region: str) -> dict[str, Any]:
+    """Describe a run of a rule."""
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": _ACCOUNT,
+        "time": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+        "resources": [f"arn:aws:events:{region}:{_ACCOUNT}:rule/{rule}"],
+        "detail": {},
+    }
+
+
+async def run(rule: str, every: float, function: Function, region: str) -> None:
+    """Run a function every so many seconds until cancelled.
+
+    A run that takes longer than that is waited for; EventBridge would start the next beside it.
+    """
+    loop = asyncio.get_running_loop()
+    moment = loop.time()
+    while True:
+        moment = max(moment + every, loop.time())
+        await asyncio.sleep(moment - loop.time())
+        await _run_once(rule, function, region)
+
+
+async def _run_once(rule: str, function: Function, region: str) -> None:
+    outcome = await function.invoke(scheduled_event(rule, datetime.now(UTC), region))
+    match outcome:
+        case Failed(cause=cause):
+            _log.error("schedule %s: %s", rule, cause)
+        case TimedOut(seconds=seconds):
+            _log.error("schedule %s: timed out after %g s", rule, seconds)

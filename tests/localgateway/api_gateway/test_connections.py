@@ -1,0 +1,129 @@
+"""How long connections live, and what becomes of expired rows and schedules meanwhile."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from localgateway.api_gateway.timeouts import Timeouts, expires_at
+from tests.localgateway.support import PATIENCE, Gateway, Recorder, running
+
+TIMEOUTS = Timeouts(idle=600, duration=7200)
+
+
+@pytest.fixture(scope="module")
+def hasty(sample: Path, recorder: Recorder) -> Iterator[Gateway]:
+    """Run a gateway for which everything is due soon."""
+    with running(
+        sample, recorder, idle_timeout=1.5, max_duration=6.0, ttl_interval=0.2, schedule_every=0.2
+    ) as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize(
+    ("opened", "last_active", "moment"),
+    [(0, 0, 600), (0, 599, 1199), (0, 6600, 7200), (0, 7100, 7200), (50, 50, 650)],
+)
+def test_a_connection_is_due_when_it_idles_or_is_old(
+    opened: float, last_active: float, moment: float
+) -> None:
+    """Messages put off the idle timeout, but not the end of the longest duration."""
+    assert expires_at(opened, last_active, TIMEOUTS) == moment
+
+
+def test_an_idle_connection_closes_with_1001(hasty: Gateway) -> None:
+    """Client and function see that the connection idled out."""
+    with hasty.opened() as (client, connection_id):
+        for _ in client:
+            """Nothing comes but the end."""
+
+    assert (client.close_code, client.close_reason) == (1001, "Going away")
+    context = hasty.recorder.ended(connection_id)["requestContext"]
+    assert (context["disconnectStatusCode"], context["disconnectReason"]) == (1001, "Going away")
+
+
+def test_a_ping_does_not_keep_a_connection(hasty: Gateway) -> None:
+    """Only messages are activity."""
+    with hasty.opened() as (client, connection_id):
+        with contextlib.suppress(ConnectionClosed):
+            while client.ping(ack_on_close=True).wait(PATIENCE):
+                """Ping again."""
+        context = hasty.recorder.ended(connection_id)["requestContext"]
+
+    assert context["disconnectStatusCode"] == 1001
+    assert context["requestTimeEpoch"] - context["connectedAt"] < 6000
+
+
+def test_a_busy_connection_lives_no_longer_than_it_may(hasty: Gateway) -> None:
+    """Messages of either direction keep a connection, until its longest duration."""
+    with hasty.client() as client:
+        client.send("hello")
+        client.recv(timeout=PATIENCE)
+    with hasty.opened() as (asking, asking_id), hasty.opened() as (listening, listening_id):
+        with contextlib.suppress(ConnectionClosed):
+            for _ in _exchange(hasty, asking, listening_id):
+                asking.recv(timeout=PATIENCE)
+        for _ in listening:
+            """Read what was posted to it."""
+
+    assert (asking.close_code, listening.close_code) == (1001, 1001)
+    for connection_id in (asking_id, listening_id):
+        context = hasty.recorder.ended(connection_id)["requestContext"]
+        assert context["requestTimeEpoch"] - context["connectedAt"] >= 5990
+
+
+def test_schedules_run_at_their_rate(hasty: Gateway) -> None:
+    """A function with a rate gets EventBridge's events, again and again."""
+    told = hasty.recorder.wait(lambda told: told.kind == "tick", 3)
+
+    events = [each.content for each in told[:3]]
+    assert len({event["id"] for event in events}) == 3
+    assert {event["source"] for event in events} == {"aws.events"}
+    assert {event["detail-type"] for event in events} == {"Scheduled Event"}
+    assert events[0]["resources"] == [
+        "arn:aws:events:us-east-1:123456789012:rule/sample-dev-tick-event"
+    ]
+
+
+def test_expired_rows_are_deleted(hasty: Gateway) -> None:
+    """A row goes once its time is past, unless that is no plausible time at all."""
+    dynamodb = hasty.dynamodb()
+    now = int(time.time())
+    times = {
+        "expired": {"N": str(now - 60)},
+        "alive": {"N": str(now + 3600)},
+        "too old": {"N": "1"},
+        "text": {"S": str(now - 60)},
+    }
+    for name, moment in times.items():
+        dynamodb.put_item(TableName="Things-dev", Item={"id": {"S": name}, "expires": moment})
+    dynamodb.put_item(TableName="Things-dev", Item={"id": {"S": "without"}})
+
+    _wait(
+        lambda: (
+            "Item" not in dynamodb.get_item(TableName="Things-dev", Key={"id": {"S": "expired"}})
+        )
+    )
+
+    left = {row["id"]["S"] for row in dynamodb.scan(TableName="Things-dev")["Items"]}
+    assert left == {"alive", "too old", "text", "without"}
+
+
+def _exchange(gateway: Gateway, asking: ClientConnection, listening_id: str) -> Iterator[None]:
+    api = gateway.management()
+    while True:
+        asking.send(json.dumps({"do": "echo", "text": "busy"}))
+        with contextlib.suppress(api.exceptions.GoneException):
+            api.post_to_connection(ConnectionId=listening_id, Data=b"busy")
+        yield
+
+
+def _wait(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline

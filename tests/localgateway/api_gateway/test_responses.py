@@ -1,0 +1,104 @@
+"""What API Gateway makes of the answers of functions."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localgateway.api_gateway.events import Occasion
+from localgateway.api_gateway.responses import Accepted, Refused, admit, failure, reply
+from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+OCCASION = Occasion("NcWzvE4IIAMFUgQ=", 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decision"),
+    [
+        (Returned({"statusCode": 200}), Accepted()),
+        (Returned({"statusCode": 299, "headers": None}), Accepted()),
+        (Returned({"statusCode": "204"}), Accepted()),
+        (
+            Returned({"statusCode": 200, "headers": {"SEC-websocket-protocol": "chat"}}),
+            Accepted("chat"),
+        ),
+        (
+            Returned(
+                {"statusCode": 200, "multiValueHeaders": {"Sec-WebSocket-Protocol": ["chat"]}}
+            ),
+            Accepted("chat"),
+        ),
+        (Returned({"statusCode": 403}), Refused(403, "response of $connect")),
+        (
+            Returned({"statusCode": 401, "body": "no"}),
+            Refused(401, "response of $connect", "no"),
+        ),
+        (Failed("it raised"), Refused(502, "it raised")),
+        (TimedOut(2), Refused(504, "timed out after 2 s")),
+    ],
+)
+def test_a_handshake_is_decided_by_what_its_function_did(
+    outcome: Outcome, decision: Accepted | Refused
+) -> None:
+    """2xx opens; any other status, a failure and a timeout refuse."""
+    assert admit(outcome) == decision
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, "text", [], {}, {"statusCode": True}, {"statusCode": 700}, {"statusCode": "9" * 5000}],
+)
+def test_what_is_no_answer_refuses_with_502(answer: object) -> None:
+    """An answer without a usable status is a bad one."""
+    decision = admit(Returned(answer))
+
+    assert isinstance(decision, Refused)
+    assert decision.status == 502
+    assert "statusCode" in decision.cause
+
+
+@given(JSON)
+def test_whatever_a_function_returns_is_decided_on(payload: Any) -> None:
+    """No JSON value makes the decision or the reply fail."""
+    outcome = Returned(payload)
+
+    decision = admit(outcome)
+    text = reply(outcome, "id", OCCASION)
+
+    assert isinstance(decision, Accepted | Refused)
+    assert text is None or text.encode()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Returned({"statusCode": 200}), None),
+        (Returned({"statusCode": 200, "body": ""}), None),
+        (Returned({"statusCode": 200, "body": 5}), None),
+        (Returned({"statusCode": 400, "body": "hello"}), "hello"),
+        (Returned({"statusCode": 200, "body": "half \ud83d"}), "half ?"),
+    ],
+)
+def test_a_reply_is_the_body_of_the_answer(outcome: Outcome, text: str | None) -> None:
+    """Only a body that is text and not empty is sent to the client."""
+    assert reply(outcome, "id", OCCASION) == text
+
+
+@pytest.mark.parametrize("outcome", [Failed("it raised"), TimedOut(3), Returned(None)])
+def test_a_message_that_failed_is_answered_with_an_error(outcome: Outcome) -> None:
+    """The client is told with the ids to ask about, and the log what failed."""
+    text = reply(outcome, "L0SM9cOFvHcCIhw=", OCCASION)
+
+    assert text is not None
+    assert json.loads(text) == {
+        "message": "Internal server error",
+        "connectionId": "L0SM9cOFvHcCIhw=",
+        "requestId": "NcWzvE4IIAMFUgQ=",
+    }
+    assert failure(outcome)

@@ -1,0 +1,26 @@
+"""Route selection."""
+
+import pytest
+
+from localgateway.api_gateway.routes import select_route
+
+
+@pytest.mark.parametrize(
+    ("body", "routes", "selected"),
+    [
+        ('{"action": "join"}', {"join", "$default"}, "join"),
+        ('{"action": "leave"}', {"join", "$default"}, "$default"),
+        ('{"action": "leave"}', {"join"}, None),
+        ('{"action": ["join"]}', {"join", "$default"}, "$default"),
+        ('{"action": "$connect"}', {"$default"}, "$default"),
+        ("[1, 2]", {"join", "$default"}, "$default"),
+        ("no JSON", {"join", "$default"}, "$default"),
+        ("[" * 100_000, {"$default"}, "$default"),
+        ("no JSON", set(), None),
+    ],
+)
+def test_a_route_is_selected_by_the_action_of_the_body(
+    body: str, routes: set[str], selected: str | None
+) -> None:
+    """The action names the route if there is one; `$default` takes the rest, if it is there."""
+    assert select_route(body, routes) == selected

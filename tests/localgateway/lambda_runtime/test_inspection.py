@@ -1,0 +1,83 @@
+"""How the description of a project is read out of Chalice, in this process."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from localgateway.lambda_runtime import inspection
+from tests.localgateway.support import SAMPLE
+
+
+@pytest.fixture(autouse=True)
+def _no_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the app that other tests have imported, and then this one."""
+    monkeypatch.delitem(sys.modules, "app", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def test_the_description_names_functions_routes_schedules_and_subscriptions() -> None:
+    """Each function is described once, with the settings of its own key."""
+    description = inspection.describe(str(SAMPLE), "dev")
+
+    functions = {each["name"]: each for each in description["functions"]}
+    assert len(functions) == len(description["functions"]) == 8
+    assert functions["sample-dev-websocket_connect"]["timeout"] == 2
+    assert functions["sample-dev-tick"]["timeout"] == 60
+    assert functions["sample-dev-work"]["timeout"] == 4
+    assert set(description["routes"]) == {"$connect", "$default", "$disconnect"}
+    assert [each["expression"] for each in description["schedules"]] == [
+        "rate(1 minute)",
+        "cron(0 3 * * ? *)",
+    ]
+    assert description["subscriptions"] == [
+        {"topic": "News", "function": "sample-dev-hear"},
+        {
+            "topic": "arn:aws:sns:eu-west-1:111122223333:Elsewhere",
+            "function": "sample-dev-overhear",
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "stage", "said"),
+    [
+        (SAMPLE, "dev", '"api_stage": "live"'),
+        (SAMPLE, "prod", "stage 'prod' is not in"),
+        (Path("/nowhere"), "dev", "no .chalice/config.json"),
+    ],
+)
+def test_the_answer_is_one_line_of_json(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+    stage: str,
+    said: str,
+) -> None:
+    """Good or bad, there is one answer, whatever the app prints."""
+    monkeypatch.setattr(sys, "argv", ["inspection", str(folder), stage])
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+
+    inspection.main()
+
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)
+    assert said in line
+
+
+def test_an_app_that_fails_is_described_by_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The author sees where the import failed."""
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice" / "config.json").write_text('{"app_name": "x", "stages": {"dev": {}}}')
+    (tmp_path / "app.py").write_text("raise KeyError('missing')\n")
+    monkeypatch.setattr(sys, "argv", ["inspection", str(tmp_path), "dev"])
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+
+    inspection.main()
+
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "app.py" in error
+    assert "KeyError: 'missing'" in error

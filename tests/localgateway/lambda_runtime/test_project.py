@@ -1,0 +1,116 @@
+"""What of a project the gateway knows, and what it says when a folder is none."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localgateway.child_processes import Child
+from localgateway.errors import ChildError, ProjectError
+from localgateway.lambda_runtime.project import Project, Schedule, Subscription, inspect
+from localgateway.process_environment import embedded
+
+CONFIG = {"version": "2.0", "app_name": "made", "stages": {"dev": {}, "prod": {}}}
+NO_ROUTES = "from chalice.app import Chalice\napp = Chalice('made')\n"
+
+
+def inspected(folder: Path, stage: str = "dev") -> Project:
+    """Inspect a project in a process of its own."""
+    return asyncio.run(inspect(folder, stage, embedded(os.environ)))
+
+
+def make(folder: Path, app: str, config: Any = CONFIG) -> Path:
+    """Make a project of an app and a configuration."""
+    (folder / ".chalice").mkdir()
+    (folder / ".chalice" / "config.json").write_text(
+        config if isinstance(config, str) else json.dumps(config)
+    )
+    (folder / "app.py").write_text(app)
+    return folder
+
+
+def test_a_project_is_what_chalice_would_deploy(sample: Path) -> None:
+    """Functions with their settings, routes, schedules, subscriptions and the API's stage."""
+    project = inspected(sample)
+
+    connect = project.functions["sample-dev-websocket_connect"]
+    message = project.functions["sample-dev-websocket_message"]
+    disconnect = project.functions["sample-dev-websocket_disconnect"]
+    assert (project.app, project.api_stage, project.folder) == ("sample", "live", sample)
+    assert project.routes == {
+        "$connect": connect.name,
+        "$default": message.name,
+        "$disconnect": disconnect.name,
+    }
+    assert (connect.handler, connect.timeout, connect.memory_mb) == ("app.greet", 2, 128)
+    assert (message.handler, message.timeout, message.memory_mb) == ("app.serve", 3, 256)
+    assert disconnect.timeout == 60
+    assert connect.variables.keys() == {"RECORDER", "STAGE_VARIABLE"}
+    assert message.variables["FUNCTION_VARIABLE"] == "of messages"
+    assert project.schedules == (
+        Schedule("sample-dev-tick-event", "rate(1 minute)", "sample-dev-tick"),
+        Schedule("sample-dev-nightly-event", "cron(0 3 * * ? *)", "sample-dev-nightly"),
+    )
+    assert project.functions["sample-dev-work"].handler == "app.work"
+    assert project.subscriptions[0] == Subscription("News", "sample-dev-hear")
+
+
+@pytest.mark.parametrize(
+    ("app", "config", "stage", "cause"),
+    [
+        (
+            NO_ROUTES,
+            CONFIG,
+            "test",
+            "stage 'test' is not in .chalice/config.json; it has: dev, prod",
+        ),
+        (NO_ROUTES, {"app_name": "made"}, "dev", "it has: none"),
+        (NO_ROUTES, "{", "dev", ".chalice/config.json is not JSON"),
+        (NO_ROUTES, CONFIG, "dev", "no WebSocket handlers; @app.on_ws_connect() makes one"),
+        ("print('hi')\nraise ValueError('at import')", CONFIG, "dev", "ValueError: at import"),
+        ("def", CONFIG, "dev", "Unable to import your app.py"),
+    ],
+)
+def test_a_project_that_cannot_be_served_says_why(
+    tmp_path: Path, app: str, config: Any, stage: str, cause: str
+) -> None:
+    """The message names the folder, what is wrong and what is accepted."""
+    folder = make(tmp_path, app, config)
+
+    with pytest.raises(ProjectError) as raised:
+        inspected(folder, stage)
+
+    assert str(folder) in str(raised.value)
+    assert cause in str(raised.value)
+
+
+def test_a_folder_without_a_project_says_so(tmp_path: Path) -> None:
+    """Any other folder is refused."""
+    with pytest.raises(ProjectError, match=r"no \.chalice/config\.json"):
+        inspected(tmp_path)
+
+
+def test_an_app_that_ends_the_process_does_not_hang_the_gateway(tmp_path: Path) -> None:
+    """A process that says nothing is reported."""
+    folder = make(tmp_path, "import os\nos._exit(7)\n")
+
+    with pytest.raises(ChildError, match="ended with exit status 7"):
+        inspected(folder)
+
+
+@pytest.mark.parametrize("wait", ["line", "success"])
+def test_a_process_that_takes_too_long_is_given_up(wait: str) -> None:
+    """Waiting for a process is bounded, for its word and for its end."""
+
+    async def run() -> None:
+        child = await Child.start("silent one", "http.server", "0", environ=embedded(os.environ))
+        try:
+            await getattr(child, wait)(0.05)
+        finally:
+            await child.stop()
+
+    with pytest.raises(ChildError, match=r"the silent one .* 0\.05 s"):
+        asyncio.run(run())

@@ -1,0 +1,79 @@
+"""When schedules run, and with what event."""
+
+import asyncio
+import contextlib
+import logging
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from localgateway.lambda_runtime import schedules
+from localgateway.lambda_runtime.functions import Function
+from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
+
+
+class Scripted:
+    """A function with given outcomes, which ends the schedule after the last."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes = list(outcomes)
+        self.events: list[Any] = []
+
+    async def invoke(self, event: Any) -> Outcome:
+        """Give the next outcome."""
+        self.events.append(event)
+        if not self.outcomes:
+            raise asyncio.CancelledError
+        return self.outcomes.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("rate(1 minute)", 60),
+        ("rate(5 minutes)", 300),
+        ("rate(2 hours)", 7200),
+        ("rate(1 day)", 86400),
+        ("rate(0 minutes)", None),
+        ("cron(0 3 * * ? *)", None),
+    ],
+)
+def test_a_rate_has_a_period(expression: str, seconds: float | None) -> None:
+    """Rates are in minutes, hours or days; anything else is not run."""
+    assert schedules.period(expression) == seconds
+
+
+def test_a_scheduled_event_is_eventbridges() -> None:
+    """The event has EventBridge's fields."""
+    at = datetime(2024, 11, 11, 11, 35, 24, tzinfo=UTC)
+
+    event = schedules.scheduled_event("rule-of-ours", at, "us-east-1")
+
+    assert event == {
+        "version": "0",
+        "id": event["id"],
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2024-11-11T11:35:24Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/rule-of-ours"],
+        "detail": {},
+    }
+
+
+def test_a_run_that_fails_is_logged_and_the_next_still_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A schedule goes on whatever becomes of its runs."""
+    function = Scripted(Failed("it raised"), TimedOut(3), Returned(None))
+
+    with caplog.at_level(logging.ERROR), contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(schedules.run("rule", 0.01, cast(Function, function), "us-east-1"))
+
+    assert len(function.events) == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "schedule rule: it raised",
+        "schedule rule: timed out after 3 s",
+    ]
