@@ -23,7 +23,7 @@ from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
 from provision.tables import ensure
 from provision.template import load_tables
-from tests.issuer import Issuer, issuing
+from tests.support.issuer import Issuer, issuing
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"

@@ -10,7 +10,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib import store
 from tests.conftest import TABLE, UNSET, Wire
-from tests.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
+from tests.support.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
 
 Invoke = Callable[..., Any]
 Logged = Callable[[], list[dict[str, Any]]]

@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from tests.conftest import ROOT, TABLE
-from tests.issuer import AUDIENCE, Issuer, ec_key, issuing, rsa_key, signed
+from tests.support.issuer import AUDIENCE, Issuer, ec_key, issuing, rsa_key, signed
 
 DASHBOARD = "https://dashboard.example.com"
 PATIENCE_S = 60

@@ -22,7 +22,7 @@ from chalicelib.domain.notification import (
 from chalicelib.handlers.notify import RESERVE_S
 from chalicelib.services.delivery import CONCURRENCY
 from chalicelib.telemetry.metrics import Metric
-from tests.notifications import sns_event
+from tests.support.notifications import sns_event
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = (ROOT / "docs" / "notifications.md").read_text(encoding="utf-8")

@@ -23,10 +23,10 @@ import app
 from chalicelib.store import SWEEP_ROW, ConnectionStore
 from tests.conftest import ROOT, TABLE
 from tests.support.gateway import PATIENCE_S, Gateway, serving
-from tests.surroundings import Context, tracked
+from tests.support.surroundings import Context, tracked
 
 AT_ONCE = 40  # handshakes
-A_SWEEP = "import app; from tests.surroundings import Context; app.sweep({}, Context())"
+A_SWEEP = "import app; from tests.support.surroundings import Context; app.sweep({}, Context())"
 
 
 Start = Callable[..., AbstractContextManager[Gateway]]

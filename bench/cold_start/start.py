@@ -14,7 +14,7 @@ if sys.argv[1] == "plain":
 module = importlib.import_module(sys.argv[1])
 
 from bench import network  # noqa: E402 - the module under test is imported first
-from tests import events  # noqa: E402
+from tests.support import events  # noqa: E402
 
 network.answer_in_process()
 answer = module.connect(events.connect_event("L0SM9cOFvHcCIhw="), None)

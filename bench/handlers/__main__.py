@@ -18,7 +18,7 @@ import click
 
 import app
 from bench import network
-from tests.events import connect_event, disconnect_event
+from tests.support.events import connect_event, disconnect_event
 
 LIMIT = 1.05
 ENVIRONMENT = {

@@ -31,8 +31,8 @@ from chalicelib.domain.rows import to_item
 from provision import buses, tables
 from provision.template import load_buses, load_tables
 from tests.deployment.conftest import ROOT, STAGES
-from tests.events import CONNECTION_ID, connect_event, disconnect_event
-from tests.notifications import sns_event
+from tests.support.events import CONNECTION_ID, connect_event, disconnect_event
+from tests.support.notifications import sns_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

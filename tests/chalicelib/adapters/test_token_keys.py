@@ -25,7 +25,7 @@ from chalicelib.adapters.token_keys import (
     verifier,
 )
 from chalicelib.domain.errors import KeysUnavailableError, TokenError
-from tests.issuer import (
+from tests.support.issuer import (
     AUDIENCE,
     KEYS_PATH,
     REMOVED,

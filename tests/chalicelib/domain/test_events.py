@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.errors import EventError
 from chalicelib.domain.events import Ended, Handshake, connection_id, ended, handshake
-from tests.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
+from tests.support.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -17,7 +17,7 @@ from chalicelib.domain.notification import (
     Notification,
     from_sns,
 )
-from tests.notifications import MESSAGE_ID, SENT_AT, sns_event
+from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
 
 
 def received(message: str, subject: str | None = None) -> dict[str, Any]:

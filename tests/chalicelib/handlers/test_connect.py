@@ -11,8 +11,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 from tests.chalicelib.telemetry.test_metrics import assert_counts
 from tests.conftest import ROOT, TABLE, Wire
-from tests.events import CONNECTION_ID, connect_event
-from tests.issuer import AUDIENCE, Issuer, rsa_key, signed
+from tests.support.events import CONNECTION_ID, connect_event
+from tests.support.issuer import AUDIENCE, Issuer, rsa_key, signed
 
 Invoke = Callable[..., Any]
 Logged = Callable[[], list[dict[str, Any]]]
@@ -307,7 +307,7 @@ def test_nothing_is_imported_for_what_is_not_configured() -> None:
     script = (
         "import json, sys, app\n"
         "from bench import network\n"
-        "from tests.events import connect_event\n"
+        "from tests.support.events import connect_event\n"
         "network.answer_in_process()\n"
         "answer = app.connect(connect_event(), None)\n"
         "roots = sorted({name.split('.')[0] for name in sys.modules})\n"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import app
 from chalicelib.adapters import aws_clients as sdk
 from chalicelib.handlers.message import reply
-from tests.events import connect_event
-from tests.surroundings import Context
+from tests.support.events import connect_event
+from tests.support.surroundings import Context
 
 NOW_MS = 1731324924561
 

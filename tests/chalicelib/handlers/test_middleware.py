@@ -10,7 +10,7 @@ from chalicelib import store
 from chalicelib.handlers import connect as opening
 from tests.chalicelib.telemetry.test_metrics import assert_counts
 from tests.conftest import TABLE, UNSET, Wire
-from tests.events import CONNECTION_ID, connect_event, disconnect_event
+from tests.support.events import CONNECTION_ID, connect_event, disconnect_event
 
 Invoke = Callable[..., Any]
 Logged = Callable[[], list[dict[str, Any]]]

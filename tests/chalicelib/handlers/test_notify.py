@@ -26,8 +26,8 @@ from chalicelib.services import delivery
 from chalicelib.store import ConnectionStore
 from tests.chalicelib.conftest import Answer, ConnectionsApi
 from tests.conftest import TABLE, Wire
-from tests.notifications import MESSAGE_ID, SENT_AT, sns_event
-from tests.surroundings import Context, tracked
+from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
+from tests.support.surroundings import Context, tracked
 
 Logged = Callable[[], list[dict[str, Any]]]
 

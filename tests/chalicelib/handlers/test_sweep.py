@@ -16,8 +16,8 @@ from chalicelib.services.table_pass import TablePass
 from chalicelib.store import SWEEP_ROW, ConnectionStore
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
-from tests.events import disconnect_event
-from tests.surroundings import (
+from tests.support.events import disconnect_event
+from tests.support.surroundings import (
     BUS,
     ConnectionsApi,
     Context,

@@ -14,8 +14,8 @@ from chalicelib.settings import load
 from chalicelib.store import ConnectionStore
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
-from tests.events import disconnect_event
-from tests.surroundings import (
+from tests.support.events import disconnect_event
+from tests.support.surroundings import (
     BUS,
     ConnectionsApi,
     Context,

@@ -25,7 +25,7 @@ from chalicelib.store import ConnectionStore, Position
 from chalicelib.telemetry.logs import Log
 from tests.chalicelib.conftest import Answer, ConnectionsApi
 from tests.conftest import TABLE, Wire
-from tests.surroundings import BUS, listen, now_ms, tracked
+from tests.support.surroundings import BUS, listen, now_ms, tracked
 
 Logged = Callable[[], list[dict[str, Any]]]
 

@@ -13,8 +13,8 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.limits import over_limit
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
-from tests.events import connect_event, disconnect_event
-from tests.surroundings import ConnectionsApi, Context, api_in_use, tracked
+from tests.support.events import connect_event, disconnect_event
+from tests.support.surroundings import ConnectionsApi, Context, api_in_use, tracked
 
 Logged = Callable[[], list[dict[str, Any]]]
 
