@@ -312,7 +312,7 @@ def test_disconnect_that_cannot_delete_leaves_the_row_to_its_time_to_live(
         ("TTL_HOURS", "-1", "TTL_HOURS is '-1'"),
         ("TTL_HOURS", "nan", "TTL_HOURS is 'nan'"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL is 'LOUD'; expected one of DEBUG, INFO"),
-        ("AUTH_ISSUER", "issuer", "AUTH_ISSUER is 'issuer'; expected the https address"),
+        ("AUTH_ISSUER", "issuer", "AUTH_ISSUER is 'issuer'; expected the HTTPS URL"),
         ("AUTH_ISSUER", "https://issuer.example.com", "AUTH_AUDIENCE is not set"),
         ("AUTH_AUDIENCE", "dashboard", "AUTH_ISSUER is not set"),
         ("ALLOWED_ORIGINS", "dashboard.example.com", "ALLOWED_ORIGINS is 'dashboard.example.com'"),

@@ -352,7 +352,7 @@ def test_another_client_id_is_a_bad_request(open_to_all: Gateway, query: str) ->
     status, body = open_to_all.refused(query)
 
     assert status == 400
-    assert "accepted is one value of 1 to 128 letters, digits and ._:@-" in body
+    assert "expected one value of 1 to 128 ASCII letters, digits and ._:@-" in body
 
 
 def test_a_huge_user_agent_is_stored_cut(open_to_all: Gateway) -> None:

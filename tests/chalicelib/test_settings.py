@@ -203,7 +203,7 @@ def test_keys_come_over_https(variable: str, address: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(TABLE | environ | {variable: address})
 
-    assert str(caught.value).startswith(f"{variable} is {address!r}; expected the https address")
+    assert str(caught.value).startswith(f"{variable} is {address!r}; expected the HTTPS URL")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_origins_are_listed_with_commas(text: str, origins: tuple[str, ...]) -> 
 )
 def test_what_is_no_origin_is_refused(text: str) -> None:
     """A list that matches nothing would lock everybody out, without a word."""
-    with pytest.raises(SettingsError, match=r"^ALLOWED_ORIGINS is .*; expected origins like"):
+    with pytest.raises(SettingsError, match=r"^ALLOWED_ORIGINS is .*; expected comma-separated origins"):
         load(TABLE | {"ALLOWED_ORIGINS": f"https://good.example,{text}"})
 
 
@@ -247,7 +247,7 @@ def test_another_limit_is_refused(text: str) -> None:
 
     assert str(caught.value) == (
         f"MAX_CONNECTIONS_PER_CLIENT is {text!r}; "
-        "accepted is a whole number from 1, or nothing for no limit"
+        "expected a positive integer, or empty for no limit"
     )
 
 
@@ -260,7 +260,7 @@ def test_how_often_the_sweep_runs(environ: dict[str, str], minutes: int) -> None
 @pytest.mark.parametrize("text", ["", "0", "61", "2.5", "never"])
 def test_another_interval_of_the_sweep_is_refused(text: str) -> None:
     """Packaging fails with the reason."""
-    with pytest.raises(SettingsError, match="accepted is a whole number from 1 to 60"):
+    with pytest.raises(SettingsError, match="expected an integer from 1 to 60"):
         sweep_minutes({"SWEEP_MINUTES": text})
 
 
@@ -290,7 +290,7 @@ def test_an_empty_topic_is_refused(text: str) -> None:
         notifications_topic({"NOTIFICATIONS_TOPIC": text})
 
     assert str(caught.value) == (
-        f"NOTIFICATIONS_TOPIC is {text!r}; expected the name of the SNS topic of notifications"
+        f"NOTIFICATIONS_TOPIC is {text!r}; expected the name of the SNS topic for notifications"
     )
 
 

@@ -344,7 +344,7 @@ def test_every_refusal_is_documented() -> None:
     seen = [refusal(admit(handshake(**c), ORIGINS, subject_of if t else None)) for c, t in cases]
 
     assert documented == {
-        reason: (status, "what is accepted" if status == 400 else body)
+        reason: (status, "describes a valid `clientId`" if status == 400 else body)
         for status, body, reason in seen
     }
     assert tuple(documented) == REASONS
