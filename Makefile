@@ -13,12 +13,12 @@ help: ## Show this help.
 
 ##@ Run
 
-run: $(VENV) ## Run the application on the local gateway, with an embedded DynamoDB.
+run: $(VENV) ## Run the application on this machine, behind the local gateway.
 	@$(BIN)/python -m localgateway --stage $(STAGE) $(ARGS)
 
 ##@ Check
 
-test: $(VENV) ## Run the tests with branch coverage; ARGS="-k limit" runs some of them.
+test: $(VENV) ## Run the tests with branch coverage. Some of them: ARGS="-k limit".
 	$(PYTEST) -m "not proof" $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
 
 proof: $(VENV) ## Run the long tests: real packages and deployments, faults, storms.
@@ -40,7 +40,7 @@ templates: $(VENV) ## Package each stage and check its CloudFormation template.
 	$(MAKE) package STAGE=prod
 	$(BIN)/cfn-lint build/dev/sam.json build/prod/sam.json
 
-bench: $(VENV) ## Run the two benches that take a minute. Run bench/gateway by itself.
+bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer.
 	$(BIN)/python -m bench.cold_start --check
 	$(BIN)/python -m bench.handlers --check
 

@@ -51,7 +51,7 @@ SEARCH = re.compile(r"""SEARCH\('\{([^}]+)} (.*) MetricName="(\w+)"', '(\w+)', \
 
 @dataclass(frozen=True)
 class Series:
-    """A metric with its dimensions; the value `*` stands for any."""
+    """A metric with its dimensions; `*` stands for any value."""
 
     namespace: str
     name: str
@@ -59,12 +59,12 @@ class Series:
 
     @classmethod
     def of(cls, namespace: str, name: str, dimensions: Mapping[str, str]) -> Series:
-        """Make one whose dimensions come in any order."""
+        """Return the series for dimensions in any order."""
         return cls(namespace, name, tuple(sorted(dimensions.items())))
 
 
 def resolved(value: Any) -> Any:
-    """Resolve a template's value for the stage; a resource stands for its own logical id."""
+    """Resolve a value of the template for the stage; a resource becomes its logical id."""
     match value:
         case {"Ref": name}:
             return STAGE if name == "Stage" else name
@@ -88,7 +88,7 @@ def resolved(value: Any) -> Any:
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
-    """Give the properties of every resource of a kind by its logical id."""
+    """Return the properties of every resource of a kind by its logical id."""
     return {
         name: resolved(resource["Properties"])
         for name, resource in TEMPLATE["Resources"].items()
@@ -102,7 +102,7 @@ BODY = json.loads(DASHBOARD["DashboardBody"])
 
 
 def series_of_alarm(alarm: Mapping[str, Any]) -> dict[str, Series]:
-    """Give what an alarm watches by the name it has in the expression."""
+    """Return the series that an alarm watches by their names in its expression."""
     stats = {
         m["Id"]: m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m
     }
@@ -117,7 +117,7 @@ def series_of_alarm(alarm: Mapping[str, Any]) -> dict[str, Series]:
 
 
 def series_of_dashboard() -> Iterator[Series]:
-    """Give everything that the dashboard draws."""
+    """Return the series that the dashboard draws."""
     for widget in BODY["widgets"]:
         for entry in widget["properties"].get("metrics", []):
             if isinstance(entry[0], dict):
@@ -127,13 +127,13 @@ def series_of_dashboard() -> Iterator[Series]:
 
 
 def drawn(entry: list[Any]) -> Series:
-    """Read a metric as a dashboard spells it."""
+    """Parse a metric of a dashboard."""
     namespace, name, *rest = [part for part in entry if isinstance(part, str)]
     return Series.of(namespace, name, dict(zip(rest[::2], rest[1::2], strict=True)))
 
 
 def searched(expression: str) -> Series:
-    """Read what a SEARCH looks for; a dimension that it leaves open is `*`."""
+    """Parse a SEARCH expression; a dimension without a value is `*`."""
     found = SEARCH.fullmatch(expression)
     assert found, expression
     namespace, *names = found[1].split(",")
@@ -147,7 +147,7 @@ DRAWN = set(series_of_dashboard())
 
 
 def emitted(lines: list[dict[str, Any]]) -> set[Series]:
-    """Read the metrics in log lines as CloudWatch does."""
+    """Return the metrics in log lines as CloudWatch reads them."""
     return {
         Series.of(directive["Namespace"], metric["Name"], {name: line[name] for name in dimensions})
         for line in lines
@@ -166,7 +166,7 @@ def lines(
     logged: Callable[[], list[dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[dict[str, Any]]:
-    """Have every function do all that it counts, and give what was logged."""
+    """Make every function emit each of its metrics and return the log lines."""
     invoke("connect", connect_event())
     invoke("connect", connect_event("refused=", query={"clientId": [""]}))
     wire.errors["GetItem"] = (500, "InternalServerError")
@@ -175,7 +175,7 @@ def lines(
     invoke("disconnect", disconnect_event(), EVENT_BUS="NoSuchBus")
     orphan = Connection("orphan=", created_at=1, ttl=2)
     dynamodb.put_item(TableName=TABLE, Item=to_item(orphan))
-    # Chalice's client gives every function 3 s, which is less than a sweep keeps in reserve.
+    # Chalice's client gives every function 3 s; a sweep reserves more than that for its end.
     context = functools.partial(LambdaContext, max_runtime_ms=60_000)
     monkeypatch.setattr("chalice.test.LambdaContext", context)
     invoke("sweep", {})
@@ -206,15 +206,12 @@ def notify(
     invoke("notify", sns_event("x" * MAX_ENVELOPE_BYTES))
 
 
-def test_alarms_and_dashboard_speak_of_what_is_emitted(lines: list[dict[str, Any]]) -> None:
-    """Each metric of ours that is watched or drawn is one that the functions really emit."""
-    # GIVEN
+def test_alarms_and_dashboard_use_only_emitted_metrics(lines: list[dict[str, Any]]) -> None:
+    """The functions really emit each series of the project's namespace."""
     ours = {series for series in WATCHED | DRAWN if series.namespace == NAMESPACE}
 
-    # WHEN
     known = emitted(lines)
 
-    # THEN
     any_cause = {
         Series.of(s.namespace, s.name, dict(s.dimensions) | {"cause": "*"})
         for s in known
@@ -225,7 +222,7 @@ def test_alarms_and_dashboard_speak_of_what_is_emitted(lines: list[dict[str, Any
 
 
 def test_every_metric_is_emitted_and_drawn(lines: list[dict[str, Any]]) -> None:
-    """No metric is paid for that nobody would see."""
+    """A metric that is not drawn would cost money for nothing."""
     names = {metric.value for metric in Metric}
     assert {series.name for series in emitted(lines)} == names
     assert {series.name for series in DRAWN if series.namespace == NAMESPACE} == names
@@ -233,28 +230,23 @@ def test_every_metric_is_emitted_and_drawn(lines: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("metric", ["Refused", "Closed"])
 def test_refusals_and_ends_are_drawn_by_cause(metric: str) -> None:
-    """The dashboard breaks them down by whatever cause there is."""
+    """The dashboard splits them by cause."""
     dimensions = {"service": "incident-websocket", "stage": STAGE, "cause": "*"}
     assert Series.of(NAMESPACE, metric, dimensions) in DRAWN
 
 
 def test_the_dashboard_shows_the_median_and_the_tail_of_durations() -> None:
-    """A mean would hide both the many short connections and the few long ones."""
+    """A mean would hide both the many short and the few long connections."""
     metrics = [m for w in BODY["widgets"] for m in w["properties"].get("metrics", [])]
     assert {m[-1]["stat"] for m in metrics if m[:2] == [NAMESPACE, "Duration"]} == {"p50", "p99"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_failing_function_is_seen(function: str) -> None:
-    """Errors of each function raise an alarm of their own, and are drawn."""
-    # GIVEN
-    failing = f"{function.removeprefix('Websocket')}Failing"
+def test_a_failing_function_raises_an_alarm(function: str) -> None:
+    """Each function has its own alarm, and its errors and durations are drawn."""
+    alarm = ALARMS[f"{function.removeprefix('Websocket')}Failing"]
     errors_of = Series.of("AWS/Lambda", "Errors", {"FunctionName": function})
 
-    # WHEN
-    alarm = ALARMS[failing]
-
-    # THEN
     assert series_of_alarm(alarm) == {"": errors_of}
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
     assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
@@ -279,8 +271,8 @@ def test_a_failing_function_is_seen(function: str) -> None:
         ),
     ],
 )
-def test_one_notification_that_reached_nobody_is_seen(alarm: str, watched: Series) -> None:
-    """Refused before it was sent, or given up: nothing sends it again by itself."""
+def test_one_lost_notification_raises_an_alarm(alarm: str, watched: Series) -> None:
+    """It was rejected or dead-lettered; nothing sends it again automatically."""
     assert series_of_alarm(ALARMS[alarm]) == {"": watched}
     assert (ALARMS[alarm]["Threshold"], ALARMS[alarm]["EvaluationPeriods"]) == (1, 1)
     assert ALARMS[alarm]["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
@@ -288,7 +280,7 @@ def test_one_notification_that_reached_nobody_is_seen(alarm: str, watched: Serie
 
 
 def test_the_dashboard_shows_the_median_and_the_tail_of_a_post() -> None:
-    """Both together tell a slow API from a few slow clients."""
+    """The two distinguish a slow API from a few slow clients."""
     [widget] = [
         {metric[1]: widget["properties"]["stat"] for metric in widget["properties"]["metrics"]}
         for widget in BODY["widgets"]
@@ -298,7 +290,7 @@ def test_the_dashboard_shows_the_median_and_the_tail_of_a_post() -> None:
 
 
 def test_the_dashboard_shows_what_became_of_the_connections() -> None:
-    """The four outcomes are one chart, so that they can be seen as parts of a whole."""
+    """One chart shows the four outcomes as parts of a whole."""
     outcomes = {
         Series.of(NAMESPACE, outcome.capitalize(), {"service": SERVICE, "stage": STAGE})
         for outcome in DeliveryOutcome
@@ -307,8 +299,8 @@ def test_the_dashboard_shows_what_became_of_the_connections() -> None:
     assert {drawn(entry) for entry in widget["properties"]["metrics"]} == outcomes
 
 
-def test_a_notification_that_lambda_did_not_take_is_seen() -> None:
-    """What SNS could not hand over, and what was given up, is drawn beside what was published."""
+def test_the_dashboard_shows_notifications_that_did_not_reach_lambda() -> None:
+    """Failed, throttled and dropped ones stand beside the published ones."""
     topic, function = {"TopicName": "NotificationsTopic.TopicName"}, {"FunctionName": "Notify"}
     assert {
         Series.of("AWS/SNS", "NumberOfMessagesPublished", topic),
@@ -319,9 +311,8 @@ def test_a_notification_that_lambda_did_not_take_is_seen() -> None:
     } <= DRAWN
 
 
-def test_a_throttled_table_or_index_is_seen() -> None:
-    """Reads and writes of both count, for a throttled index holds up the writes of the table."""
-    # GIVEN
+def test_a_throttled_table_or_index_raises_an_alarm() -> None:
+    """A throttled index also throttles writes to the table."""
     table = {"TableName": "ConnectionsTable"}
     index = table | {"GlobalSecondaryIndexName": "ByClient"}
     expected = {
@@ -330,15 +321,14 @@ def test_a_throttled_table_or_index_is_seen() -> None:
         for dimensions in (table, index)
     }
 
-    # THEN
     assert set(series_of_alarm(ALARMS["TableThrottled"]).values()) == expected
     assert expected <= DRAWN
     [total] = [m for m in ALARMS["TableThrottled"]["Metrics"] if m["ReturnData"]]
     assert total["Expression"] == "SUM(METRICS())"
 
 
-def test_a_sweep_that_is_not_run_is_seen() -> None:
-    """No data is what a schedule that does not fire looks like."""
+def test_a_sweep_that_does_not_run_raises_an_alarm() -> None:
+    """A schedule that does not fire leaves no data."""
     alarm = ALARMS["SweepNotRun"]
     invocations = Series.of("AWS/Lambda", "Invocations", {"FunctionName": "Sweep"})
     assert series_of_alarm(alarm) == {"": invocations}
@@ -350,7 +340,7 @@ def test_a_sweep_that_is_not_run_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alarm", "counts", "goes_off"),
+    ("alarm", "counts", "fires"),
     [
         ("HandshakesRefused", {"opened": 89, "refused": 11}, True),
         ("HandshakesRefused", {"opened": 90, "refused": 10}, False),
@@ -368,11 +358,10 @@ def test_a_sweep_that_is_not_run_is_seen() -> None:
         ("DeliveriesFailed", {"delivered": 100, "failed": None}, False),
     ],
 )
-def test_a_share_goes_off_above_its_threshold_of_enough(
-    alarm: str, counts: dict[str, int | None], *, goes_off: bool
+def test_an_alarm_on_a_share_fires_above_its_threshold_of_enough_events(
+    alarm: str, counts: dict[str, int | None], *, fires: bool
 ) -> None:
-    """The expression is worked out as CloudWatch would, which spells these as Python does."""
-    # GIVEN
+    """CloudWatch's arithmetic is Python's; the test adds its two functions."""
     watched = ALARMS[alarm]
     [share] = [m["Expression"] for m in watched["Metrics"] if m["ReturnData"]]
     functions = {
@@ -380,12 +369,10 @@ def test_a_share_goes_off_above_its_threshold_of_enough(
         "FILL": lambda count, value: value if count is None else count,
     }
 
-    # WHEN
     percent = eval(share, functions | counts)  # noqa: S307 - the expression is the project's own
 
-    # THEN
     assert watched["ComparisonOperator"] == "GreaterThanThreshold"
-    assert (percent > watched["Threshold"]) is goes_off
+    assert (percent > watched["Threshold"]) is fires
     names = {
         name: (s.name, dict(s.dimensions).get("cause"))
         for name, s in series_of_alarm(watched).items()
@@ -396,8 +383,8 @@ def test_a_share_goes_off_above_its_threshold_of_enough(
     }
 
 
-def test_alarms_go_to_the_topic_if_there_is_one() -> None:
-    """Each tells when it goes off and when it is over; without a topic it tells nobody."""
+def test_alarms_notify_the_topic_if_one_is_given() -> None:
+    """Each sends a message when it fires and when it clears."""
     to_topic = {"Fn::If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}
     for alarm in ALARMS.values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == to_topic
@@ -407,12 +394,10 @@ def test_alarms_go_to_the_topic_if_there_is_one() -> None:
 
 
 def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
-    """Whoever opens it sees at once what is wrong, and finds the commands beside it."""
-    # GIVEN
+    """An operator sees at once what is wrong and finds the commands next to it."""
     [alarms] = [w["properties"]["alarms"] for w in BODY["widgets"] if w["type"] == "alarm"]
     [text] = [w["properties"]["markdown"] for w in BODY["widgets"] if w["type"] == "text"]
 
-    # THEN
     assert set(alarms) == ALARMS.keys()
     assert f"--function-name incident-websocket-{STAGE}-sweep" in text
     assert f"/aws/lambda/incident-websocket-{STAGE}-" in text
@@ -420,8 +405,8 @@ def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
     assert named - {"connect", "notify"} <= {cause.value for cause in Cause} | reasons()
 
 
-def test_the_widgets_fit_beside_each_other() -> None:
-    """None covers another, none leaves the grid of 24 columns, and each is of this region."""
+def test_the_widgets_do_not_overlap() -> None:
+    """They stay within the 24 columns of the grid, and show this region."""
     covered: set[tuple[int, int]] = set()
     for widget in BODY["widgets"]:
         across = range(widget["x"], widget["x"] + widget["width"])

@@ -1,7 +1,7 @@
-"""What each function may do, against what it does.
+"""The policy file of each function, compared with the calls that the function makes.
 
-The calls that a function makes are recorded and evaluated against its own policy file by moto's
-IAM evaluator, whose answers on this kind of policy are checked first.
+The tests record the calls of a function and evaluate them against its policy with moto's IAM
+evaluator. One test checks the evaluator itself on this kind of policy.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ NOW_MS = time.time_ns() // 1_000_000
 MINUTE_MS = 60_000
 METHODS = ("GET", "POST", "DELETE")
 METHOD = re.compile(rf"/({'|'.join(METHODS)})/@connections/")
-# Those whose resources differ in more than the stage.
+# Actions whose resources differ in more than the stage.
 SHARED_ACTIONS = ("execute-api:ManageConnections", "lambda:InvokeFunction")
-# Those that are not named after the operation.
+# Permissions that are not named after the operation.
 PERMISSIONS = {"Invoke": "lambda:InvokeFunction"}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One permission that a call needs."""
+    """An action on a resource: the permission that a call needs."""
 
     action: str
     resource: str
@@ -68,7 +68,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One event for a function of the app, with the time that it has in ms."""
+    """An event for a function of the application, and the function's remaining time in ms."""
 
     function: str
     event: Mapping[str, Any]
@@ -77,11 +77,11 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What takes a function through every call that it ever makes.
+    """Invocations that together make every call of which a function is capable.
 
-    `ages` are the connections of the client `ada` in the table, with their ages in ms; API
-    Gateway says of those in `gone` that they are. `in_time` is the number of requests for which
-    the time of an invocation suffices.
+    `ages` are the connections of the client `ada` in the table, with their ages in ms. For those in
+    `gone`, API Gateway answers 410. `in_time` is the number of `@connections` requests before an
+    invocation runs out of time.
     """
 
     invocations: tuple[Invocation, ...]
@@ -91,18 +91,18 @@ class Scenario:
 
 
 def connect_of(client_id: str) -> dict[str, Any]:
-    """Give the `$connect` event of a client that names itself."""
+    """Return the `$connect` event of a client with this id."""
     return {**connect_event(), "multiValueQueryStringParameters": {"clientId": [client_id]}}
 
 
 def message_event() -> dict[str, Any]:
-    """Give the event of a client's ping."""
+    """Return the event of a client's ping."""
     event = connect_event()
     event["requestContext"] |= {"routeKey": "$default", "eventType": "MESSAGE", "messageId": "m="}
     return {**event, "body": '{"action": "ping"}'}
 
 
-# With a limit of one connection for each client, and an event bus.
+# The settings add a limit of one connection per client, and an event bus.
 SCENARIOS = {
     "websocket_connect": Scenario(
         (Invocation("connect", connect_of("ada")),),
@@ -113,7 +113,7 @@ SCENARIOS = {
         (Invocation("disconnect", disconnect_event()),), ages={CONNECTION_ID: MINUTE_MS}
     ),
     "websocket_message": Scenario((Invocation("message", message_event()),)),
-    # The first serves one connection and hands the rest on, the second serves the other one.
+    # The first serves one connection and continues in a new invocation; the second reads the index.
     "notify": Scenario(
         (
             Invocation("notify", sns_event()),
@@ -146,7 +146,7 @@ FUNCTIONS = [(stage, function) for stage in STAGES for function in SCENARIOS]
 
 
 def policy_of(stage: str, function: str) -> Policy:
-    """Read the policy file that config.json names for the function."""
+    """Return the policy that config.json assigns to the function."""
     settings = CONFIG["stages"][stage]["lambda_functions"][function]
     assert settings["autogen_policy"] is False
     policy: Policy = json.loads((CHALICE / settings["iam_policy_file"]).read_text())
@@ -154,14 +154,14 @@ def policy_of(stage: str, function: str) -> Policy:
 
 
 def allows(policy: Policy, call: Call) -> bool:
-    """Ask the evaluator."""
+    """Return whether the policy allows the call."""
     evaluator = IAMPolicy({"policy_document": json.dumps(policy)})
     result = evaluator.is_action_permitted(call.action, call.resource)
     return result is PermissionResult.PERMITTED
 
 
 def grants(policy: Policy) -> Iterator[Call]:
-    """Take the policy apart: one action on one pattern of resources each, those on logs aside."""
+    """Split the policy into grants of one action on one resource pattern, without the logs."""
     for statement in policy["Statement"]:
         named = statement["Resource"]
         for resource in [named] if isinstance(named, str) else named:
@@ -171,7 +171,7 @@ def grants(policy: Policy) -> Iterator[Call]:
 
 
 def unused(policy: Policy, calls: Iterable[Call]) -> list[Call]:
-    """List what the policy grants and no call needs."""
+    """List the grants that no call needs."""
     made = set(calls)
     return [
         grant for grant in grants(policy) if not any(allows(only(grant), call) for call in made)
@@ -179,24 +179,24 @@ def unused(policy: Policy, calls: Iterable[Call]) -> list[Call]:
 
 
 def only(grant: Call) -> Policy:
-    """Make a policy of one grant."""
+    """Return a policy with one grant."""
     statement = {"Effect": "Allow", "Action": [grant.action], "Resource": grant.resource}
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def table_arn(stage: str) -> str:
-    """Name a stage's table."""
+    """Return the ARN of a stage's table."""
     return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/IncidentWebSocketConnections-{stage}"
 
 
 def log_arn(function: str, partition: str = "aws") -> str:
-    """Name a function's log group, as the three actions that write to it see it."""
+    """Return the ARN of a function's log group as the three logging actions use it."""
     group = f"/aws/lambda/{function}"
     return f"arn:{partition}:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:"
 
 
 def record(calls: list[Call], params: Mapping[str, Any], model: OperationModel, **_: Any) -> None:
-    """Note a call of any botocore client; an unknown service must be taught here."""
+    """Record a call of any botocore client. Fail for a service that this does not know yet."""
     service = model.service_model.signing_name
     match service:
         case "dynamodb":
@@ -214,12 +214,12 @@ def record(calls: list[Call], params: Mapping[str, Any], model: OperationModel, 
 
 
 def accept(**_: Any) -> tuple[SimpleNamespace, dict[str, Any]]:
-    """Answer an asynchronous invocation as Lambda does, which is to take the event."""
+    """Answer an asynchronous invocation like Lambda, with 202."""
     return SimpleNamespace(status_code=202), {"StatusCode": 202}
 
 
 def on_failure(stage: str, function: str) -> list[Call]:
-    """List the call that Lambda makes with the function's own role when it gives an event up.
+    """Return the call that Lambda makes with the function's role to dead-letter an event.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
@@ -263,7 +263,7 @@ def record_connections(calls: list[Call], scenario: Scenario) -> Any:
 
 
 def provide(stage: str, ages: Mapping[str, int]) -> None:
-    """Make the stage's tables and buses, and the rows of the connections."""
+    """Create the stage's table and bus, and the rows of the connections."""
     parameters = {"Stage": stage}
     client = boto3.client("dynamodb")
     [table] = load_tables(CHALICE / "resources.json", parameters)
@@ -284,9 +284,9 @@ def provide(stage: str, ages: Mapping[str, int]) -> None:
 
 
 def context_of(name: str, ms: int) -> Callable[..., LambdaContext]:
-    """Make contexts with the name and the time that Lambda would give.
+    """Return a maker of contexts with the function's name in AWS and its remaining time.
 
-    Chalice's client names a function as Python does, and gives it 3 s, whatever its timeout.
+    Chalice's client uses the Python name, and 3 s whatever the timeout.
     """
 
     def context(_: str, **settings: Any) -> LambdaContext:
@@ -296,14 +296,14 @@ def context_of(name: str, ms: int) -> Callable[..., LambdaContext]:
 
 
 def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """Invoke the function as the stage configures it, and record every AWS call that it makes."""
+    """Invoke the function as the stage configures it and return every AWS call that it makes."""
     scenario = SCENARIOS[function]
     calls = on_failure(stage, function)
     monkeypatch.setenv("EVENT_BUS", f"IncidentWebSocket-{stage}")
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
     with mock_aws():
         provide(stage, scenario.ages)
-        # botocore registers these with each session, so the application's own is covered.
+        # botocore registers these with every session, so also with the application's.
         hooks: list[Any] = [
             ("before-parameter-build", functools.partial(record, calls)),
             ("before-call.lambda.Invoke", accept),
@@ -335,10 +335,10 @@ def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list
         ("dynamodb:PutItemAnd", "arn:aws:dynamodb:eu-west-1:1:table/Rows", False),
     ],
 )
-def test_the_evaluator_tells_actions_and_resources_apart(
+def test_the_evaluator_distinguishes_actions_and_resources(
     action: str, resource: str, *, allowed: bool
 ) -> None:
-    """The evaluator that the other tests trust answers as IAM does, partitions included."""
+    """The other tests rely on it, for all partitions."""
     statement = {
         "Effect": "Allow",
         "Action": ["dynamodb:PutItem"],
@@ -348,24 +348,21 @@ def test_the_evaluator_tells_actions_and_resources_apart(
     assert allows(policy, Call(action, resource)) is allowed
 
 
-def test_every_configured_function_is_covered() -> None:
-    """A function cannot be added to a stage without its calls being checked here."""
+def test_every_configured_function_has_a_scenario() -> None:
+    """Adding a function without one fails here."""
     for stage in STAGES:
         assert CONFIG["stages"][stage]["lambda_functions"].keys() == SCENARIOS.keys()
 
 
 @pytest.mark.parametrize(("stage", "function"), FUNCTIONS)
-def test_a_function_may_do_what_it_does_and_no_more(
+def test_a_function_may_make_its_own_calls_and_no_others(
     stage: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every call is allowed in every partition, every grant is used, no other stage is reached."""
-    # GIVEN
+    """The policy allows each call, in each partition and this stage only, and no grant is idle."""
     policy = policy_of(stage, function)
 
-    # WHEN
     calls = set(calls_of(stage, function, monkeypatch))
 
-    # THEN
     assert unused(policy, calls) == []
     for partition in PARTITIONS:
         there = [Call(c.action, c.resource.replace("arn:aws:", f"arn:{partition}:")) for c in calls]
@@ -376,29 +373,26 @@ def test_a_function_may_do_what_it_does_and_no_more(
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("function", ["websocket_connect", "notify", "close", "sweep"])
-def test_a_function_reaches_nothing_beside_what_it_uses(
+def test_a_function_reaches_nothing_next_to_what_it_uses(
     stage: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither another method of `@connections` nor another function of its own stage."""
-    # GIVEN
+    """Not another method of `@connections`, nor another function of its own stage."""
     policy = policy_of(stage, function)
     calls = calls_of(stage, function, monkeypatch)
 
-    # WHEN
-    allowed = {kind(call) for call in beside(stage, calls) if allows(policy, call)}
+    allowed = {kind(call) for call in neighbours(stage, calls) if allows(policy, call)}
 
-    # THEN
     assert allowed == {kind(call) for call in calls if call.action in SHARED_ACTIONS}
     assert allowed
 
 
 def kind(call: Call) -> Call:
-    """Leave out which connection it was."""
+    """Return the call without its connection id."""
     return Call(call.action, call.resource.partition("/@connections/")[0])
 
 
-def beside(stage: str, calls: Iterable[Call]) -> Iterator[Call]:
-    """Name what is reached by the calls' own actions, and what stands beside it."""
+def neighbours(stage: str, calls: Iterable[Call]) -> Iterator[Call]:
+    """Return the calls with each method of `@connections`, or with each function of the stage."""
     for call in calls:
         if call.action == "execute-api:ManageConnections":
             for method in METHODS:
@@ -410,24 +404,21 @@ def beside(stage: str, calls: Iterable[Call]) -> Iterator[Call]:
 
 
 def in_other_stage(stage: str, resource: str) -> str:
-    """Name what stands in the place of a stage's resource in the other stage."""
+    """Return the same resource of the other stage."""
     other = OTHER_STAGE[stage]
     moved = resource.replace(f"-{stage}", f"-{other}").replace(f"/{stage}/", f"/{other}/")
     assert moved != resource
     return moved
 
 
-def test_an_unused_grant_is_found() -> None:
-    """The check above fails for a grant that no call needs, be it only of another method."""
-    # GIVEN
+def test_an_unused_grant_is_detected() -> None:
+    """The check above also finds a grant that differs in the method only."""
     policy = policy_of("dev", "sweep")
     connection = "arn:aws:execute-api:eu-west-1:1:abcdef1234/dev/GET/@connections/x="
     probe = Call("execute-api:ManageConnections", connection)
 
-    # WHEN
     left = unused(policy, [probe, Call("dynamodb:Scan", table_arn("dev"))])
 
-    # THEN
     assert "dynamodb:Scan" not in {grant.action for grant in left}
     assert [grant.resource for grant in left if grant.action == probe.action] == [
         "arn:*:execute-api:*:*:*/dev/DELETE/@connections/*"
@@ -435,15 +426,13 @@ def test_an_unused_grant_is_found() -> None:
 
 
 @pytest.mark.parametrize(("stage", "function"), FUNCTIONS)
-def test_a_function_writes_its_own_log_and_no_other(stage: str, function: str) -> None:
-    """The three actions that Lambda's logging needs reach one log group, in every partition."""
-    # GIVEN
+def test_a_function_writes_to_its_own_log_only(stage: str, function: str) -> None:
+    """The three logging actions reach one log group, in every partition."""
     policy = policy_of(stage, function)
     own = f"incident-websocket-{stage}-{function}"
     others = {f"incident-websocket-{s}-{f}" for s, f in FUNCTIONS} - {own} | {f"{own}2"}
     actions = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
-    # THEN
     for action in actions:
         assert all(allows(policy, Call(action, log_arn(own, where))) for where in PARTITIONS)
         assert [other for other in others if allows(policy, Call(action, log_arn(other)))] == []
@@ -451,8 +440,8 @@ def test_a_function_writes_its_own_log_and_no_other(stage: str, function: str) -
 
 
 @pytest.mark.parametrize("function", SCENARIOS)
-def test_the_stages_have_the_same_policies(function: str) -> None:
-    """What was tried on dev is what prod gets: the files differ in the stage alone."""
+def test_the_policies_of_the_stages_differ_in_the_stage_only(function: str) -> None:
+    """So a test on dev holds for prod."""
     dev = json.dumps(policy_of("dev", function))
     renamed = dev.replace("-dev", "-prod").replace("/dev/", "/prod/")
     assert renamed == json.dumps(policy_of("prod", function))
