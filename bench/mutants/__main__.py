@@ -1,12 +1,12 @@
 """Change the code in small ways and count the changes that its tests notice.
 
-`python -m bench.mutants chalicelib/store.py chalicelib/domain` changes each of these modules, one
-place at a time, and runs the module's own tests: for `chalicelib/store.py` these are
-`tests/chalicelib/test_store.py` and `tests/chalicelib/test_store_*.py`. A module can be given other
-test files, as in `chalicelib/errors.py=tests/chalicelib/test_events.py,tests/test_app.py`.
+`python -m bench.mutants chalicelib/store.py chalicelib/domain` changes these modules, one place at
+a time, and runs the tests of the changed module. The tests of `chalicelib/store.py` are
+`tests/chalicelib/test_store.py` and `tests/chalicelib/test_store_*.py`. An argument can list other
+test files: `chalicelib/errors.py=tests/chalicelib/test_events.py,tests/test_app.py`.
 
-A mutant that no test notices has survived. Some are equal to the original in all that matters;
-each of the others shows a test that is missing. Messages in f-strings are not changed.
+A mutant survives if every test passes. Some survivors behave like the original; each of the others
+shows a missing test. The text of f-strings is not changed.
 """
 
 import random
@@ -41,6 +41,9 @@ def modules(arguments: Sequence[str]) -> Iterator[tuple[Path, list[Path]]]:
     for argument in arguments:
         name, _, tests = argument.partition("=")
         path = ROOT / name
+        if not path.exists():
+            message = f"{name} is neither a module nor a folder of the project"
+            raise click.BadParameter(message)
         for module in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             if module.name == "__init__.py":
                 continue
@@ -57,19 +60,19 @@ def own_tests(module: Path) -> list[Path]:
 
 
 def prepare(
-    place: Workshop, arguments: Sequence[str], at_most: int, seed: int, deadline: float
+    copy: Workshop, arguments: Sequence[str], at_most: int, seed: int, deadline: float
 ) -> list[Subject]:
     """Find the mutants of each module, and run its tests once without any."""
     subjects = []
     for path, files in modules(arguments):
         mutants, available = mutants_of(ROOT, path, at_most, seed)
-        baseline = place.baseline(path, files, deadline) if files else None
+        baseline = copy.baseline(path, files, deadline) if files else None
         subjects.append(Subject(path, baseline, mutants, available))
     return subjects
 
 
 def try_all(
-    place: Workshop, subjects: Sequence[Subject], seed: int, deadline: float
+    copy: Workshop, subjects: Sequence[Subject], seed: int, deadline: float
 ) -> dict[Mutant, Result]:
     """Run every mutant until the deadline, in random order, so that each module has its share."""
     pairs = [(mutant, subject) for subject in subjects for mutant in subject.mutants]
@@ -83,7 +86,7 @@ def try_all(
         elif time.monotonic() >= deadline:
             results[mutant] = Result.NOT_RUN
         else:
-            results[mutant] = place.outcome(mutant, subject.baseline)
+            results[mutant] = copy.outcome(mutant, subject.baseline)
     return results
 
 
@@ -124,12 +127,12 @@ def line(name: str, width: int, counts: Counter[str]) -> str:
 def main(paths: tuple[str, ...], each: int, seed: int, minutes: float) -> None:
     """Try mutants of the modules in PATHS on the modules' own tests."""
     deadline = time.monotonic() + minutes * 60
-    with workshop(ROOT) as place:
+    with workshop(ROOT) as copy:
         try:
-            subjects = prepare(place, paths, each, seed, deadline)
+            subjects = prepare(copy, paths, each, seed, deadline)
         except RuntimeError as error:
             sys.exit(f"error: {error}")
-        results = try_all(place, subjects, seed, deadline)
+        results = try_all(copy, subjects, seed, deadline)
     report(subjects, results)
 
 

@@ -49,6 +49,7 @@ def mutants_of(root: Path, path: Path, at_most: int, seed: int) -> tuple[list[Mu
     wrapper = MetadataWrapper(libcst.parse_module((root / path).read_text("utf-8")))
     finder = _Finder()
     wrapper.visit(finder)
+    original = _program(wrapper.module.code)
     order = random.Random(f"{seed} {path}").sample(finder.found, len(finder.found))  # noqa: S311
     sample: list[Mutant] = []
     for change in order:
@@ -56,7 +57,7 @@ def mutants_of(root: Path, path: Path, at_most: int, seed: int) -> tuple[list[Mu
             break
         source = wrapper.module.deep_replace(change.node, change.replacement)
         assert isinstance(source, libcst.Module)  # noqa: S101 - only a module replaces a module
-        if _is_another_program(wrapper.module.code, source.code):
+        if _program(source.code) not in (original, None):
             before = _shown(wrapper.module.code_for_node(change.node))
             after = _shown(wrapper.module.code_for_node(change.replacement))
             lines = range(change.start, change.end + 1)
@@ -143,6 +144,8 @@ def _is_named(node: libcst.CSTNode, name: str) -> bool:
 
 
 def _replacements(node: libcst.CSTNode) -> Iterator[libcst.CSTNode]:
+    if isinstance(node, libcst.Call) and _is_named(node.func, "cast"):
+        return
     for kind, operator in OPERATORS:
         if isinstance(node, kind):
             results = list(operator(node))
@@ -175,11 +178,12 @@ OPERATORS: Sequence[tuple[type | tuple[type, ...], Operator]] = (
 )
 
 
-def _is_another_program(before: str, after: str) -> bool:
+def _program(source: str) -> str | None:
+    """Return the syntax tree of `source` as text, or None if `source` is not valid Python."""
     try:
-        return ast.dump(ast.parse(after)) != ast.dump(ast.parse(before))
+        return ast.dump(ast.parse(source))
     except SyntaxError:
-        return False
+        return None
 
 
 def _shown(code: str) -> str:

@@ -62,18 +62,21 @@ class Result(StrEnum):
 class Baseline:
     """The tests of one module, with the code as it is.
 
-    `seconds` are the times of the tests by their id, `startup_s` is the time before them, and
-    `tests_of_line` are the ids of the tests that execute each line; "" is the import.
+    `seconds` are the times of the tests by their id, `startup_s` is the time before them.
+    `tests_of_line` are the ids of the tests that execute each line, with "" for the import.
+    `starting` are the tests that start a process, which may execute any line.
     """
 
     files: tuple[str, ...]
     seconds: dict[str, float]
     startup_s: float
     tests_of_line: dict[int, list[str]]
+    starting: list[str]
 
     def tests_for(self, mutant: Mutant) -> list[str]:
         """Return the ids of the tests that execute the changed statement, the quickest first."""
         executing = {test for line in mutant.lines for test in self.tests_of_line.get(line, [])}
+        executing.update(self.starting)
         if not mutant.in_function or "" in executing:
             executing = set(self.seconds)
         return sorted(executing & self.seconds.keys(), key=lambda test: self.seconds[test])
@@ -89,11 +92,19 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._coverage = coverage.Coverage(data_file=None, config_file=False, include=[str(path)])
+        self._test = ""
         self.seconds: dict[str, float] = {}
+        self.starting: set[str] = set()
+        sys.addaudithook(self._audit)
+
+    def _audit(self, event: str, _: tuple[Any, ...]) -> None:
+        if event in ("subprocess.Popen", "os.posix_spawn"):
+            self.starting.add(self._test)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Attribute the lines executed from here to this test."""
+        self._test = item.nodeid
         self._coverage.switch_context(item.nodeid)
         return (yield)
 
@@ -147,8 +158,9 @@ class Workshop:
             with recorder.recording():
                 code = _pytest(names, recorder)
             startup_s = time.monotonic() - start - sum(recorder.seconds.values())
-            record = (names, recorder.seconds, max(0.0, startup_s))
-            found.write_text(json.dumps([*record, list(recorder.tests_of_line().items())]))
+            lines = list(recorder.tests_of_line().items())
+            record = (recorder.seconds, max(0.0, startup_s), lines, sorted(recorder.starting))
+            found.write_text(json.dumps(record))
             return code
 
         code = _forked(measure, max(0.0, deadline - time.monotonic()))
@@ -158,8 +170,8 @@ class Workshop:
             )
             message = f"the tests of {path} {shown}; expected them to pass"
             raise RuntimeError(message)
-        _, seconds, startup_s, lines = json.loads(found.read_text())
-        return Baseline(names, seconds, startup_s, dict(lines))
+        seconds, startup_s, lines, starting = json.loads(found.read_text())
+        return Baseline(names, seconds, startup_s, dict(lines), starting)
 
     def outcome(self, mutant: Mutant, baseline: Baseline) -> Result:
         """Run the tests that execute the mutant."""
