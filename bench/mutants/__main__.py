@@ -121,7 +121,7 @@ def line(name: str, width: int, counts: Counter[str]) -> str:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option("--each", default=60, show_default=True, help="Mutants of one module, at most.")
+@click.option("--each", default=30, show_default=True, help="Mutants of one module, at most.")
 @click.option("--seed", default=1, show_default=True, help="Choose another sample.")
 @click.option("--minutes", default=30.0, show_default=True, help="Start no mutant after this time.")
 def main(paths: tuple[str, ...], each: int, seed: int, minutes: float) -> None:
