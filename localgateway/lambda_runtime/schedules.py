@@ -1,4 +1,4 @@
-"""Runs the functions of `@app.schedule` at their rate, as EventBridge does.
+"""Runs the functions of `@app.schedule` at their rate, like EventBridge.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 """
@@ -25,13 +25,13 @@ _log = logging.getLogger(__name__)
 
 
 def period(expression: str) -> float | None:
-    """Give the period of a rate expression in s; None for a cron expression."""
+    """Return the period of a rate expression in seconds, or None for a cron expression."""
     match = _RATE.fullmatch(expression)
     return int(match[1]) * float(_SECONDS[match[2]]) if match else None
 
 
 def scheduled_event(rule: str, at: datetime, region: str) -> dict[str, Any]:
-    """Describe a run of a rule."""
+    """Return EventBridge's event for a run of a rule."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -46,9 +46,9 @@ def scheduled_event(rule: str, at: datetime, region: str) -> dict[str, Any]:
 
 
 async def run(rule: str, every: float, function: Function, region: str) -> None:
-    """Run a function every so many seconds until cancelled.
+    """Run a function every `every` seconds until cancelled.
 
-    A run that takes longer than that is waited for; EventBridge would start the next beside it.
+    A run that takes longer delays the next; EventBridge would start them in parallel.
     """
     loop = asyncio.get_running_loop()
     moment = loop.time()

@@ -18,7 +18,7 @@ from localgateway.api_gateway import websocket_protocol
 from localgateway.errors import AddressError, ChildError, ProjectError
 from localgateway.gateway import serve
 from localgateway.options import Options
-from tests.localgateway.support import PATIENCE, Gateway, Recorder, running
+from tests.localgateway.support import PATIENCE, Gateway, Recorder, running, upgrade_request
 
 
 def started(text: str, stop: Callable[[], None]) -> None:
@@ -36,11 +36,7 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
     with contextlib.ExitStack() as clients, running(sample, recorder) as gateway:
         opened = [clients.enter_context(gateway.opened()) for _ in range(5)]
         raw = clients.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
-        raw.sendall(
-            b"GET /live?hold=yes&by=stop HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            b"Sec-WebSocket-Version: 13\r\n\r\n"
-        )
+        raw.sendall(upgrade_request("/live?hold=yes&by=stop"))
         [told] = recorder.wait(lambda told: told.query.get("by") == "stop")
 
         gateway.stop()
@@ -61,11 +57,7 @@ def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
     """A function that hangs does not keep a gateway that is to end now."""
     with running(sample, recorder) as gateway:
         raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
-        raw.sendall(
-            b"GET /live?hold=yes&by=twice HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            b"Sec-WebSocket-Version: 13\r\n\r\n"
-        )
+        raw.sendall(upgrade_request("/live?hold=yes&by=twice"))
         [told] = recorder.wait(lambda told: told.query.get("by") == "twice")
 
         gateway.stop()
@@ -119,7 +111,7 @@ def test_an_engine_that_dies_ends_the_gateway(sample: Path, recorder: Recorder) 
 
         assert client.close_code == 1001
         recorder.ended(connection_id)
-        with pytest.raises(ChildError, match="the embedded AWS ended with exit status -9"):
+        with pytest.raises(ChildError, match="embedded AWS exited with status -9"):
             stack.close()
 
 
@@ -128,7 +120,7 @@ def test_a_port_that_is_taken_is_reported(sample: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = Options(sample, port=taken.getsockname()[1])
 
-        with pytest.raises(AddressError, match=r"already in use.*; .*\(0 picks one\)"):
+        with pytest.raises(AddressError, match=r"already in use; .*--port \(0 picks a free one\)"):
             asyncio.run(serve(options, started))
 
 
@@ -148,7 +140,7 @@ def test_tables_that_cannot_be_made_keep_it_from_starting(tmp_path: Path, sample
     shutil.copytree(sample, project)
     (project / ".chalice" / "resources.json").write_text("{")
 
-    with pytest.raises(ChildError, match="making of the tables ended with exit status 1"):
+    with pytest.raises(ChildError, match="creation of the tables exited with status 1"):
         asyncio.run(serve(Options(project, port=0), started))
 
 
@@ -161,7 +153,7 @@ def test_a_topic_that_cannot_be_made_keeps_it_from_starting(
     app = project / "app.py"
     app.write_text(app.read_text().replace('topic="News"', 'topic="Good News"'))
 
-    with pytest.raises(ChildError, match="subscribing to the topics ended with exit status 1"):
+    with pytest.raises(ChildError, match="subscription to the topics exited with status 1"):
         asyncio.run(serve(Options(project, port=0), started))
     assert "Topic names must be made up of" in capfd.readouterr().err
 
@@ -176,5 +168,5 @@ def test_too_few_files_are_warned_of(
 
     gateway = start(host="0.0.0.0")  # noqa: S104 - that is what is tried
 
-    assert "900 files may be open" in caplog.text
+    assert "open-file limit is 900" in caplog.text
     assert gateway.url == f"ws://127.0.0.1:{gateway.port}/live"

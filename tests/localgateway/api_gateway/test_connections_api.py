@@ -6,10 +6,9 @@ import urllib.parse
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from websockets.sync.client import ClientConnection
 
 from localgateway import request_bodies
-from tests.localgateway.support import PATIENCE, Gateway
+from tests.localgateway.support import PATIENCE, Gateway, closed, upgrade_request
 
 UNKNOWN = "L0SM9cOFvHcCIhw="
 
@@ -75,7 +74,7 @@ def test_delete_closes_with_1000(gateway: Gateway) -> None:
         answer = gateway.management().delete_connection(ConnectionId=connection_id)
 
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
-        assert _close_code(client) == 1000
+        assert closed(client)[0] == 1000
     context = gateway.recorder.ended(connection_id)["requestContext"]
     assert context["disconnectStatusCode"] == 1000
     assert context["disconnectReason"] == "Connection Closed Normally"
@@ -102,7 +101,7 @@ def test_a_connection_that_is_closing_is_gone(gateway: Gateway) -> None:
     """Once the gateway has sent a close frame, nothing can be posted any more."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:
         known = len(gateway.recorder.all(lambda told: told.kind == "connect"))
-        raw.sendall(_handshake())
+        raw.sendall(upgrade_request())
         told = gateway.recorder.wait(lambda told: told.kind == "connect", known + 1)[known]
         raw.recv(1024)
         api = gateway.management()
@@ -185,21 +184,8 @@ def test_other_requests_are_refused(gateway: Gateway, method: str, path: str, st
     assert answer[0] == status
 
 
-def _close_code(client: ClientConnection) -> int | None:
-    for _ in client:
-        """Leave what it says before aside."""
-    return client.close_code
-
-
 def _post(length: int) -> bytes:
     head = (
         f"POST /live/@connections/{UNKNOWN} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
     )
     return head.encode()
-
-
-def _handshake() -> bytes:
-    return (
-        b"GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )

@@ -13,22 +13,15 @@ from websockets.frames import Frame, Opcode
 from localgateway import gateway as gateway_module
 from localgateway.api_gateway import http_protocol, server, websocket_protocol
 from localgateway.api_gateway.websocket_protocol import ClientSocket
-from tests.localgateway.support import PATIENCE, SESSION, Gateway
-
-HEADERS = (
-    "Host: x",
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Version: 13",
+from tests.localgateway.support import (
+    PATIENCE,
+    SESSION,
+    UPGRADE,
+    Gateway,
+    request_head,
 )
 
 CLOSE = Frame(Opcode.CLOSE, struct.pack("!H", 1000)).serialize(mask=True)
-
-
-def head(*lines: str) -> bytes:
-    """Write the head of a request."""
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 @contextmanager
@@ -72,19 +65,27 @@ def serves(gateway: Gateway) -> bool:
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, id="TLS"),
         pytest.param(b"hello\r\n\r\n", 400, id="no request"),
         pytest.param(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, 400, id="a head without end"),
-        pytest.param(head("GET /live HTTP/1.1", *HEADERS[:3], HEADERS[4]), 400, id="no key"),
-        pytest.param(head("GET /live HTTP/1.1", *HEADERS[:4]), 400, id="no version"),
-        pytest.param(head("POST /live HTTP/1.1", *HEADERS), 405, id="no GET"),
         pytest.param(
-            head("GET /live HTTP/1.1", *HEADERS, *(f"X-{n}: x" for n in range(200))),
+            request_head("GET /live HTTP/1.1", *UPGRADE[:3], UPGRADE[4]),
+            400,
+            id="no key",
+        ),
+        pytest.param(request_head("GET /live HTTP/1.1", *UPGRADE[:4]), 400, id="no version"),
+        pytest.param(request_head("POST /live HTTP/1.1", *UPGRADE), 405, id="no GET"),
+        pytest.param(
+            request_head("GET /live HTTP/1.1", *UPGRADE, *(f"X-{n}: x" for n in range(200))),
             431,
             id="too many headers",
         ),
         pytest.param(
-            head("GET /live HTTP/1.1", *HEADERS, "X: " + "x" * 10_000), 431, id="a long header"
+            request_head("GET /live HTTP/1.1", *UPGRADE, "X: " + "x" * 10_000),
+            431,
+            id="a long header",
         ),
         pytest.param(
-            head(f"GET /live?{'x' * 10_000} HTTP/1.1", *HEADERS), 414, id="a long address"
+            request_head(f"GET /live?{'x' * 10_000} HTTP/1.1", *UPGRADE),
+            414,
+            id="a long address",
         ),
     ],
 )
@@ -118,7 +119,7 @@ def test_a_later_head_on_the_same_socket_is_limited_as_well(
     """A first good request buys no time for the second."""
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
     with raw(gateway) as opened:
-        opened.sendall(head("GET /live HTTP/1.1", "Host: x"))
+        opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
         assert answered(opened).startswith(b"HTTP/1.1 426 ")
 
         opened.sendall(b"GET /live HTTP/1.1\r\nX-Slow: ")
@@ -138,7 +139,7 @@ def test_sockets_over_the_limit_are_dropped(
             assert drained(third) == b""
 
         for opened in (first, second):
-            opened.sendall(head("GET /live HTTP/1.1", "Host: x"))
+            opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
             assert answered(opened).startswith(b"HTTP/1.1 426 ")
 
 
@@ -159,7 +160,7 @@ def test_a_broken_frame_closes_with_1002(gateway: Gateway) -> None:
 def test_a_broken_frame_before_the_upgrade_is_dropped(gateway: Gateway) -> None:
     """A client that sends frames before it is answered must at least send good ones."""
     with raw(gateway) as opened:
-        opened.sendall(head("GET /live?hold=yes&by=early HTTP/1.1", *HEADERS))
+        opened.sendall(request_head("GET /live?hold=yes&by=early HTTP/1.1", *UPGRADE))
         [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "early")
 
         opened.sendall(b"\x81\x05hello")
@@ -222,7 +223,7 @@ def test_pings_of_a_client_that_does_not_read_are_not_kept(gateway: Gateway) -> 
 
 def _open(gateway: Gateway, opened: socket.socket) -> str:
     known = len(gateway.recorder.all(lambda told: told.kind == "connect"))
-    opened.sendall(head("GET /live HTTP/1.1", *HEADERS))
+    opened.sendall(request_head("GET /live HTTP/1.1", *UPGRADE))
     told = gateway.recorder.wait(lambda told: told.kind == "connect", known + 1)[known]
     assert opened.recv(12) == b"HTTP/1.1 101"
     connection_id: str = told.connection_id

@@ -154,7 +154,7 @@ def test_a_delivery_that_fails_is_logged(
 
     deliveries.invoke_at(endpoint, "missing", {})
 
-    assert "a message did not reach missing" in caplog.text
+    assert "delivery to missing failed" in caplog.text
     assert "ResourceNotFoundException" in caplog.text
 
 

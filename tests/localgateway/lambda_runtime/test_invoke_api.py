@@ -105,7 +105,7 @@ def test_an_exception_is_told_as_lambda_tells_it(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
-        ("exit", "Runtime.ExitError", "ended without an answer"),
+        ("exit", "Runtime.ExitError", "exited without a response"),
         ("hang", "Sandbox.Timedout", "Task timed out after 4.00 seconds"),
     ],
 )
@@ -147,7 +147,7 @@ def test_an_asynchronous_failure_is_logged_and_not_tried_again(gateway: Gateway)
             gateway.functions().invoke(FunctionName=WORK, InvocationType="Event", Payload=event)
         said = [records.get(timeout=PATIENCE).getMessage() for _ in range(2)]
 
-    failed = "sample-dev-work, invoked asynchronously: ValueError: a message went wrong"
+    failed = "asynchronous invocation of sample-dev-work failed: ValueError: a message went wrong"
     assert said == [failed] * 2
     assert len(gateway.recorder.all(told(name))) == 2
 
@@ -182,7 +182,7 @@ def test_an_unknown_function_or_version_is_not_found(gateway: Gateway, name: str
     with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:
         client.invoke(FunctionName=name)
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
-    assert f"{name}; here are " in str(raised.value)
+    assert f"{name}; available: " in str(raised.value)
     assert WORK in str(raised.value)
 
 
@@ -242,4 +242,4 @@ def test_stopping_cuts_off_what_runs_asynchronously_and_says_so(
 
         gateway.stop()
 
-    assert "sample-dev-work, invoked asynchronously, was cut off" in caplog.text
+    assert "asynchronous invocation of sample-dev-work aborted by shutdown" in caplog.text

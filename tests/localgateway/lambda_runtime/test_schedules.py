@@ -11,6 +11,12 @@ import pytest
 from localgateway.lambda_runtime import schedules
 from localgateway.lambda_runtime.functions import Function
 from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
+from tests.localgateway.support import Gateway, Told
+
+
+def ticks(told: Told) -> bool:
+    """Select the reports of scheduled runs."""
+    return told.kind == "tick"
 
 
 class Scripted:
@@ -76,4 +82,18 @@ def test_a_run_that_fails_is_logged_and_the_next_still_comes(
     assert [record.getMessage() for record in caplog.records] == [
         "schedule rule: it raised",
         "schedule rule: timed out after 3 s",
+    ]
+
+
+def test_schedules_run_at_their_rate(hasty: Gateway) -> None:
+    """A function with a rate gets EventBridge's events, again and again."""
+    known = len(hasty.recorder.all(ticks))
+    told = hasty.recorder.wait(ticks, known + 3)[known:]
+
+    events = [each.content for each in told[:3]]
+    assert len({event["id"] for event in events}) == 3
+    assert {event["source"] for event in events} == {"aws.events"}
+    assert {event["detail-type"] for event in events} == {"Scheduled Event"}
+    assert events[0]["resources"] == [
+        "arn:aws:events:us-east-1:123456789012:rule/sample-dev-tick-event"
     ]

@@ -1,28 +1,17 @@
-"""How long connections live, and what becomes of expired rows and schedules meanwhile."""
+"""Idle timeout and maximum duration."""
 
 import contextlib
 import json
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from localgateway.api_gateway.timeouts import Timeouts, expires_at
-from tests.localgateway.support import PATIENCE, Gateway, Recorder, running
+from tests.localgateway.support import PATIENCE, Gateway
 
 TIMEOUTS = Timeouts(idle=600, duration=7200)
-
-
-@pytest.fixture(scope="module")
-def hasty(sample: Path, recorder: Recorder) -> Iterator[Gateway]:
-    """Run a gateway for which everything is due soon."""
-    with running(
-        sample, recorder, idle_timeout=1.5, max_duration=6.0, ttl_interval=0.2, schedule_every=0.2
-    ) as gateway:
-        yield gateway
 
 
 @pytest.mark.parametrize(
@@ -77,43 +66,6 @@ def test_a_busy_connection_lives_no_longer_than_it_may(hasty: Gateway) -> None:
         assert context["requestTimeEpoch"] - context["connectedAt"] >= 5990
 
 
-def test_schedules_run_at_their_rate(hasty: Gateway) -> None:
-    """A function with a rate gets EventBridge's events, again and again."""
-    told = hasty.recorder.wait(lambda told: told.kind == "tick", 3)
-
-    events = [each.content for each in told[:3]]
-    assert len({event["id"] for event in events}) == 3
-    assert {event["source"] for event in events} == {"aws.events"}
-    assert {event["detail-type"] for event in events} == {"Scheduled Event"}
-    assert events[0]["resources"] == [
-        "arn:aws:events:us-east-1:123456789012:rule/sample-dev-tick-event"
-    ]
-
-
-def test_expired_rows_are_deleted(hasty: Gateway) -> None:
-    """A row goes once its time is past, unless that is no plausible time at all."""
-    dynamodb = hasty.dynamodb()
-    now = int(time.time())
-    times = {
-        "expired": {"N": str(now - 60)},
-        "alive": {"N": str(now + 3600)},
-        "too old": {"N": "1"},
-        "text": {"S": str(now - 60)},
-    }
-    for name, moment in times.items():
-        dynamodb.put_item(TableName="Things-dev", Item={"id": {"S": name}, "expires": moment})
-    dynamodb.put_item(TableName="Things-dev", Item={"id": {"S": "without"}})
-
-    _wait(
-        lambda: (
-            "Item" not in dynamodb.get_item(TableName="Things-dev", Key={"id": {"S": "expired"}})
-        )
-    )
-
-    left = {row["id"]["S"] for row in dynamodb.scan(TableName="Things-dev")["Items"]}
-    assert left == {"alive", "too old", "text", "without"}
-
-
 def _exchange(gateway: Gateway, asking: ClientConnection, listening_id: str) -> Iterator[None]:
     api = gateway.management()
     while True:
@@ -121,9 +73,3 @@ def _exchange(gateway: Gateway, asking: ClientConnection, listening_id: str) -> 
         with contextlib.suppress(api.exceptions.GoneException):
             api.post_to_connection(ConnectionId=listening_id, Data=b"busy")
         yield
-
-
-def _wait(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline
