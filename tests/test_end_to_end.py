@@ -64,29 +64,29 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 async def close_normally(client: ClientConnection) -> None:
-    """Leave as a client should."""
+    """Close normally."""
     await client.close()
 
 
 async def close_as_application(client: ClientConnection) -> None:
-    """Leave with a code and a reason of the application's own."""
+    """Close with an application's code and reason."""
     await client.close(4001, "done for today")
 
 
 async def go_away(client: ClientConnection) -> None:
-    """Leave as a browser that leaves the page."""
+    """Close like a browser that leaves the page."""
     await client.close(1001)
 
 
 async def close_without_status(client: ClientConnection) -> None:
-    """Leave with an empty close frame."""
+    """Close with an empty close frame."""
     client.protocol.send_close()
     client.transport.write(b"".join(client.protocol.data_to_send()))
     await client.wait_closed()
 
 
 async def reset(client: ClientConnection) -> None:
-    """Vanish with a reset."""
+    """Reset the connection."""
     linger = struct.pack("ii", 1, 0)
     client.transport.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, linger
@@ -95,13 +95,13 @@ async def reset(client: ClientConnection) -> None:
 
 
 async def send_binary(client: ClientConnection) -> None:
-    """Be closed for a binary message."""
+    """Send a binary message, which the gateway refuses."""
     await client.send(b"binary")
     await client.wait_closed()
 
 
 async def send_too_much(client: ClientConnection) -> None:
-    """Be closed for a frame that is too large."""
+    """Send a frame that is too large."""
     await client.send("x" * 40_000)
     await client.wait_closed()
 
@@ -117,7 +117,7 @@ WAYS = {
 }
 
 
-def test_a_row_is_there_as_long_as_its_connection(shared: Gateway) -> None:
+def test_a_row_exists_as_long_as_its_connection(shared: Gateway) -> None:
     """The table holds exactly the open connection, with the documented attributes."""
     with connect_and_wait(shared.url):
         [row] = shared.dynamodb().scan(TableName=TABLE)["Items"]
@@ -155,7 +155,7 @@ def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: Gateway
 
 
 def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: Gateway) -> None:
-    """A deletion through @connections ends as any other close."""
+    """A deletion through @connections ends like any other close."""
     with connect_and_wait(shared.url) as client:
         [connection_id] = shared.rows()
 
@@ -168,7 +168,7 @@ def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: Gateway) -> 
 
 
 def test_a_client_that_is_killed_loses_its_row(shared: Gateway) -> None:
-    """A process that is killed says no goodbye, and is noticed all the same."""
+    """A killed process sends no close frame, but its end is noticed."""
     with subprocess.Popen(
         [sys.executable, "-m", "websockets", shared.url],
         stdin=subprocess.PIPE,
@@ -183,10 +183,10 @@ def test_a_client_that_is_killed_loses_its_row(shared: Gateway) -> None:
     assert shared.rows() == set()
 
 
-def test_an_environment_that_is_killed_during_connect_costs_that_handshake_only(
+def test_an_environment_that_is_killed_during_connect_affects_only_that_handshake(
     system: Gateway,
 ) -> None:
-    """The handshake is refused with 502, nothing is tracked for it, and others are served."""
+    """The handshake is refused with 502 and leaves no row; other clients are served."""
     with connect_and_wait(system.url):
         """Leave at once."""
     wait_for_ends(system, 1)
@@ -203,7 +203,7 @@ def test_an_environment_that_is_killed_during_connect_costs_that_handshake_only(
 
 
 def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: Gateway) -> None:
-    """`$disconnect` is not delivered again: that row is left for its time to live."""
+    """`$disconnect` is not delivered again, so the row stays."""
     with connect_and_wait(system.url):
         """Leave at once."""
     wait_for_ends(system, 1)
@@ -223,7 +223,7 @@ def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_empties_the_table(tmp_path: Path, number: signal.Signals) -> None:
-    """Connections that are open when the gateway stops are disconnected like all others."""
+    """`$disconnect` runs for every connection that is open when the gateway stops."""
     with serving(tmp_path / "project") as system:
 
         async def run() -> list[int | None]:
@@ -241,8 +241,8 @@ def test_stopping_empties_the_table(tmp_path: Path, number: signal.Signals) -> N
         assert system.process.wait(PATIENCE_S) == 0
 
 
-def test_a_dynamodb_that_fails_lets_nobody_in(tmp_path: Path) -> None:
-    """No live connection is ever untracked: without its row a handshake is refused."""
+def test_a_failing_dynamodb_refuses_handshakes(tmp_path: Path) -> None:
+    """A connection never opens without a row."""
     with serving(tmp_path / "project", "--dynamodb-fail=1") as system:
         with _handshake(system) as refused:
             assert refused.recv(1024).startswith(b"HTTP/1.1 500 ")

@@ -281,3 +281,38 @@ def ask(client: ClientConnection, **asked: Any) -> Any:
     """Send a message to the sample app and return its reply."""
     client.send(json.dumps(asked))
     return client.recv(timeout=PATIENCE)
+
+
+@contextmanager
+def raw(gateway: Gateway, receive_buffer: int | None = None) -> Iterator[socket.socket]:
+    """Open a socket without any protocol."""
+    with socket.socket() as opened:
+        opened.settimeout(PATIENCE)
+        if receive_buffer is not None:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        opened.connect(("127.0.0.1", gateway.port))
+        yield opened
+
+
+def drained(opened: socket.socket) -> bytes:
+    """Read until the gateway drops or closes a socket."""
+    read = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := opened.recv(65536):
+            read += part
+    return read
+
+
+def answered(opened: socket.socket) -> bytes:
+    """Read a response whose body is a JSON object."""
+    read = b""
+    while not read.endswith(b"}"):
+        read += opened.recv(1024)
+    return read
+
+
+def serves(gateway: Gateway) -> bool:
+    """Return whether a well-behaved client is served."""
+    with gateway.client() as client:
+        client.send("hello")
+        return client.recv(timeout=PATIENCE) == "not JSON: hello"

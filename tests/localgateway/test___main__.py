@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command on a free port, and give its process and what it says when it serves."""
+    """Run the command on a free port; yield its process and its start-up text."""
     process = subprocess.Popen(
         [sys.executable, "-m", "localgateway", "--port", "0", *arguments],
         cwd=ROOT,
@@ -47,7 +47,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def read_until(terminal: int, text: str) -> str:
-    """Read from a pseudo terminal until a text has come."""
+    """Read from a pseudo terminal until a text has arrived."""
     said = b""
     while text.encode() not in said:
         ready, _, _ = select.select([terminal], [], [], PATIENCE)
@@ -57,14 +57,14 @@ def read_until(terminal: int, text: str) -> str:
 
 
 def url(said: str) -> str:
-    """Find the address for clients."""
+    """Return the URL for clients in a start-up text."""
     match = re.search(r"ws://\S+", said)
     assert match
     return match[0]
 
 
 def hears(told: Told) -> bool:
-    """Select what the function of a topic tells."""
+    """Select the reports of a topic's function."""
     return told.kind == "news"
 
 
@@ -72,7 +72,7 @@ def hears(told: Told) -> bool:
 def test_a_signal_stops_it_cleanly(
     sample: Path, recorder: Recorder, number: signal.Signals
 ) -> None:
-    """Clients see 1001, functions every end, and the shell an exit status of 0."""
+    """Clients see 1001, every `$disconnect` is delivered, and the exit status is 0."""
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
         client.send("hello")
         assert client.recv(timeout=PATIENCE) == "not JSON: hello"
@@ -88,7 +88,7 @@ def test_a_signal_stops_it_cleanly(
 
 
 def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Recorder) -> None:
-    """Every process ends with it, even one with a function that hangs."""
+    """All its processes exit, even one with a hung function."""
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
         client.send('{"do": "hang", "by": "a gateway to be killed"}')
         [told] = recorder.wait(
@@ -238,7 +238,7 @@ def test_a_port_in_use_is_an_error_of_one_line(sample: Path) -> None:
     ],
 )
 def test_an_option_out_of_range_is_refused(arguments: list[str], said: str) -> None:
-    """The message names the value seen and what is accepted."""
+    """The message has the value and what is expected."""
     result = CliRunner().invoke(__main__.main, arguments)
 
     assert result.exit_code == 2
@@ -246,7 +246,7 @@ def test_an_option_out_of_range_is_refused(arguments: list[str], said: str) -> N
 
 
 def test_the_documented_options_are_those_of_the_command_line() -> None:
-    """docs/local-gateway.md names every option, with its default, and no other."""
+    """docs/local-gateway.md lists every option with its default, and no other."""
     text = (ROOT / "docs" / "local-gateway.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.*?) \|", text, flags=re.MULTILINE))
     options = {option.opts[0]: option.default for option in __main__.main.params}

@@ -11,7 +11,7 @@ from tests.localgateway.support import PATIENCE
 
 
 class Terminal(io.StringIO):
-    """A terminal that reads only once `reads` is set; `blocked` tells that it has text waiting."""
+    """A terminal that reads only once `reads` is set; `blocked` is set while text waits."""
 
     def __init__(self, *, reads: bool = True) -> None:
         super().__init__()

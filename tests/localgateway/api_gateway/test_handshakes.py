@@ -23,7 +23,7 @@ from tests.localgateway.support import (
 
 @pytest.mark.parametrize("path", ["/", "/dev", "/live/more", "/livelier"])
 def test_a_path_that_is_not_the_stage_is_refused_with_403(gateway: Gateway, path: str) -> None:
-    """Only the API Gateway stage has an address, and the body is API Gateway's own."""
+    """Only the stage's path exists; the body is API Gateway's own."""
     url = f"ws://127.0.0.1:{gateway.port}{path}"
 
     with pytest.raises(InvalidStatus) as raised, connect(url):
@@ -43,7 +43,7 @@ def test_the_stage_may_end_with_a_slash(gateway: Gateway) -> None:
 
 
 def test_connect_runs_before_the_upgrade(gateway: Gateway) -> None:
-    """A connection opens only once its function has answered, and is unknown until then."""
+    """`@connections` returns 410 until the function has responded."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:
         raw.sendall(upgrade_request("/live?hold=yes&by=open"))
         [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "open")
@@ -80,10 +80,10 @@ def test_connect_runs_before_the_upgrade(gateway: Gateway) -> None:
         ),
     ],
 )
-def test_another_answer_than_2xx_refuses_the_handshake(
+def test_a_status_other_than_2xx_refuses_the_handshake(
     gateway: Gateway, answer: dict[str, Any], status: int, body: str
 ) -> None:
-    """A client sees the status of its function, and 502 for what is no answer."""
+    """A client sees the status of the function's response, or 502 for an invalid response."""
     query = f"?answer={json.dumps(answer)}".replace(" ", "%20")
 
     seen = refused(gateway, query)
@@ -107,7 +107,7 @@ def test_any_2xx_opens_the_connection(gateway: Gateway, status: object) -> None:
 def test_a_function_that_fails_refuses_the_handshake(
     gateway: Gateway, query: str, status: int
 ) -> None:
-    """An exception or a crash is 502, a function past its own timeout 504; the next is served."""
+    """An exception or a crash is 502, a timeout of the function 504; the next client is served."""
     seen, body = refused(gateway, query)
 
     assert seen == status
@@ -126,7 +126,7 @@ def test_a_function_that_fails_refuses_the_handshake(
 def test_the_subprotocol_of_the_function_reaches_the_client(
     gateway: Gateway, headers: dict[str, Any]
 ) -> None:
-    """The function selects the subprotocol, with a header of any case and of either field."""
+    """The header may have any case and be in either field."""
     query = f"?answer={json.dumps({'statusCode': 200, **headers})}".replace(" ", "%20")
     offered = [Subprotocol("first"), Subprotocol("second")]
 
@@ -163,7 +163,7 @@ def test_a_connect_event_has_what_the_client_sent(gateway: Gateway) -> None:
 
 
 def test_a_client_that_leaves_before_it_is_refused_is_not_disconnected(gateway: Gateway) -> None:
-    """A refused handshake has no `$disconnect`, whether the client still listens or not."""
+    """A refused handshake has no `$disconnect`, even if the client has already left."""
     raw = socket.create_connection(("127.0.0.1", gateway.port))
     raw.sendall(upgrade_request("/live?hold=yes&by=refusal&raise=yes"))
     [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "refusal")
@@ -180,7 +180,7 @@ def test_a_client_that_leaves_before_it_is_refused_is_not_disconnected(gateway: 
 
 
 def test_handshakes_over_the_limit_are_refused_with_429(start: Callable[..., Gateway]) -> None:
-    """A gateway holds as many connections as it was told to, and another once one has left."""
+    """A connection that ends makes room for another."""
     gateway = start(max_connections=2)
     with gateway.opened() as (first, connection_id), gateway.client():
         status, body = refused(gateway, "")
@@ -195,7 +195,7 @@ def test_handshakes_over_the_limit_are_refused_with_429(start: Callable[..., Gat
 def test_an_environment_that_is_killed_during_connect_refuses_only_that_one(
     gateway: Gateway,
 ) -> None:
-    """The handshake is answered with 502 and the environment replaced."""
+    """The handshake is refused with 502 and the environment is replaced."""
     raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
     raw.sendall(upgrade_request("/live?hold=yes&by=kill"))
     [told] = gateway.recorder.wait(lambda told: told.query.get("by") == "kill")

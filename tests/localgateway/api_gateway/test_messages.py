@@ -17,7 +17,7 @@ from tests.localgateway.support import (
 
 
 def test_an_exception_in_a_message_is_answered_and_the_connection_stays(gateway: Gateway) -> None:
-    """A client is told of an internal error, and may go on."""
+    """The client receives `Internal server error` and stays connected."""
     with gateway.opened() as (client, connection_id):
         answers = [json.loads(ask(client, do=what)) for what in ("raise", "exit", "large")]
 
@@ -27,7 +27,7 @@ def test_an_exception_in_a_message_is_answered_and_the_connection_stays(gateway:
         client.close()
 
 
-def test_a_hung_message_is_answered_when_its_time_is_over_and_delays_nobody(
+def test_a_hung_message_times_out_without_delaying_other_connections(
     gateway: Gateway,
 ) -> None:
     """The function's timeout is enforced; other connections are served meanwhile."""
@@ -46,7 +46,7 @@ def test_a_hung_message_is_answered_when_its_time_is_over_and_delays_nobody(
 
 
 def test_text_that_is_not_json_goes_to_the_default_route(gateway: Gateway) -> None:
-    """The route is selected by the body, and `$default` takes the rest, fragments joined."""
+    """The fragments of a message are joined first."""
     with gateway.client() as client:
         client.send(iter(["not ", "json"]))
 
@@ -54,7 +54,7 @@ def test_text_that_is_not_json_goes_to_the_default_route(gateway: Gateway) -> No
 
 
 def test_a_binary_message_closes_with_1003(gateway: Gateway) -> None:
-    """API Gateway takes no binary frames."""
+    """API Gateway does not support binary frames."""
     with gateway.opened() as (client, connection_id):
         client.send(b"\x00\x01")
 
@@ -73,7 +73,7 @@ def test_a_binary_message_closes_with_1003(gateway: Gateway) -> None:
 def test_a_frame_over_32_kb_or_a_message_over_128_kb_closes_with_1009(
     gateway: Gateway, fragments: list[int]
 ) -> None:
-    """The client gets the close frame although it is still sending."""
+    """The client receives the close frame although it is still sending."""
     with gateway.opened() as (client, connection_id):
         with contextlib.suppress(ConnectionClosed):
             client.send(iter(["x" * size for size in fragments]))
@@ -99,8 +99,8 @@ def test_a_message_of_128_kb_in_frames_of_32_kb_is_served(gateway: Gateway) -> N
         client.close()
 
 
-def test_broken_text_closes_with_1007(gateway: Gateway) -> None:
-    """Text that is not UTF-8 is a broken message."""
+def test_text_that_is_not_utf_8_closes_with_1007(gateway: Gateway) -> None:
+    """Text must be UTF-8."""
     with gateway.opened() as (client, connection_id):
         with client.send_context():
             client.protocol.send_frame(Frame(Opcode.TEXT, b"\xff\xfe"))
@@ -111,7 +111,7 @@ def test_broken_text_closes_with_1007(gateway: Gateway) -> None:
 
 
 def test_messages_of_one_connection_are_bounded(gateway: Gateway) -> None:
-    """A client that sends faster than it is served is read no further, and still served whole."""
+    """The gateway stops reading from a client that sends too fast, without losing messages."""
     with gateway.opened() as (client, connection_id):
         for _ in range(12):
             client.send(json.dumps({"do": "hold", "by": connection_id}))

@@ -18,15 +18,15 @@ TIMEOUTS = Timeouts(idle=600, duration=7200)
     ("opened", "last_active", "moment"),
     [(0, 0, 600), (0, 599, 1199), (0, 6600, 7200), (0, 7100, 7200), (50, 50, 650)],
 )
-def test_a_connection_is_due_when_it_idles_or_is_old(
+def test_a_connection_expires_at_the_earlier_of_both_limits(
     opened: float, last_active: float, moment: float
 ) -> None:
-    """Messages put off the idle timeout, but not the end of the longest duration."""
+    """Messages restart the idle timeout, but do not extend the maximum duration."""
     assert expires_at(opened, last_active, TIMEOUTS) == moment
 
 
 def test_an_idle_connection_closes_with_1001(hasty: Gateway) -> None:
-    """Client and function see that the connection idled out."""
+    """Client and function both see 1001."""
     with hasty.opened() as (client, connection_id):
         for _ in client:
             """Nothing comes but the end."""
@@ -36,8 +36,8 @@ def test_an_idle_connection_closes_with_1001(hasty: Gateway) -> None:
     assert (context["disconnectStatusCode"], context["disconnectReason"]) == (1001, "Going away")
 
 
-def test_a_ping_does_not_keep_a_connection(hasty: Gateway) -> None:
-    """Only messages are activity."""
+def test_a_ping_does_not_restart_the_idle_timeout(hasty: Gateway) -> None:
+    """Only messages restart the idle timeout."""
     with hasty.opened() as (client, connection_id):
         with contextlib.suppress(ConnectionClosed):
             while client.ping(ack_on_close=True).wait(PATIENCE):
@@ -48,8 +48,8 @@ def test_a_ping_does_not_keep_a_connection(hasty: Gateway) -> None:
     assert context["requestTimeEpoch"] - context["connectedAt"] < 6000
 
 
-def test_a_busy_connection_lives_no_longer_than_it_may(hasty: Gateway) -> None:
-    """Messages of either direction keep a connection, until its longest duration."""
+def test_a_busy_connection_closes_at_its_maximum_duration(hasty: Gateway) -> None:
+    """Messages in either direction keep a connection open, up to the maximum duration."""
     with hasty.client() as client:
         client.send("hello")
         client.recv(timeout=PATIENCE)

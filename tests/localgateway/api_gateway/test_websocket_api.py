@@ -15,7 +15,7 @@ from tests.localgateway.support import (
 
 
 def test_the_events_of_a_connection_agree(gateway: Gateway) -> None:
-    """Connect, message and disconnect speak of the same connection, opened at the same time."""
+    """All three events have the same connection id and time of opening."""
     with gateway.opened() as (client, connection_id):
         ask(client, do="echo", text="hello")
         client.close()
@@ -51,7 +51,7 @@ def test_the_events_of_a_connection_agree(gateway: Gateway) -> None:
 def test_a_client_that_closes_is_reported_with_its_code_and_reason(
     gateway: Gateway, code: int | None, reason: str, reported: tuple[int, str]
 ) -> None:
-    """The function sees what the client's close frame said, or API Gateway's words for it."""
+    """The function sees the client's code and reason, or API Gateway's text for the code."""
     with gateway.opened() as (client, connection_id):
         with client.send_context():
             client.protocol.send_close(code, reason)
@@ -62,8 +62,8 @@ def test_a_client_that_closes_is_reported_with_its_code_and_reason(
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["end of stream", "reset"])
-def test_a_client_that_vanishes_is_reported_with_1006(gateway: Gateway, reset: bool) -> None:
-    """A connection that is lost without a close frame is an abnormal one."""
+def test_a_lost_connection_is_reported_with_1006(gateway: Gateway, reset: bool) -> None:
+    """1006 means that the connection was lost without a close frame."""
     with gateway.opened() as (client, connection_id):
         if reset:
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -89,8 +89,8 @@ def test_a_client_that_leaves_while_connect_runs_is_disconnected_once(gateway: G
     assert context["disconnectStatusCode"] == 1006
 
 
-def test_a_disconnect_that_fails_hurts_nobody(gateway: Gateway) -> None:
-    """What `$disconnect` does is ignored."""
+def test_a_failed_disconnect_harms_no_other_connection(gateway: Gateway) -> None:
+    """A failed `$disconnect` is logged only."""
     with gateway.opened() as (client, connection_id):
         client.close(4000, "raise")
         gateway.recorder.ended(connection_id)

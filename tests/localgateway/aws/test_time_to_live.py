@@ -1,4 +1,4 @@
-"""Which rows expire."""
+"""Time to live: which rows are deleted."""
 
 import time
 from collections.abc import Callable
@@ -25,12 +25,12 @@ NOW = 1_731_324_924.5
     ],
 )
 def test_a_row_expires_when_its_number_is_past(moment: Any, goes: bool) -> None:
-    """Another type, no value, the future and more than five years ago are no reason to delete."""
+    """Other types, missing values, future times and times over five years ago do not count."""
     assert expired(moment, NOW) is goes
 
 
-def test_a_row_that_was_given_more_time_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that changes between being seen and being deleted is not deleted."""
+def test_a_row_with_a_new_time_to_live_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that changes between the scan and the deletion stays."""
     with mock_aws():
         client = SESSION.client("dynamodb")
         client.create_table(
@@ -57,7 +57,7 @@ def test_a_row_that_was_given_more_time_stays(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_expired_rows_are_deleted(hasty: Gateway) -> None:
-    """A row goes once its time is past, unless that is no plausible time at all."""
+    """A row is deleted after its time, if the time is plausible."""
     dynamodb = hasty.dynamodb()
     now = int(time.time())
     times = {

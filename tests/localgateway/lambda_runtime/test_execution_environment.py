@@ -17,7 +17,7 @@ from tests.localgateway.support import PATIENCE, Gateway
 def test_what_a_function_prints_does_not_disturb_its_answer(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Standard output is for logs, and reaches the terminal."""
+    """Standard output is for logs, not for the response."""
     outcome = invoked(project, "handlers.echo", {"a": "ü\n"})
 
     assert isinstance(outcome, Returned)
@@ -33,7 +33,9 @@ def test_what_a_function_prints_does_not_disturb_its_answer(
         ("nothing.handler", "No module named 'nothing'"),
     ],
 )
-def test_an_environment_that_cannot_start_says_why(project: Path, handler: str, cause: str) -> None:
+def test_the_outcome_has_the_reason_of_a_failed_start(
+    project: Path, handler: str, cause: str
+) -> None:
     """The traceback of an import is in the outcome."""
     outcome = invoked(project, handler)
 
@@ -50,10 +52,10 @@ def test_an_environment_that_cannot_start_says_why(project: Path, handler: str, 
         ("handlers.leave", None, "exited without a response"),
     ],
 )
-def test_a_function_that_fails_says_how(
+def test_the_outcome_has_the_reason_of_a_failed_invocation(
     project: Path, handler: str, event: Any, cause: str
 ) -> None:
-    """An exception, a result that is no JSON and the end of the process are failures."""
+    """Exceptions, results that are not JSON and exits of the process are failures."""
     outcome = invoked(project, handler, event)
 
     assert isinstance(outcome, Failed)
@@ -61,7 +63,7 @@ def test_a_function_that_fails_says_how(
 
 
 def test_an_environment_ends_with_its_gateway_even_if_it_hangs(project: Path) -> None:
-    """When the gateway's end of the channel is gone, a hung handler does not keep the process."""
+    """A hung handler does not keep the process running after its gateway has gone."""
 
     async def use(function: Function) -> list[psutil.Process]:
         hanging = asyncio.create_task(function.invoke(None))
@@ -82,10 +84,8 @@ def test_an_environment_ends_with_its_gateway_even_if_it_hangs(project: Path) ->
     assert not any(child.is_running() for child in children)
 
 
-def test_an_environment_has_what_lambda_gives_it_and_no_more(
-    gateway: Gateway, sample: Path
-) -> None:
-    """The stage's and the function's variables are there, and none of the shell's settings."""
+def test_an_environment_has_lambdas_variables_and_no_more(gateway: Gateway, sample: Path) -> None:
+    """It has the stage's and the function's variables, and none of the shell's settings."""
     with gateway.client() as client:
         client.send(json.dumps({"do": "environment"}))
         variables = json.loads(client.recv(timeout=PATIENCE))
@@ -111,7 +111,7 @@ def test_an_environment_has_what_lambda_gives_it_and_no_more(
 
 
 def test_a_function_can_send_through_chalice_and_through_boto3(gateway: Gateway) -> None:
-    """Neither needs to be told the local address."""
+    """Both find the local address themselves."""
     with gateway.opened() as (sender, _), gateway.opened() as (receiver, connection_id):
         sender.send(json.dumps({"do": "send", "to": connection_id, "text": "hello"}))
 

@@ -14,7 +14,7 @@ from tests.localgateway.support import PATIENCE, Gateway, Told
 
 
 def test_a_warm_environment_is_used_again(project: Path) -> None:
-    """One after the other, events go to the same process."""
+    """Sequential events go to the same process."""
 
     async def use(function: Function) -> list[Outcome]:
         return [await function.invoke(number) for number in range(3)]
@@ -26,8 +26,8 @@ def test_a_warm_environment_is_used_again(project: Path) -> None:
     assert len({payload["pid"] for payload in payloads}) == 1
 
 
-def test_a_failure_costs_the_environment_only_if_it_broke_it(project: Path) -> None:
-    """After an exception the process stays warm; after a timeout it is another."""
+def test_an_exception_keeps_the_environment_and_a_timeout_replaces_it(project: Path) -> None:
+    """After an exception the process stays warm; after a timeout it is replaced."""
 
     async def use(function: Function) -> list[Outcome]:
         events: list[dict[str, int]] = [{}, {"raise": True}, {}, {"seconds": 600}, {}]
@@ -42,7 +42,7 @@ def test_a_failure_costs_the_environment_only_if_it_broke_it(project: Path) -> N
 
 
 def test_an_idle_environment_that_died_is_replaced(project: Path) -> None:
-    """An event never goes to a process that is known to be gone."""
+    """An event never goes to a process that has exited."""
 
     async def use(function: Function) -> tuple[Outcome, Outcome]:
         before = await function.invoke({})
@@ -61,7 +61,7 @@ def test_an_idle_environment_that_died_is_replaced(project: Path) -> None:
 
 
 def test_a_caller_without_patience_gives_up_waiting(project: Path) -> None:
-    """Waiting for an environment ends with the caller's patience, and the event is dropped."""
+    """The wait for an environment ends with the caller's patience, and the event is dropped."""
 
     async def use(function: Function) -> tuple[Outcome, Outcome, Outcome]:
         busy = asyncio.create_task(function.invoke({"seconds": 1.5}))
@@ -80,7 +80,7 @@ def test_a_caller_without_patience_gives_up_waiting(project: Path) -> None:
 
 
 def test_a_function_outlives_its_caller(project: Path) -> None:
-    """A caller whose patience ends leaves the function running until its own timeout."""
+    """The function keeps running until its own timeout."""
 
     async def use(function: Function) -> tuple[Outcome, Outcome, Outcome]:
         warm = await function.invoke({})
@@ -95,7 +95,7 @@ def test_a_function_outlives_its_caller(project: Path) -> None:
 
 
 def test_environments_serve_side_by_side_and_events_wait_in_order(gateway: Gateway) -> None:
-    """Each environment has one event at a time, and the next event is the one that came first."""
+    """Each environment has one event at a time; events wait in the order of their arrival."""
     with gateway.opened() as (client, connection_id):
 
         def held(told: Told) -> bool:

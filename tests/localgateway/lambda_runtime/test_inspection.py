@@ -1,4 +1,4 @@
-"""How the description of a project is read out of Chalice, in this process."""
+"""Descriptions of projects, read in this process."""
 
 import json
 import sys
@@ -12,12 +12,12 @@ from tests.localgateway.support import SAMPLE
 
 @pytest.fixture(autouse=True)
 def _no_app(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the app that other tests have imported, and then this one."""
+    """Remove imported apps before and after each test."""
     monkeypatch.delitem(sys.modules, "app", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
-def test_the_description_names_functions_routes_schedules_and_subscriptions() -> None:
+def test_a_project_is_described_as_chalice_would_deploy_it() -> None:
     """Each function is described once, with the settings of its own key."""
     description = inspection.describe(str(SAMPLE), "dev")
 
@@ -55,7 +55,7 @@ def test_the_answer_is_one_line_of_json(
     stage: str,
     said: str,
 ) -> None:
-    """Good or bad, there is one answer, whatever the app prints."""
+    """It prints one line in any case, even if the app prints."""
     monkeypatch.setattr(sys, "argv", ["inspection", str(folder), stage])
     monkeypatch.setattr(sys, "stdout", sys.stdout)
 
