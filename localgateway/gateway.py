@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from localgateway import embedded_aws
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
 from localgateway.api_gateway.server import OTHER_SOCKETS, Server, configuration
 from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
-from localgateway.child_processes import Child
 from localgateway.errors import AddressError
 from localgateway.lambda_runtime import project, schedules
 from localgateway.lambda_runtime.functions import Function
@@ -29,15 +28,14 @@ from localgateway.terminal_log import TerminalLog
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from localgateway.child_processes import Child
     from localgateway.lambda_runtime.function_log import LogSink
     from localgateway.options import Options
 
-# In seconds, for each of the child processes.
-_CHILD_TIMEOUT = 60.0
 # Open files besides clients' sockets: channels, pipes, the embedded AWS.
 _OTHER_FILES = 200
 
@@ -54,16 +52,15 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(listener)
         authority = _authority(listener, options.host)
-        engine = await _start_engine(options, f"http://{authority}")
+        engine = await embedded_aws.start(options, f"http://{authority}")
         stack.push_async_callback(engine.stop)
-        announced, described = await asyncio.gather(
-            engine.line(_CHILD_TIMEOUT),
+        engine_url, described = await asyncio.gather(
+            embedded_aws.url(engine),
             project.inspect(options.project, options.stage, embedded(os.environ)),
         )
-        engine_url = f"http://127.0.0.1:{json.loads(announced)['port']}"
         variables = with_dynamodb(os.environ, engine_url, options.dynamodb_endpoint)
-        await _make_tables(options, variables)
-        topics = await _subscribe(described, variables)
+        await embedded_aws.create_tables(options, variables)
+        topics = await embedded_aws.subscribe(described.subscriptions, variables)
         api = Api(described.api_stage, authority, listener.getsockname()[1])
         address = f"{authority}/{api.stage}"
         function_variables = {
@@ -86,7 +83,9 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         text = startup_text(described, options, address, variables, topics)
         configured = configuration(application, options.max_connections)
         server = Server(configured, lambda: started(text, server.stop))
-        await stack.enter_async_context(_scheduled(described.schedules, functions, options))
+        await stack.enter_async_context(
+            schedules.running(described.schedules, functions, options.schedule_every, REGION)
+        )
         await _run(server, listener, engine)
 
 
@@ -129,52 +128,6 @@ def _authority(listener: socket.socket, host: str) -> str:
     return f"{name}:{listener.getsockname()[1]}"
 
 
-async def _start_engine(options: Options, lambda_endpoint: str) -> Child:
-    return await Child.start(
-        "embedded AWS",
-        "localgateway.aws.engine",
-        f"--port={options.dynamodb_port}",
-        f"--fail={options.dynamodb_fail}",
-        f"--lag={options.dynamodb_lag_ms / 1000}",
-        f"--ttl-interval={options.ttl_interval}",
-        f"--lambda-endpoint={lambda_endpoint}",
-        environ=embedded(os.environ),
-    )
-
-
-async def _make_tables(options: Options, variables: Mapping[str, str]) -> None:
-    resources = options.project / ".chalice" / "resources.json"
-    if resources.exists():
-        child = await Child.start(
-            "creation of the tables",
-            "provision",
-            f"--stage={options.stage}",
-            f"--resources={resources}",
-            environ=variables,
-        )
-        try:
-            await child.success(_CHILD_TIMEOUT)
-        finally:
-            await child.stop()
-
-
-async def _subscribe(described: project.Project, variables: Mapping[str, str]) -> list[str]:
-    """Create the topics, subscribe their functions and return the topics' ARNs."""
-    if not described.subscriptions:
-        return []
-    child = await Child.start(
-        "subscription to the topics",
-        "localgateway.aws.sns_subscriptions",
-        *(text for each in described.subscriptions for text in (each.topic, each.function)),
-        environ=variables,
-    )
-    try:
-        arns: list[str] = json.loads(await child.line(_CHILD_TIMEOUT))
-    finally:
-        await child.stop()
-    return arns
-
-
 def _application(
     api: Api,
     described: project.Project,
@@ -199,30 +152,6 @@ def _application(
             await connections(scope, receive, send)
 
     return application
-
-
-@contextlib.asynccontextmanager
-async def _scheduled(
-    rules: Iterable[project.Schedule], functions: Mapping[str, Function], options: Options
-) -> AsyncIterator[None]:
-    tasks: list[asyncio.Task[Any]] = []
-    for rule in rules:
-        every = options.schedule_every or schedules.period(rule.expression)
-        if every is None:
-            _log.warning(
-                "skipping schedule %s: cron expressions are not supported (%s)",
-                rule.rule,
-                rule.expression,
-            )
-        else:
-            run = schedules.run(rule.rule, every, functions[rule.function], REGION)
-            tasks.append(asyncio.create_task(run))
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _run(server: Server, listener: socket.socket, engine: Child) -> None:

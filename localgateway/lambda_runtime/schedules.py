@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-patte
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import uuid
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from localgateway.lambda_runtime.outcomes import Failed, TimedOut
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
     from localgateway.lambda_runtime.functions import Function
+    from localgateway.lambda_runtime.project import Schedule
 
 _RATE = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
@@ -43,6 +47,34 @@ def scheduled_event(rule: str, at: datetime, region: str) -> dict[str, Any]:
         "resources": [f"arn:aws:events:{region}:{_ACCOUNT}:rule/{rule}"],
         "detail": {},
     }
+
+
+@contextlib.asynccontextmanager
+async def running(
+    schedules: Iterable[Schedule],
+    functions: Mapping[str, Function],
+    every: float | None,
+    region: str,
+) -> AsyncIterator[None]:
+    """Run schedules within the block, each at its own rate or every `every` seconds."""
+    tasks: list[asyncio.Task[None]] = []
+    for schedule in schedules:
+        seconds = every or period(schedule.expression)
+        if seconds is None:
+            _log.warning(
+                "skipping schedule %s: cron expressions are not supported (%s)",
+                schedule.rule,
+                schedule.expression,
+            )
+        else:
+            function = functions[schedule.function]
+            tasks.append(asyncio.create_task(run(schedule.rule, seconds, function, region)))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run(rule: str, every: float, function: Function, region: str) -> None:

@@ -4,12 +4,16 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.localgateway.support import (
+    PATIENCE,
     Gateway,
+    Recorder,
     ask,
+    running,
     upgrade_request,
 )
 
@@ -112,3 +116,24 @@ def test_a_share_of_disconnects_is_dropped_as_asked(start: Callable[..., Gateway
     assert not gateway.recorder.all(
         lambda told: told.kind == "disconnect" and told.connection_id in connection_ids
     )
+
+
+@pytest.mark.parametrize(("handler", "reply"), [("connect", "Forbidden"), ("message", "answered")])
+def test_an_api_may_lack_routes(
+    tmp_path: Path, recorder: Recorder, handler: str, reply: str
+) -> None:
+    """Without `$connect` every handshake succeeds; without a route a message is refused."""
+    config = {"version": "2.0", "app_name": "partial", "stages": {"dev": {}}}
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "app.py").write_text(
+        "from chalice.app import Chalice\napp = Chalice('partial')\n"
+        "app.experimental_feature_flags.update(['WEBSOCKETS'])\n"
+        f"@app.on_ws_{handler}()\ndef handle(event):\n"
+        "    return {'statusCode': 200, 'body': '{\"message\": \"answered\"}'}\n"
+    )
+
+    with running(tmp_path, recorder) as gateway, gateway.client() as client:
+        client.send("hello")
+
+        assert json.loads(client.recv(timeout=PATIENCE))["message"] == reply

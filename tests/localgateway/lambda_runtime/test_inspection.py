@@ -66,6 +66,39 @@ def test_the_answer_is_one_line_of_json(
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("{", "is not valid JSON: Expecting property name"),
+        ("\xff", "is not valid JSON: 'utf-8' codec"),
+        ("[]", "is not a Chalice configuration; expected {"),
+        ('{"app_name": 5}', "is not a Chalice configuration; expected {"),
+        ('{"app_name": "x", "stages": []}', "is not a Chalice configuration; expected {"),
+        ('{"app_name": "x", "stages": {"dev": 5}}', "stage 'dev' in .chalice/config.json is 5;"),
+        ('{"version": "9", "app_name": "x", "stages": {"dev": {}}}', 'set "version" to "2.0"'),
+        ('{"version": "2.0", "app_name": "x", "stages": {"prod": {}}}', "choose one with --stage"),
+    ],
+)
+def test_a_wrong_configuration_says_what_to_do(tmp_path: Path, config: str, said: str) -> None:
+    """The message has one line."""
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice" / "config.json").write_text(config, encoding="latin-1")
+
+    with pytest.raises(RuntimeError) as raised:
+        inspection.describe(str(tmp_path), "dev")
+
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_configuration_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    """A folder in place of the file, for example."""
+    (tmp_path / ".chalice" / "config.json").mkdir(parents=True)
+
+    with pytest.raises(RuntimeError, match=r"cannot read .chalice/config.json: Is a directory"):
+        inspection.describe(str(tmp_path), "dev")
+
+
 def test_an_app_that_fails_is_described_by_its_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
