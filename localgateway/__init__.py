@@ -1,1 +1,1 @@
-"""Runs a Chalice WebSocket app on this machine as API Gateway and Lambda run it."""
+"""Runs a Chalice WebSocket app on this machine, like API Gateway and Lambda."""

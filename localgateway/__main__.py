@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ import click
 
 from localgateway.errors import GatewayError
 from localgateway.gateway import serve
+from localgateway.log_format import GatewayLine
 from localgateway.options import Options
+from localgateway.terminal_log import color_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,104 +23,127 @@ if TYPE_CHECKING:
 SECONDS = click.FloatRange(min=0, min_open=True)
 SHARE = click.FloatRange(0, 1)
 PORT = click.IntRange(0, 65535)
+MORE = """\b
+HTTP addresses of the gateway (requests need not be signed):
+  http://HOST:PORT/STAGE/@connections/ID   @connections, for apigatewaymanagementapi
+  http://HOST:PORT                         Invoke, for `aws lambda invoke --endpoint-url`
+docs/local-gateway.md describes how it matches API Gateway and where it differs."""
 
 
-@click.command(name="python -m localgateway", context_settings={"show_default": True})
+@click.command(name="python -m localgateway", epilog=MORE, context_settings={"show_default": True})
 @click.option(
     "--project",
     type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
     default=".",
-    help="The folder of the Chalice project.",
+    help="Folder of the Chalice project.",
 )
-@click.option("--stage", default=Options.stage, help="The stage of .chalice/config.json to run.")
-@click.option("--host", default=Options.host, help="The address to listen on.")
-@click.option("--port", type=PORT, default=Options.port, help="The port; 0 picks a free one.")
+@click.option("--stage", default=Options.stage, help="Stage in .chalice/config.json to run.")
+@click.option("--host", default=Options.host, help="Address to listen on.")
+@click.option("--port", type=PORT, default=Options.port, help="Port; 0 picks a free one.")
+@click.option(
+    "--log",
+    type=click.Choice(["json", "pretty"]),
+    default=None,
+    show_default="pretty in a terminal, else json",
+    help="Format of the functions' log lines: as written, or short lines to read.",
+)
 @click.option(
     "--environments",
     type=click.IntRange(1, 100),
     default=Options.environments,
-    help="Execution environments of each function, at most.",
+    help="Maximum execution environments per function.",
 )
 @click.option(
     "--max-connections",
     type=click.IntRange(1, 100_000),
     default=Options.max_connections,
-    help="Connections at once; further handshakes are refused with 429.",
+    help="Maximum open connections; more handshakes are refused with 429.",
 )
 @click.option(
     "--idle-timeout",
     type=SECONDS,
     default=Options.idle_timeout,
-    help="Seconds without a message until a connection is closed with 1001.",
+    help="Seconds without a message before a connection is closed with 1001.",
 )
 @click.option(
     "--max-duration",
     type=SECONDS,
     default=Options.max_duration,
-    help="Seconds until a connection is closed with 1001 in any case.",
+    help="Maximum connection lifetime in seconds.",
 )
 @click.option(
     "--schedule-every",
     type=SECONDS,
     default=Options.schedule_every,
-    help="Seconds between the runs of every schedule, in place of its own rate.",
+    help="Seconds between runs of every schedule, instead of its own rate.",
 )
 @click.option(
     "--drop-disconnects",
     type=SHARE,
     default=Options.drop_disconnects,
-    help="The share of $disconnect events to drop, 0 to 1.",
+    help="Share of $disconnect events to drop, from 0 to 1.",
 )
 @click.option(
     "--dynamodb-endpoint",
     metavar="URL",
     default=Options.dynamodb_endpoint,
-    help="Another DynamoDB than the embedded one; the shell's credentials and region count.",
+    help="Use this DynamoDB instead of the embedded one, with the shell's credentials and region.",
 )
 @click.option(
     "--dynamodb-port",
     type=PORT,
     default=Options.dynamodb_port,
-    help="The port of the embedded DynamoDB; 0 picks a free one.",
+    help="Port of the embedded DynamoDB; 0 picks a free one.",
 )
 @click.option(
     "--dynamodb-fail",
     type=SHARE,
     default=Options.dynamodb_fail,
-    help="The share of calls that the embedded DynamoDB fails with a 500, 0 to 1.",
+    help="Share of calls that the embedded DynamoDB fails with a 500, from 0 to 1.",
 )
 @click.option(
     "--dynamodb-lag",
     "dynamodb_lag_ms",
     type=click.IntRange(0, 60_000),
     default=Options.dynamodb_lag_ms,
-    help="Milliseconds by which the embedded DynamoDB delays each call.",
+    help="Milliseconds of delay for each call to the embedded DynamoDB.",
 )
 @click.option(
     "--ttl-interval",
     type=SECONDS,
     default=Options.ttl_interval,
-    help="Seconds between deletions of expired rows from the embedded DynamoDB.",
+    help="Seconds between deletions of expired rows in the embedded DynamoDB.",
 )
-def main(**given: object) -> None:
-    """Run a Chalice WebSocket app as API Gateway, Lambda and DynamoDB would, on this machine."""
-    options = Options(**given)  # type: ignore[arg-type] # click has checked each
+def main(log: str | None, **given: object) -> None:
+    """Run a Chalice WebSocket app on this machine, like API Gateway, Lambda and DynamoDB."""
+    log = log or ("pretty" if sys.stdout.isatty() else "json")
+    options = Options(log=log, **given)  # type: ignore[arg-type] # click has checked each
     if options.dynamodb_endpoint and (options.dynamodb_fail or options.dynamodb_lag_ms):
         raise click.UsageError(
-            "--dynamodb-fail and --dynamodb-lag act on the embedded DynamoDB; "
-            "leave them out with --dynamodb-endpoint"
+            "--dynamodb-fail and --dynamodb-lag apply to the embedded DynamoDB only; "
+            "remove them or --dynamodb-endpoint"
         )
-    logging.basicConfig(format="gateway: %(message)s")
+    _configure_logging(options)
     try:
         asyncio.run(serve(options, _started))
     except GatewayError as error:
         raise click.ClickException(str(error)) from error
 
 
+def _configure_logging(options: Options) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        GatewayLine(color=color_wanted(sys.stderr))
+        if options.log == "pretty"
+        else logging.Formatter("gateway: %(message)s")
+    )
+    logging.basicConfig(handlers=[handler])
+
+
 def _started(text: str, stop: Callable[[], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    click.echo(text)
+    click.echo(text, color=color_wanted(sys.stdout))
 
 
 if __name__ == "__main__":

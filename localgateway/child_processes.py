@@ -1,4 +1,4 @@
-"""Processes of the gateway other than execution environments."""
+"""Child processes of the gateway, except execution environments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _LINE_LIMIT = 1024 * 1024
 
 
 class Child:
-    """A Python module that runs as a process of its own.
+    """A Python module that runs as a child process.
 
-    Its standard output is the gateway's; what it has to say to a person goes to its standard
-    error. It is out of reach of the terminal's Ctrl-C, and ends when its standard input does.
+    The gateway reads its standard output; its standard error is the gateway's. It runs in a
+    session of its own, out of reach of the terminal's Ctrl+C, and exits when its standard input
+    ends.
     """
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
@@ -30,7 +31,7 @@ class Child:
 
     @classmethod
     async def start(cls, name: str, *arguments: str, environ: Mapping[str, str]) -> Child:
-        """Start `python -m` with these arguments; `name` is what messages call it."""
+        """Start `python -m` with these arguments; error messages begin with `name`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -44,34 +45,34 @@ class Child:
         )
         return cls(name, process)
 
-    async def line(self, limit: float) -> bytes:
-        """Wait `limit` seconds for a line; raises ChildError when none comes."""
-        said = cast(asyncio.StreamReader, self._process.stdout)  # it is a pipe
+    async def line(self, timeout: float) -> bytes:
+        """Return the next line of output; raise `ChildError` after `timeout` seconds."""
+        output = cast(asyncio.StreamReader, self._process.stdout)  # it is a pipe
         try:
-            async with asyncio.timeout(limit):
-                line = await said.readline()
+            async with asyncio.timeout(timeout):
+                line = await output.readline()
         except TimeoutError as error:
-            raise ChildError(self.name, f"said nothing for {limit:g} s") from error
+            raise ChildError(self.name, f"did not respond within {timeout:g} s") from error
         if not line:
-            raise ChildError(self.name, f"ended with exit status {await self._process.wait()}")
+            raise await self.end()
         return line
 
-    async def success(self, limit: float) -> None:
-        """Wait `limit` seconds for its end; raises ChildError when it does not end well."""
+    async def success(self, timeout: float) -> None:
+        """Wait until it exits; raise `ChildError` after `timeout` seconds or if it failed."""
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(timeout):
                 await self._process.communicate()
         except TimeoutError as error:
-            raise ChildError(self.name, f"did not end within {limit:g} s") from error
+            raise ChildError(self.name, f"did not finish within {timeout:g} s") from error
         if self._process.returncode != 0:
-            raise ChildError(self.name, f"ended with exit status {self._process.returncode}")
+            raise await self.end()
 
     async def end(self) -> ChildError:
-        """Wait for a process that should not end to end."""
-        return ChildError(self.name, f"ended with exit status {await self._process.wait()}")
+        """Wait for a long-running process to exit; return the error that describes its exit."""
+        return ChildError(self.name, f"exited with status {await self._process.wait()}")
 
     async def stop(self) -> None:
-        """End it now."""
+        """Kill the process."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()

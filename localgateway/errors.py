@@ -1,7 +1,8 @@
-"""What keeps the gateway from starting or running."""
+"""Errors that end the gateway with a message instead of a traceback."""
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class GatewayError(Exception):
-    """The base of every error that ends the gateway with a message instead of a traceback."""
+    """Base of the errors that end the gateway with a message."""
 
 
 class AddressError(GatewayError):
-    """The address to listen on cannot be had."""
+    """The address to listen on is unavailable."""
 
     def __init__(self, host: str, port: int, cause: OSError) -> None:
         self.host = host
@@ -21,14 +22,20 @@ class AddressError(GatewayError):
         self.cause = cause
 
     def __str__(self) -> str:
+        if self.cause.errno == errno.EADDRINUSE:
+            return (
+                f"port {self.port} is already in use; "
+                "choose another with --port (0 picks a free one)"
+            )
+        cause = str(self.cause.strerror or self.cause).partition(" (while")[0]
         return (
-            f"cannot listen on {self.host} port {self.port}: {self.cause.strerror or self.cause}; "
-            "give an address of this machine and a port that is free (0 picks one)"
+            f"cannot listen on {self.host}, port {self.port}: {cause}; "
+            "choose another address with --host or --port"
         )
 
 
 class ProjectError(GatewayError):
-    """The project folder does not hold a Chalice app that the gateway can serve."""
+    """The folder does not contain a Chalice app that the gateway can serve."""
 
     def __init__(self, project: Path, cause: str) -> None:
         self.project = project
@@ -39,11 +46,11 @@ class ProjectError(GatewayError):
 
 
 class ChildError(GatewayError):
-    """A process of the gateway did not start, did not answer in time, or ended on its own."""
+    """A child process did not start, did not respond in time, or exited unexpectedly."""
 
     def __init__(self, name: str, cause: str) -> None:
         self.name = name
         self.cause = cause
 
     def __str__(self) -> str:
-        return f"the {self.name} {self.cause}"
+        return f"{self.name} {self.cause}"

@@ -1,76 +1,78 @@
-"""Puts the gateway together, and takes it apart again."""
+"""Starts the parts of the gateway, connects them and stops them again."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import resource
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
 
+from localgateway import embedded_aws
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
 from localgateway.api_gateway.server import OTHER_SOCKETS, Server, configuration
 from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
-from localgateway.child_processes import Child
 from localgateway.errors import AddressError
 from localgateway.lambda_runtime import project, schedules
 from localgateway.lambda_runtime.functions import Function
 from localgateway.lambda_runtime.invoke_api import PREFIX, Invocations
 from localgateway.listener import listen
 from localgateway.process_environment import REGION, embedded, with_dynamodb
-from localgateway.startup import announcement
+from localgateway.startup import startup_text
+from localgateway.terminal_log import TerminalLog
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from localgateway.child_processes import Child
+    from localgateway.lambda_runtime.function_log import LogSink
     from localgateway.options import Options
 
-_ENGINE_LIMIT = 60.0
-_TABLES_LIMIT = 60.0
-_TOPICS_LIMIT = 60.0
-# Files that are no socket of a client: channels, pipes, the engine.
+# Open files besides clients' sockets: channels, pipes, the embedded AWS.
 _OTHER_FILES = 200
 
 _log = logging.getLogger(__name__)
 
 
 async def serve(options: Options, started: Callable[[str, Callable[[], None]], None]) -> None:
-    """Serve until stopped; raises GatewayError if it cannot start or go on.
+    """Serve until stopped; raise `GatewayError` if it cannot start or continue.
 
-    Once it serves, `started` is given what to tell the user and the function that stops it.
+    Once it serves, it calls `started` with the start-up text and the function that stops it.
     """
     _allow_files(options.max_connections + OTHER_SOCKETS + _OTHER_FILES)
     listener = _listen(options.host, options.port)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(listener)
         authority = _authority(listener, options.host)
-        engine = await _start_engine(options, f"http://{authority}")
+        engine = await embedded_aws.start(options, f"http://{authority}")
         stack.push_async_callback(engine.stop)
-        said, described = await asyncio.gather(
-            engine.line(_ENGINE_LIMIT),
+        engine_url, described = await asyncio.gather(
+            embedded_aws.url(engine),
             project.inspect(options.project, options.stage, embedded(os.environ)),
         )
-        engine_url = f"http://127.0.0.1:{json.loads(said)['port']}"
         variables = with_dynamodb(os.environ, engine_url, options.dynamodb_endpoint)
-        await _make_tables(options, variables)
-        topics = await _subscribe(described, variables)
+        await embedded_aws.create_tables(options, variables)
+        topics = await embedded_aws.subscribe(described.subscriptions, variables)
         api = Api(described.api_stage, authority, listener.getsockname()[1])
         address = f"{authority}/{api.stage}"
-        surroundings = {
+        function_variables = {
             **variables,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://{address}",
             "AWS_ENDPOINT_URL_LAMBDA": f"http://{authority}",
         }
+        log = stack.enter_context(_terminal_log(described.app, options))
         functions = {
-            name: Function(definition, described.folder, surroundings, options.environments)
+            name: Function(
+                definition, described.folder, function_variables, options.environments, log
+            )
             for name, definition in described.functions.items()
         }
         for function in functions.values():
@@ -78,10 +80,12 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         invocations = Invocations(functions)
         stack.push_async_callback(invocations.stop)
         application = _application(api, described, functions, invocations, options)
-        text = announcement(described, options, address, engine_url, topics)
+        text = startup_text(described, options, address, variables, topics)
         configured = configuration(application, options.max_connections)
         server = Server(configured, lambda: started(text, server.stop))
-        await stack.enter_async_context(_scheduled(described.schedules, functions, options))
+        await stack.enter_async_context(
+            schedules.running(described.schedules, functions, options.schedule_every, REGION)
+        )
         await _run(server, listener, engine)
 
 
@@ -92,8 +96,23 @@ def _allow_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < wanted:
         _log.warning(
-            "%d files may be open, so not all of the connections fit: see ulimit -n", allowed
+            "open-file limit is %d, too low for --max-connections; raise it with ulimit -n", allowed
         )
+
+
+@contextlib.contextmanager
+def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
+    """Run the terminal's log; yield None if the functions' lines are printed as they are."""
+    if options.log == "json":
+        yield None
+        return
+    with TerminalLog(sys.stdout).running() as log:
+
+        def write(function: str, line: bytes) -> None:
+            short = function.removeprefix(f"{app}-{options.stage}-").removeprefix("websocket_")
+            log.write(short, line)
+
+        yield write
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -107,52 +126,6 @@ def _authority(listener: socket.socket, host: str) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     name = f"[{reachable}]" if ":" in reachable else reachable
     return f"{name}:{listener.getsockname()[1]}"
-
-
-async def _start_engine(options: Options, lambda_endpoint: str) -> Child:
-    return await Child.start(
-        "embedded AWS",
-        "localgateway.aws.engine",
-        f"--port={options.dynamodb_port}",
-        f"--fail={options.dynamodb_fail}",
-        f"--lag={options.dynamodb_lag_ms / 1000}",
-        f"--ttl-interval={options.ttl_interval}",
-        f"--lambda-endpoint={lambda_endpoint}",
-        environ=embedded(os.environ),
-    )
-
-
-async def _make_tables(options: Options, variables: Mapping[str, str]) -> None:
-    resources = options.project / ".chalice" / "resources.json"
-    if resources.exists():
-        child = await Child.start(
-            "making of the tables",
-            "provision",
-            f"--stage={options.stage}",
-            f"--resources={resources}",
-            environ=variables,
-        )
-        try:
-            await child.success(_TABLES_LIMIT)
-        finally:
-            await child.stop()
-
-
-async def _subscribe(described: project.Project, variables: Mapping[str, str]) -> list[str]:
-    """Subscribe functions to their topics, which are made; give the ARNs of the topics."""
-    if not described.subscriptions:
-        return []
-    child = await Child.start(
-        "subscribing to the topics",
-        "localgateway.aws.sns_subscriptions",
-        *(text for each in described.subscriptions for text in (each.topic, each.function)),
-        environ=variables,
-    )
-    try:
-        arns: list[str] = json.loads(await child.line(_TOPICS_LIMIT))
-    finally:
-        await child.stop()
-    return arns
 
 
 def _application(
@@ -170,7 +143,7 @@ def _application(
     lambda_ = invocations.application()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        # Not through Starlette's router: its layers would stay in memory for each connection.
+        # Starlette's router would keep its layers in memory for each connection.
         if scope["type"] == "websocket":
             await websockets(scope, receive, send)
         elif scope["path"].startswith(PREFIX):
@@ -179,26 +152,6 @@ def _application(
             await connections(scope, receive, send)
 
     return application
-
-
-@contextlib.asynccontextmanager
-async def _scheduled(
-    rules: Iterable[project.Schedule], functions: Mapping[str, Function], options: Options
-) -> AsyncIterator[None]:
-    tasks: list[asyncio.Task[Any]] = []
-    for rule in rules:
-        every = options.schedule_every or schedules.period(rule.expression)
-        if every is None:
-            _log.warning("%s is not run here: %s is not a rate", rule.rule, rule.expression)
-        else:
-            run = schedules.run(rule.rule, every, functions[rule.function], REGION)
-            tasks.append(asyncio.create_task(run))
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _run(server: Server, listener: socket.socket, engine: Child) -> None:

@@ -1,4 +1,4 @@
-"""Opens the sockets that the gateway and the embedded AWS listen on."""
+"""Listening sockets of the gateway and of the embedded AWS."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import socket
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen on a port, or on a free one for 0; raises OSError.
+    """Return a listening socket; 0 picks a free port. Raise `OSError` if it is unavailable.
 
-    asyncio turns Nagle's algorithm off for sockets that it makes, not for those it is given:
-    with it, each answer to a client of AWS would wait 40 ms for that client's delayed ACK.
+    asyncio disables Nagle's algorithm only on sockets that it creates itself. With the algorithm,
+    every response to an AWS client would wait 40 ms for that client's delayed ACK.
     """
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     listener = socket.create_server((host, port), family=family, backlog=1024)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what it accepts inherits it
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
     return listener

@@ -1,30 +1,35 @@
-"""How a gateway is to run."""
+"""The options of a gateway."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from localgateway.api_gateway.quotas import CONNECTION_DURATION, IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LogFormat = Literal["json", "pretty"]
+
 
 @dataclass(frozen=True)
 class Options:
-    """The command line's options; times are in seconds unless the name says ms.
+    """The options of the command line; times are in seconds unless the name ends with `_ms`.
 
-    A port of 0 picks a free one. `dynamodb_fail` and `drop_disconnects` are shares between 0
-    and 1. `schedule_every` replaces the rate of every schedule.
+    Port 0 picks a free port. `dynamodb_fail` and `drop_disconnects` are shares from 0 to 1.
+    `schedule_every` replaces the rate of every schedule.
     """
 
     project: Path
     stage: str = "dev"
     host: str = "127.0.0.1"
     port: int = 8765
+    log: LogFormat = "json"
     environments: int = 2
     max_connections: int = 5000
-    idle_timeout: float = 600.0
-    max_duration: float = 7200.0
+    idle_timeout: float = IDLE_TIMEOUT
+    max_duration: float = CONNECTION_DURATION
     schedule_every: float | None = None
     drop_disconnects: float = 0.0
     dynamodb_endpoint: str | None = None

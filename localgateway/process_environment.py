@@ -1,7 +1,7 @@
-"""The environment variables that the gateway's processes start with.
+"""The environment variables of the gateway's child processes.
 
-A function finds what it would find in Lambda, so nothing of the shell's that could make it work
-here and fail there: no setting of the project, no PYTHONPATH.
+A function sees the variables that it would see in Lambda. The shell's settings and its
+PYTHONPATH stay out, or a function could work here and fail in Lambda.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REGION = "us-east-1"
+DUMMY_KEY = "local"
 _SYSTEM = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 _CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
@@ -21,11 +22,11 @@ _CREDENTIALS = (
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
 )
-_DUMMY = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+_DUMMY = {"AWS_ACCESS_KEY_ID": DUMMY_KEY, "AWS_SECRET_ACCESS_KEY": DUMMY_KEY}
 
 
 def embedded(shell: Mapping[str, str]) -> dict[str, str]:
-    """Give what a process needs that talks to the embedded AWS only."""
+    """Return the environment for a process that only uses the embedded AWS."""
     system = {name: shell[name] for name in _SYSTEM if name in shell}
     return {**system, **_DUMMY, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 
@@ -33,10 +34,10 @@ def embedded(shell: Mapping[str, str]) -> dict[str, str]:
 def with_dynamodb(
     shell: Mapping[str, str], engine_url: str, endpoint: str | None
 ) -> dict[str, str]:
-    """Give what a process needs that talks to the tables.
+    """Return the environment for a process that uses the tables.
 
-    With another DynamoDB at `endpoint`, the shell's own credentials and region count, if it has
-    any; every other service stays the embedded one.
+    With a DynamoDB at `endpoint`, the shell's credentials and region apply, if it has any. All
+    other services stay embedded.
     """
     variables = {**embedded(shell), "AWS_ENDPOINT_URL": engine_url}
     if endpoint is None:

@@ -1,4 +1,4 @@
-"""Reads the bodies of HTTP requests, within a limit and a time."""
+"""Reads the bodies of HTTP requests, within a size limit and a time limit."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from starlette.requests import ClientDisconnect
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+# In seconds.
 BODY_TIMEOUT = 10.0
-# A body that is a little too large is read to its end, so that its sender sees the answer.
+# In bytes; a body that is slightly too large is read to its end so that the sender gets the 413.
 _DRAIN = 1024 * 1024
 
 
 class TooLargeError(Exception):
-    """A body is larger than it may be; `limit` is in bytes."""
+    """A body exceeds `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"The body is over {self.limit} bytes"
+        return f"the body exceeds {self.limit} bytes"
 
 
 class UnreadableError(Exception):
-    """A body is not what it should be, or did not come in time."""
+    """A body is incomplete, late or has the wrong format."""
 
 
 async def read(request: Request, limit: int) -> bytes:
-    """Read a body of up to `limit` bytes; raises TooLargeError and UnreadableError."""
+    """Return a body of at most `limit` bytes; raise `TooLargeError` or `UnreadableError`."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
@@ -40,9 +41,9 @@ async def read(request: Request, limit: int) -> bytes:
                 if len(body) > limit + _DRAIN:
                     raise TooLargeError(limit)
     except TimeoutError as error:
-        raise UnreadableError(f"the body did not come within {BODY_TIMEOUT:g} s") from error
+        raise UnreadableError(f"the body was not complete after {BODY_TIMEOUT:g} s") from error
     except ClientDisconnect as error:
-        raise UnreadableError("the body was cut short") from error
+        raise UnreadableError("the client disconnected before the end of the body") from error
     if len(body) > limit:
         raise TooLargeError(limit)
     return bytes(body)

@@ -1,84 +1,86 @@
-"""What the gateway says when it serves."""
+"""The text that the gateway prints once it serves."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localgateway.process_environment import REGION
+import click
+
+from localgateway.process_environment import DUMMY_KEY
 from provision.template import load_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from localgateway.lambda_runtime.project import Project
     from localgateway.options import Options
 
-_DUMMIES = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local "
+_LOG = {
+    "json": "below, one JSON object per line (--log pretty shortens them)",
+    "pretty": "below (--log json shows every field)",
+}
 
 
-def announcement(
-    project: Project, options: Options, address: str, engine_url: str, topics: Sequence[str]
+def startup_text(
+    project: Project,
+    options: Options,
+    address: str,
+    variables: Mapping[str, str],
+    topics: Sequence[str],
 ) -> str:
-    """Say where everything is, with commands that are ready to run; `topics` are ARNs."""
-    dynamodb = options.dynamodb_endpoint or engine_url
+    """Return the address, one command each to connect, notify and read the table, and how to stop.
+
+    `variables` is the environment of a process that uses the tables; `topics` are ARNs. The
+    commands run in any shell and folder: they need no AWS command line and no variables.
+    """
+    url = f"ws://{address}"
+    dynamodb = options.dynamodb_endpoint or variables["AWS_ENDPOINT_URL"]
     lines = [
-        f"{project.app}, stage {options.stage}, is at ws://{address}",
-        f"  connect       {_python()} -m websockets ws://{address}",
-        f"                npx wscat -c ws://{address}",
-        f"  @connections  http://{address}/@connections/{{connectionId}}",
-        f"  DynamoDB      {dynamodb}",
-        *(line for table in _tables(options) for line in _table(table, options, dynamodb)),
-        *(line for arn in topics for line in _topic(arn, engine_url)),
-        *_functions(project, f"http://{address.partition('/')[0]}"),
-        "Ctrl-C stops it.",
+        f"{project.app} (stage {options.stage}) is running at {click.style(url, bold=True)}",
+        "",
+        _entry("connect", f"{_python()} -m websockets {url}"),
+        *_notify(topics, variables["AWS_ENDPOINT_URL"]),
+        *_table(options, dynamodb, variables),
+        "",
+        _entry("DynamoDB", dynamodb),
+        _entry("log", _LOG[options.log]),
+        _entry("options", "python -m localgateway --help lists every option and address"),
+        "",
+        "Press Ctrl+C to stop.",
     ]
     return "\n".join(lines)
 
 
+def _entry(label: str, text: str) -> str:
+    return f"  {click.style(f'{label:<10}', fg='cyan')} {text}"
+
+
 def _python() -> str:
-    """Name the Python that runs this, which has what the commands need, as briefly as possible."""
-    here, python = Path.cwd(), Path(sys.executable)
-    return str(python.relative_to(here) if python.is_relative_to(here) else python)
+    return shlex.quote(sys.executable)
 
 
-def _tables(options: Options) -> list[str]:
+def _notify(topics: Sequence[str], engine_url: str) -> Iterator[str]:
+    for arn in topics[:1]:
+        client = _client("sns", arn.split(":")[3], engine_url, dummy_keys=True)
+        yield _entry("notify", _boto3(f"{client}.publish(TopicArn='{arn}', Message='Hello')"))
+
+
+def _table(options: Options, dynamodb: str, variables: Mapping[str, str]) -> Iterator[str]:
     resources = options.project / ".chalice" / "resources.json"
-    if not resources.exists():
-        return []
-    return [table.name for table in load_tables(resources, {"Stage": options.stage})]
+    tables = load_tables(resources, {"Stage": options.stage}) if resources.exists() else []
+    dummy_keys = variables.get("AWS_ACCESS_KEY_ID") == DUMMY_KEY
+    client = _client("dynamodb", variables["AWS_REGION"], dynamodb, dummy_keys=dummy_keys)
+    for table in tables[:1]:
+        yield _entry("table", _boto3(f"print({client}.scan(TableName='{table.name}')['Items'])"))
 
 
-def _table(name: str, options: Options, dynamodb: str) -> list[str]:
-    own = options.dynamodb_endpoint is None
-    environ = _DUMMIES if own else ""
-    region = f" --region {REGION}" if own else ""
-    keyword = f", region_name='{REGION}'" if own else ""
-    client = f"boto3.client('dynamodb', endpoint_url='{dynamodb}'{keyword})"
-    return [
-        f"  table         {environ}aws dynamodb scan --table-name {name}"
-        f" --endpoint-url {dynamodb}{region}",
-        f'                {environ}{_python()} -c "import boto3; print({client}.scan('
-        f"TableName='{name}')['Items'])\"",
-    ]
+def _client(service: str, region: str, endpoint: str, *, dummy_keys: bool) -> str:
+    keys = f"aws_access_key_id='{DUMMY_KEY}', aws_secret_access_key='{DUMMY_KEY}'"
+    credentials = f", {keys}" if dummy_keys else ""
+    return f"boto3.client('{service}', '{region}', endpoint_url='{endpoint}'{credentials})"
 
 
-def _topic(arn: str, engine_url: str) -> list[str]:
-    region = arn.split(":")[3]
-    client = f"boto3.client('sns', endpoint_url='{engine_url}', region_name='{region}')"
-    return [
-        f"  topic         {_DUMMIES}aws sns publish --topic-arn {arn} --message Hello"
-        f" --endpoint-url {engine_url} --region {region}",
-        f'                {_DUMMIES}{_python()} -c "import boto3; {client}.publish('
-        f"TopicArn='{arn}', Message='Hello')\"",
-    ]
-
-
-def _functions(project: Project, lambda_url: str) -> list[str]:
-    by_name = sorted(project.functions.keys() - project.routes.values())
-    return [
-        f"  function      {_DUMMIES}aws lambda invoke --function-name {name}"
-        f" --endpoint-url {lambda_url} --region {REGION} /dev/stdout"
-        for name in by_name
-    ]
+def _boto3(expression: str) -> str:
+    return f'{_python()} -c "import boto3; {expression}"'

@@ -1,4 +1,4 @@
-"""What `bench/gateway` starts, apart from the baseline that npm has to install."""
+"""The processes that `bench/gateway` starts, except the baseline, which npm installs."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from bench.gateway import load, subjects, table
 
 
 def test_the_gateway_runs_on_an_engine_that_stands_alone() -> None:
-    """Rows come with `$connect` and go with `$disconnect`, in the engine of both subjects."""
+    """`$connect` and `$disconnect` write to the engine that both subjects use."""
     with (
         subjects.engine() as endpoint,
         subjects.gateway("--dynamodb-endpoint", endpoint) as gateway,

@@ -1,7 +1,6 @@
 """The whole system: the gateway as a process, real clients, and the rows as boto3 sees them."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -9,169 +8,85 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import boto3
 import psutil
 import pytest
 from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
-from mypy_boto3_dynamodb import DynamoDBClient
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.sync.client import connect as connect_and_wait
 
-ROOT = Path(__file__).resolve().parent.parent
-TABLE = "IncidentWebSocketConnections-dev"
-PATIENCE = 60.0
-SESSION = boto3.Session("local", "local", region_name="us-east-1")
+from tests.conftest import TABLE
+from tests.support.gateway import PATIENCE_S, Gateway, serving
 
 
-class System:
-    """A running gateway with this application, and what its functions have logged."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self._logged: list[dict[str, Any]] = []
-        self._news = threading.Condition()
-        self._said = self._read_until("Ctrl-C stops it.")
-        threading.Thread(target=self._read_log, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """Give the address for clients."""
-        return self._found(r"ws://\S+")
-
-    @property
-    def dynamodb(self) -> DynamoDBClient:
-        """Give a client of the gateway's DynamoDB."""
-        return SESSION.client("dynamodb", endpoint_url=self._found(r"DynamoDB\s+(\S+)"))
-
-    @property
-    def management(self) -> ApiGatewayManagementApiClient:
-        """Give a client of the gateway's @connections."""
-        endpoint = self.url.replace("ws://", "http://")
-        return SESSION.client("apigatewaymanagementapi", endpoint_url=endpoint)
-
-    def rows(self) -> set[str]:
-        """Give the connection ids in the table."""
-        pages = self.dynamodb.get_paginator("scan").paginate(TableName=TABLE)
-        return {row["connectionId"]["S"] for page in pages for row in page["Items"]}
-
-    def logged(self, message: str, number: int = 1) -> list[dict[str, Any]]:
-        """Wait until so many lines with a message have been logged, and give all of them."""
-
-        def found() -> list[dict[str, Any]]:
-            return [line for line in self._logged if line["message"] == message]
-
-        with self._news:
-            assert self._news.wait_for(lambda: len(found()) >= number, timeout=PATIENCE)
-            return found()
-
-    def ended(self, connection_id: str) -> dict[str, Any]:
-        """Wait until the end of a connection has been logged, and give that line."""
-
-        def found() -> list[dict[str, Any]]:
-            return [
-                line
-                for line in self._logged
-                if (line["message"], line["connectionId"]) == ("disconnected", connection_id)
-            ]
-
-        with self._news:
-            assert self._news.wait_for(found, timeout=PATIENCE)
-            [line] = found()
-            return line
-
-    def environment(self, function: str) -> psutil.Process:
-        """Find the one process that runs a function."""
-        [process] = [
-            child
-            for child in psutil.Process(self.process.pid).children()
-            if child.environ().get("_HANDLER") == f"app.{function}"
-        ]
-        return process
-
-    def _found(self, pattern: str) -> str:
-        match = re.search(pattern, self._said)
-        assert match
-        return match[match.lastindex or 0]
-
-    def _read_until(self, last: str) -> str:
-        assert self.process.stdout is not None
-        said = ""
-        while last not in said:
-            line = self.process.stdout.readline()
-            assert line, f"it ended after {said!r}"
-            said += line
-        return said
-
-    def _read_log(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._news:
-                self._logged.append(json.loads(line))
-                self._news.notify_all()
+def management(gateway: Gateway) -> ApiGatewayManagementApiClient:
+    """Return a client of the gateway's @connections."""
+    session = boto3.Session("local", "local", region_name="us-east-1")
+    endpoint = gateway.url.replace("ws://", "http://")
+    return session.client("apigatewaymanagementapi", endpoint_url=endpoint)
 
 
-@contextmanager
-def running(*arguments: str) -> Iterator[System]:
-    """Run the gateway on a free port until the end of the block."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "localgateway", "--port", "0", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield System(process)
-        finally:
-            process.kill()
+def environment(gateway: Gateway, function: str) -> psutil.Process:
+    """Return the one execution environment of a function."""
+    [process] = [
+        child
+        for child in psutil.Process(gateway.process.pid).children()
+        if child.environ().get("_HANDLER") == f"app.{function}"
+    ]
+    return process
+
+
+def wait_for_ends(gateway: Gateway, number: int) -> None:
+    """Wait until so many ends of connections have been logged."""
+    gateway.wait(lambda: len(gateway.logged("disconnected")) >= number)
 
 
 @pytest.fixture
-def system() -> Iterator[System]:
-    """Run a system of its own for a test."""
-    with running() as system:
-        yield system
+def system(tmp_path: Path) -> Iterator[Gateway]:
+    """Run a gateway of its own for a test."""
+    with serving(tmp_path / "project") as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[System]:
-    """Run one system for the tests that leave it as they found it."""
-    with running() as system:
-        yield system
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Run one gateway for the tests that leave no connection behind."""
+    with serving(tmp_path_factory.mktemp("shared") / "project") as gateway:
+        yield gateway
 
 
 async def close_normally(client: ClientConnection) -> None:
-    """Leave as a client should."""
+    """Close normally."""
     await client.close()
 
 
 async def close_as_application(client: ClientConnection) -> None:
-    """Leave with a code and a reason of the application's own."""
+    """Close with an application's code and reason."""
     await client.close(4001, "done for today")
 
 
 async def go_away(client: ClientConnection) -> None:
-    """Leave as a browser that leaves the page."""
+    """Close like a browser that leaves the page."""
     await client.close(1001)
 
 
 async def close_without_status(client: ClientConnection) -> None:
-    """Leave with an empty close frame."""
+    """Close with an empty close frame."""
     client.protocol.send_close()
     client.transport.write(b"".join(client.protocol.data_to_send()))
     await client.wait_closed()
 
 
 async def reset(client: ClientConnection) -> None:
-    """Vanish with a reset."""
+    """Reset the connection."""
     linger = struct.pack("ii", 1, 0)
     client.transport.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, linger
@@ -180,13 +95,13 @@ async def reset(client: ClientConnection) -> None:
 
 
 async def send_binary(client: ClientConnection) -> None:
-    """Be closed for a binary message."""
+    """Send a binary message, which the gateway refuses."""
     await client.send(b"binary")
     await client.wait_closed()
 
 
 async def send_too_much(client: ClientConnection) -> None:
-    """Be closed for a frame that is too large."""
+    """Send a frame that is too large."""
     await client.send("x" * 40_000)
     await client.wait_closed()
 
@@ -202,10 +117,10 @@ WAYS = {
 }
 
 
-def test_a_row_is_there_as_long_as_its_connection(shared: System) -> None:
+def test_a_row_exists_as_long_as_its_connection(shared: Gateway) -> None:
     """The table holds exactly the open connection, with the documented attributes."""
     with connect_and_wait(shared.url):
-        [row] = shared.dynamodb.scan(TableName=TABLE)["Items"]
+        [row] = shared.dynamodb().scan(TableName=TABLE)["Items"]
 
     ended = shared.ended(row["connectionId"]["S"])
     told = {"connectedAt", "sourceIp", "userAgent", "region", "apiId", "stage", "domainName"}
@@ -217,14 +132,14 @@ def test_a_row_is_there_as_long_as_its_connection(shared: System) -> None:
     assert shared.rows() == set()
 
 
-def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: System) -> None:
+def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: Gateway) -> None:
     """Each is tracked while it is there, and each is disconnected once, with its own code."""
     ways = [list(WAYS)[number % len(WAYS)] for number in range(200)]
 
     async def run() -> set[str]:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_S):
             clients = await asyncio.gather(
-                *(connect(shared.url, open_timeout=PATIENCE, compression=None) for _ in ways)
+                *(connect(shared.url, open_timeout=PATIENCE_S, compression=None) for _ in ways)
             )
             rows = await asyncio.to_thread(shared.rows)
 
@@ -239,12 +154,12 @@ def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: System)
     assert shared.rows() == set()
 
 
-def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: System) -> None:
-    """A deletion through @connections ends as any other close."""
+def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: Gateway) -> None:
+    """A deletion through @connections ends like any other close."""
     with connect_and_wait(shared.url) as client:
         [connection_id] = shared.rows()
 
-        shared.management.delete_connection(ConnectionId=connection_id)
+        management(shared).delete_connection(ConnectionId=connection_id)
         for _ in client:
             """Nothing comes but the end."""
 
@@ -252,8 +167,8 @@ def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: System) -> N
     assert shared.rows() == set()
 
 
-def test_a_client_that_is_killed_loses_its_row(shared: System) -> None:
-    """A process that is killed says no goodbye, and is noticed all the same."""
+def test_a_client_that_is_killed_loses_its_row(shared: Gateway) -> None:
+    """A killed process sends no close frame, but its end is noticed."""
     with subprocess.Popen(
         [sys.executable, "-m", "websockets", shared.url],
         stdin=subprocess.PIPE,
@@ -268,48 +183,48 @@ def test_a_client_that_is_killed_loses_its_row(shared: System) -> None:
     assert shared.rows() == set()
 
 
-def test_an_environment_that_is_killed_during_connect_costs_that_handshake_only(
-    system: System,
+def test_an_environment_that_is_killed_during_connect_affects_only_that_handshake(
+    system: Gateway,
 ) -> None:
-    """The handshake is refused with 502, nothing is tracked for it, and others are served."""
+    """The handshake is refused with 502 and leaves no row; other clients are served."""
     with connect_and_wait(system.url):
         """Leave at once."""
-    system.logged("disconnected")
-    environment = system.environment("connect")
-    environment.suspend()
+    wait_for_ends(system, 1)
+    connect_environment = environment(system, "connect")
+    connect_environment.suspend()
 
-    with _handshake(system) as refused, connect_and_wait(system.url, open_timeout=PATIENCE):
-        environment.kill()
+    with _handshake(system) as refused, connect_and_wait(system.url, open_timeout=PATIENCE_S):
+        connect_environment.kill()
 
         assert refused.recv(1024).startswith(b"HTTP/1.1 502 ")
         assert len(system.rows()) == 1
-    system.logged("disconnected", 2)
+    wait_for_ends(system, 2)
     assert system.rows() == set()
 
 
-def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: System) -> None:
-    """`$disconnect` is not delivered again: that row is left for its time to live."""
+def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: Gateway) -> None:
+    """`$disconnect` is not delivered again, so the row stays."""
     with connect_and_wait(system.url):
         """Leave at once."""
-    system.logged("disconnected")
+    wait_for_ends(system, 1)
     with connect_and_wait(system.url):
         [left] = system.rows()
-        environment = system.environment("disconnect")
-        environment.suspend()
+        disconnect_environment = environment(system, "disconnect")
+        disconnect_environment.suspend()
 
     _settle(system)
     with connect_and_wait(system.url):
         [other] = system.rows() - {left}
     system.ended(other)
-    environment.kill()
+    disconnect_environment.kill()
 
     assert system.rows() == {left}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopping_empties_the_table(number: signal.Signals) -> None:
-    """Connections that are open when the gateway stops are disconnected like all others."""
-    with running() as system:
+def test_stopping_empties_the_table(tmp_path: Path, number: signal.Signals) -> None:
+    """`$disconnect` runs for every connection that is open when the gateway stops."""
+    with serving(tmp_path / "project") as system:
 
         async def run() -> list[int | None]:
             clients = [await connect(system.url) for _ in range(20)]
@@ -321,32 +236,25 @@ def test_stopping_empties_the_table(number: signal.Signals) -> None:
         codes = asyncio.run(run())
 
         assert codes == [1001] * 20
-        ended = system.logged("disconnected", 20)
-        assert {line["code"] for line in ended} == {1001}
-        assert system.process.wait(PATIENCE) == 0
+        wait_for_ends(system, 20)
+        assert {line["code"] for line in system.logged("disconnected")} == {1001}
+        assert system.process.wait(PATIENCE_S) == 0
 
 
-def test_a_dynamodb_that_fails_lets_nobody_in(system_that_fails: System) -> None:
-    """No live connection is ever untracked: without its row a handshake is refused."""
-    with _handshake(system_that_fails) as refused:
-        status = refused.recv(1024)
+def test_a_failing_dynamodb_refuses_handshakes(tmp_path: Path) -> None:
+    """A connection never opens without a row."""
+    with serving(tmp_path / "project", "--dynamodb-fail=1") as system:
+        with _handshake(system) as refused:
+            assert refused.recv(1024).startswith(b"HTTP/1.1 500 ")
 
-    assert status.startswith(b"HTTP/1.1 500 ")
-    assert system_that_fails.logged("invocation failed")
-
-
-@pytest.fixture
-def system_that_fails() -> Iterator[System]:
-    """Run a system whose DynamoDB fails every call."""
-    with running("--dynamodb-fail", "1") as system:
-        yield system
+        system.wait(lambda: any('"level": "ERROR"' in line for line in system.said))
 
 
 @contextmanager
-def _handshake(system: System) -> Iterator[socket.socket]:
+def _handshake(system: Gateway) -> Iterator[socket.socket]:
     match = re.fullmatch(r"ws://(.*):(\d+)/(.*)", system.url)
     assert match
-    with socket.create_connection((match[1], int(match[2])), timeout=PATIENCE) as raw:
+    with socket.create_connection((match[1], int(match[2])), timeout=PATIENCE_S) as raw:
         raw.sendall(
             f"GET /{match[3]} HTTP/1.1\r\nHost: {match[1]}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -356,15 +264,15 @@ def _handshake(system: System) -> Iterator[socket.socket]:
         yield raw
 
 
-def _settle(system: System) -> None:
+def _settle(system: Gateway) -> None:
     # What was sent before has been taken up once later requests have been answered.
     for _ in range(3):
         with suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(system.url.replace("ws://", "http://"), timeout=PATIENCE)  # noqa: S310
+            urllib.request.urlopen(system.url.replace("ws://", "http://"), timeout=PATIENCE_S)  # noqa: S310
 
 
-def _is_open(system: System, connection_id: str) -> bool:
-    api = system.management
+def _is_open(system: Gateway, connection_id: str) -> bool:
+    api = management(system)
     try:
         api.get_connection(ConnectionId=connection_id)
     except api.exceptions.GoneException:
@@ -373,6 +281,6 @@ def _is_open(system: System, connection_id: str) -> bool:
 
 
 def _wait(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_S
     while not happened():
         assert time.monotonic() < deadline

@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import json
 import math
-import re
 import shlex
 import socket
 import subprocess
@@ -354,12 +353,9 @@ def test_what_a_run_has_no_time_for_is_handed_on_and_everybody_is_served_once(
 def test_functions_can_be_invoked_by_name(start: Start) -> None:
     """Who is connected, as `aws lambda invoke` would ask it here."""
     with start() as gateway:
-        [endpoint] = {
-            found[1]
-            for line in gateway.said
-            if (found := re.search(r"lambda invoke .*dev-connections .*(http://\S+)", line))
-        }
-        client = boto3.client("lambda", endpoint_url=endpoint, region_name="us-east-1")
+        client = boto3.client(
+            "lambda", endpoint_url=gateway.lambda_endpoint, region_name="us-east-1"
+        )
 
         async def ask() -> tuple[Any, Any]:
             clients = await opened(f"{gateway.url}?clientId=alice", 2)

@@ -1,1 +1,1 @@
-"""Time and weigh the local gateway against serverless-offline: `python -m bench.gateway`."""
+"""Compare the local gateway with serverless-offline: `python -m bench.gateway`."""

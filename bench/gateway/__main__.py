@@ -16,7 +16,7 @@ from bench.gateway.subjects import Subject
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The amount of measuring."""
 
     cycles: int  # in a batch
     rounds: int  # warm batches of each subject
@@ -42,7 +42,7 @@ def measure(endpoint: str, at_once: int, plan: Plan) -> tuple[Measured, Measured
 def alternate(
     pair: tuple[Subject, ...], rows: table.Table, at_once: int, plan: Plan
 ) -> Iterator[Measured]:
-    """Run a first batch of each subject, then rounds of both, and give the figures of each."""
+    """Run a first batch of each subject, then rounds of both, and return their figures."""
     batches: dict[str, list[load.Batch]] = {subject.server.name: [] for subject in pair}
     memory = dict.fromkeys(batches, 0)
     for number in range(plan.rounds + 1):
@@ -90,8 +90,8 @@ def say(line: str) -> None:
 def main(
     cycles: int, rounds: int, levels: tuple[int, ...], batch_seconds: float, idle: int, check: bool
 ) -> None:
-    """Time and weigh this project's gateway against serverless-offline, in one run."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended too
+    """Compare speed and memory of this gateway and of serverless-offline, in one run."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped, too
     subjects.install_baseline()
     try:
         missed = run(Plan(cycles, rounds, levels, batch_seconds, idle))
@@ -101,7 +101,7 @@ def main(
 
 
 def run(plan: Plan) -> bool:
-    """Measure everything, print it, and tell whether a target is missed."""
+    """Measure and print everything; return whether a target is missed."""
     with subjects.engine() as endpoint:
         measured = [measure(endpoint, at_once, plan) for at_once in plan.levels]
     say(f"gateway with its embedded engine: opening {plan.idle} idle connections")

@@ -1,4 +1,4 @@
-"""Clients that connect and leave, the same ones for every subject."""
+"""Clients that connect and disconnect, the same for every subject."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ WITNESSES = 3
 
 
 class RowsError(Exception):
-    """A table that does not hold the rows of the connections that are open."""
+    """The table does not contain the rows of the open connections."""
 
     def __init__(self, url: str, expected: int, seen: int) -> None:
         self.url, self.expected, self.seen = url, expected, seen
@@ -29,11 +29,11 @@ class RowsError(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch of connect + disconnect cycles came to."""
+    """The results of a batch of connect + disconnect cycles."""
 
-    handshakes: tuple[float, ...]  # s, of the connections that opened
+    handshakes: tuple[float, ...]  # in s, of the connections that opened
     refused: int
-    left: int  # rows that never went
+    left: int  # rows that were never deleted
     seconds: float  # from the first handshake until the last row went
 
     @property
@@ -43,14 +43,14 @@ class Batch:
 
 
 async def open_connection(url: str) -> ClientConnection:
-    """Open a WebSocket that sends nothing of its own accord."""
+    """Open a WebSocket that sends no pings."""
     return await connect(
         url, compression=None, ping_interval=None, proxy=None, open_timeout=OPEN_TIMEOUT
     )
 
 
 async def witness(url: str, table: Table) -> None:
-    """Check that an open connection has a row and that a closed one has none, or raise."""
+    """Raise unless an open connection has a row and a closed one has none."""
     clients = [await open_connection(url) for _ in range(WITNESSES)]
     seen = await asyncio.to_thread(table.count)
     for client in clients:
@@ -65,7 +65,7 @@ async def witness(url: str, table: Table) -> None:
 async def cycle_batch(
     url: str, table: Table, cycles: int, concurrency: int, seconds: float
 ) -> Batch:
-    """Connect and leave that many times, that many at once, starting none after `seconds` s."""
+    """Run cycles with so many clients at once; start none after `seconds` s."""
     started = time.perf_counter()
     tickets = _tickets(cycles, started + seconds)
     workers = await asyncio.gather(*(_work(url, tickets) for _ in range(concurrency)))
@@ -99,7 +99,7 @@ async def _cycle(url: str) -> float | None:
 
 
 async def hold(url: str, table: Table, count: int, weigh: Callable[[], int]) -> int:
-    """Weigh a server while that many connections idle, each with its row, or raise."""
+    """Return a server's memory with that many idle connections; raise if rows are missing."""
     gate = asyncio.Semaphore(OPENING_AT_ONCE)
 
     async def opened() -> ClientConnection:

@@ -1,4 +1,4 @@
-"""Servers as process trees: started, waited for, weighed and ended by their own ids."""
+"""Servers as process trees: start, wait for the port, measure memory, stop."""
 
 import contextlib
 import signal
@@ -39,7 +39,7 @@ class Server:
         return [self.process, *self.process.children(recursive=True)]
 
     def memory(self) -> int:
-        """Return the tree's memory in bytes, shared pages counted once where the OS tells."""
+        """Return the tree's memory in bytes; shared pages count once if the OS reports them."""
         return sum(_memory(process) for process in self.tree())
 
 
@@ -47,12 +47,12 @@ def _memory(process: psutil.Process) -> int:
     try:
         info = process.memory_full_info()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return 0  # it ended between the listing and this look
+        return 0  # it exited after it was listed
     return int(getattr(info, "pss", info.rss))
 
 
 def free_port() -> int:
-    """Return a TCP port that nothing on loopback listens on at this moment."""
+    """Return a TCP port that is free on loopback now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -61,7 +61,7 @@ def free_port() -> int:
 def running(
     name: str, command: Sequence[str], port: int, log: Path, cwd: Path, env: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Run a server until the block ends, from the moment that its port answers.
+    """Run a server within the block, which begins once its port accepts connections.
 
     Raises ServerError when it ends or stays silent for `START_TIMEOUT` s.
     """
@@ -91,7 +91,7 @@ def _wait_until_listening(
 
 
 def _stop(server: Server, child: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end, then end what is left of its tree."""
+    """Terminate the server, then kill the rest of its tree."""
     tree = server.tree() if child.poll() is None else []
     if tree:
         child.send_signal(signal.SIGINT)

@@ -42,12 +42,12 @@ class Target:
 
     name: str
     value: float
-    limit: float | None  # None when the figure is for information
+    limit: float | None  # None: for information only
     at_least: bool = True  # else at most
 
     @property
     def met(self) -> bool:
-        """Tell whether the figure is on the right side of its limit."""
+        """Return whether the figure meets its limit."""
         if self.limit is None:
             return True
         return self.value >= self.limit if self.at_least else self.value <= self.limit

@@ -1,4 +1,4 @@
-"""What is measured, and the engine that it writes to: how each one is started."""
+"""The subjects of the bench and the engine that they write to."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ QUIET_SERVERLESS = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A running gateway and the address that clients open."""
+    """A running gateway and its URL for clients."""
 
     server: Server
     url: str
@@ -38,7 +38,7 @@ def _environment(**variables: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def engine() -> Iterator[str]:
-    """Run the gateway's embedded engine on its own, for both subjects, and give its address."""
+    """Run the embedded engine alone, for both subjects, and yield its address."""
     CACHE.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "localgateway.aws.engine", "--port", str(port)]
@@ -48,7 +48,7 @@ def engine() -> Iterator[str]:
 
 @contextlib.contextmanager
 def gateway(*options: str) -> Iterator[Subject]:
-    """Run this project's gateway with the project's own app."""
+    """Run this gateway with this project's app."""
     port = free_port()
     command = [sys.executable, "-m", "localgateway", "--port", str(port), *options]
     log = CACHE / "gateway.log"
@@ -69,14 +69,14 @@ def baseline(endpoint: str) -> Iterator[Subject]:
         VIRTUAL_ENV=sys.prefix,
         **QUIET_SERVERLESS,
     )
-    env["HOME"] = str(CACHE)  # where serverless leaves its own settings
+    env["HOME"] = str(CACHE)  # serverless writes its own settings there
     log = CACHE / "baseline.log"
     with running("baseline", command, websocket, log, CACHE, env) as server:
         yield Subject(server, f"ws://127.0.0.1:{websocket}/dev")
 
 
 def install_baseline() -> None:
-    """Bring the baseline's files into the cache and have npm install what is missing there."""
+    """Copy the baseline's files to the cache and install its packages with npm."""
     CACHE.mkdir(parents=True, exist_ok=True)
     source = Path(__file__).parent / "baseline"
     for name in BASELINE_FILES:

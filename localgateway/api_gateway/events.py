@@ -1,6 +1,5 @@
-"""The events that API Gateway sends to the functions of a WebSocket API.
+"""Builds the events that API Gateway sends to the functions of a WebSocket API.
 
-The fields are those of
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html
 """
 
@@ -11,10 +10,18 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from localgateway.api_gateway.event_types import (
+        ConnectEvent,
+        DisconnectEvent,
+        Identity,
+        MessageEvent,
+        RequestContext,
+    )
 
 # RFC 9110, section 7.6.1: these headers concern one hop, so the gateway does not forward them.
 _HOP_BY_HOP = frozenset(
@@ -33,65 +40,6 @@ _REASONS = {
     1009: "Message too big",
     1011: "Internal server error",
 }
-
-
-class Identity(TypedDict):
-    """The client that opened the connection."""
-
-    sourceIp: str
-    userAgent: NotRequired[str]
-
-
-class RequestContext(TypedDict):
-    """API Gateway's description of the connection and of this event."""
-
-    routeKey: str
-    eventType: Literal["CONNECT", "MESSAGE", "DISCONNECT"]
-    messageDirection: Literal["IN"]
-    connectionId: str
-    connectedAt: int
-    requestTime: str
-    requestTimeEpoch: int
-    requestId: str
-    extendedRequestId: str
-    stage: str
-    domainName: str
-    apiId: str
-    identity: Identity
-    messageId: NotRequired[str]
-    disconnectStatusCode: NotRequired[int]
-    disconnectReason: NotRequired[str]
-
-
-class ConnectEvent(TypedDict):
-    """A client wants to open a connection."""
-
-    headers: dict[str, str]
-    multiValueHeaders: dict[str, list[str]]
-    queryStringParameters: NotRequired[dict[str, str]]
-    multiValueQueryStringParameters: NotRequired[dict[str, list[str]]]
-    requestContext: RequestContext
-    isBase64Encoded: bool
-
-
-class MessageEvent(TypedDict):
-    """A client has sent a text message."""
-
-    requestContext: RequestContext
-    body: str
-    isBase64Encoded: bool
-
-
-class DisconnectEvent(TypedDict):
-    """A connection has ended."""
-
-    headers: dict[str, str]
-    multiValueHeaders: dict[str, list[str]]
-    requestContext: RequestContext
-    isBase64Encoded: bool
-
-
-Event = ConnectEvent | MessageEvent | DisconnectEvent
 
 
 @dataclass(frozen=True)

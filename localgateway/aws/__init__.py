@@ -1,1 +1,1 @@
-"""The embedded AWS services: DynamoDB with its time to live, SNS and what else moto offers."""
+"""The embedded AWS services: DynamoDB with its time to live, SNS and the rest of moto."""

@@ -1,8 +1,8 @@
-"""The embedded AWS: moto behind one event loop, in a process of its own.
+"""The embedded AWS: moto behind one event loop, as a child process.
 
-moto keeps everything in memory and works under the interpreter's lock, so more threads serve no
-faster. Calls of DynamoDB go straight to that part of moto, since finding a service by trying
-each one's address costs as much as the call; every other service goes the usual way.
+moto keeps everything in memory and holds the interpreter lock, so more threads would not be
+faster. DynamoDB calls go directly to moto's DynamoDB: moto's dispatcher tries the address of each
+service, which costs as much as the call. All other services go through the dispatcher.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Application = Callable[[Any, Any], Iterable[bytes]]
 
 _TARGET = b"x-amz-target"
-# Making and looking at tables is left alone, so that a gateway with faults can start.
+# Operations on tables never fail, so that a gateway with faults can start.
 _ITEM_OPERATIONS = frozenset(
     {
         *("PutItem", "GetItem", "DeleteItem", "UpdateItem", "Query", "Scan"),
@@ -45,14 +45,14 @@ _ITEM_OPERATIONS = frozenset(
 _ERROR = json.dumps(
     {
         "__type": "com.amazonaws.dynamodb.v20120810#InternalServerError",
-        "message": "The local gateway was asked to fail this share of the calls",
+        "message": "Failed on purpose (--dynamodb-fail)",
     }
 ).encode()
 
 
 @dataclass(frozen=True)
 class Faults:
-    """How DynamoDB misbehaves: the share of item calls that fail, and the lag of each in s."""
+    """Faults of DynamoDB: the share of item calls that fail, and the delay of each in seconds."""
 
     fail: float = 0.0
     lag: float = 0.0
@@ -67,7 +67,7 @@ class Engine:
         self._any: Application = DomainDispatcherApplication(create_backend_app)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one HTTP request."""
+        """Serve one HTTP request."""
         body = await _body(receive)
         version, _, operation = _target(scope).partition(".")
         environ = build_environ(scope, {}, io.BytesIO(body))  # type: ignore[arg-type] # unused
@@ -113,7 +113,7 @@ def _call(application: Application, environ: Any) -> tuple[int, list[tuple[str, 
     return int(status.partition(" ")[0]), headers, body
 
 
-def _end_with_gateway() -> None:
+def _exit_with_gateway() -> None:
     sys.stdin.buffer.read()
     os._exit(0)
 
@@ -127,12 +127,12 @@ def _end_with_gateway() -> None:
 def main(
     port: int, fail: float, lag: float, ttl_interval: float, lambda_endpoint: str | None
 ) -> None:
-    """Serve until standard input ends; the port goes to standard output.
+    """Print the port, then serve until standard input ends.
 
-    Without an endpoint of Lambda it stands alone, and no function is subscribed to a topic.
+    Without `--lambda-endpoint`, messages of topics are not delivered to functions.
     """
     logging.basicConfig(format="engine: %(message)s")
-    threading.Thread(target=_end_with_gateway, daemon=True).start()
+    threading.Thread(target=_exit_with_gateway, daemon=True).start()
     if lambda_endpoint:
         deliver_by(functools.partial(invoke_at, lambda_endpoint))
     listener = listen("127.0.0.1", port)
@@ -148,7 +148,7 @@ def main(
         log_config=None,
         log_level="warning",
         access_log=False,
-        timeout_keep_alive=3600,  # clients of AWS reuse a connection without trying it first
+        timeout_keep_alive=3600,  # AWS clients reuse a connection without checking it
     )
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -1,6 +1,6 @@
-"""How the embedded SNS delivers to functions: it invokes them asynchronously, as AWS's does.
+"""SNS deliveries to functions, as asynchronous invocations like in AWS.
 
-moto itself delivers to functions of its own only, and over HTTP without message attributes.
+moto delivers only to functions that it runs itself, and over HTTP without message attributes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def deliver_by(invoke: Invoke) -> None:
-    """Have moto call `invoke`, with a function's ARN and the event, for each such subscription."""
+    """Make moto call `invoke` with the function's ARN and the event for each delivery."""
     deliver = Subscription.publish
 
     def publish(self: Subscription, message: str, message_id: str, **details: Any) -> None:
@@ -42,16 +42,16 @@ def deliver_by(invoke: Invoke) -> None:
 
 
 def invoke_at(endpoint: str, function: str, event: Mapping[str, Any]) -> None:
-    """Invoke a function asynchronously by Lambda's API at `endpoint`.
+    """Invoke a function asynchronously through the Lambda API at `endpoint`.
 
-    A failure is logged: who publishes is never told of one.
+    Failures are logged; publishers never see them.
     """
     try:
         _lambda(endpoint).invoke(
             FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode()
         )
     except (ClientError, BotoCoreError) as error:
-        _log.error("a message did not reach %s: %s", function, error)
+        _log.error("delivery to %s failed: %s", function, error)
 
 
 def sns_event(
@@ -61,7 +61,7 @@ def sns_event(
     subject: str | None,
     attributes: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Describe one message as a function receives it.
+    """Return the event with which a function receives one message.
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
     """

@@ -1,7 +1,7 @@
 """Subscribes functions to topics: `python -m localgateway.aws.sns_subscriptions TOPIC FUNCTION`.
 
-One line of JSON goes to standard output: the ARNs of the topics. It is a process of its own,
-because it imports boto3, which the gateway itself should not hold.
+It prints the ARNs of the topics as one line of JSON. It runs in a process of its own because it
+imports boto3, which would stay in the gateway's memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Subscribe each function to the topic before it, and name the topics."""
+    """Subscribe each function to the topic before it, and print the topics' ARNs."""
     try:
         arns = [subscribe(*pair) for pair in zip(sys.argv[1::2], sys.argv[2::2], strict=True)]
     except (BotoCoreError, ClientError) as error:
@@ -28,9 +28,9 @@ def main() -> None:
 
 
 def subscribe(topic: str, function: str) -> str:
-    """Make a topic, given by name or ARN, and subscribe a function; give the topic's ARN.
+    """Create a topic by name or ARN, subscribe a function and return the topic's ARN.
 
-    An ARN's region is kept. The account is the embedded one in any case.
+    The region of an ARN counts; its account is replaced by the embedded one.
     """
     *_, region, _, name = topic.split(":") if ":" in topic else (None, None, topic)
     client: SNSClient = boto3.client("sns", region_name=region)

@@ -1,4 +1,4 @@
-"""Deletes the expired rows of the embedded tables, which moto itself keeps for ever.
+"""DynamoDB's time to live: deletes expired rows, which moto keeps forever.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
 """
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 _log = logging.getLogger(__name__)
-# DynamoDB takes a time more than five years past for a mistake and leaves the row alone.
+# In seconds; DynamoDB ignores times more than five years in the past.
 _TOO_OLD = 5 * 365 * 24 * 3600
 _PAGE = 200
 
 
 def expire_forever(port: int, interval: float) -> None:
-    """Expire rows every `interval` seconds."""
+    """Delete expired rows every `interval` seconds."""
     client = boto3.client("dynamodb", endpoint_url=f"http://127.0.0.1:{port}")
     while True:
         threading.Event().wait(interval)
         try:
             expire(client, time.time())
         except (BotoCoreError, ClientError) as error:
-            _log.warning("expired rows are left until next time: %s", error)
+            _log.warning("could not delete expired rows, will retry: %s", error)
 
 
 def expire(client: DynamoDBClient, now: float) -> None:
-    """Delete every row whose time to live, in epoch s, is past at `now`."""
+    """Delete every row whose time to live is before `now`, both in epoch seconds."""
     for page in client.get_paginator("list_tables").paginate():
         for table in page["TableNames"]:
             description = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
@@ -46,14 +46,14 @@ def expire(client: DynamoDBClient, now: float) -> None:
 
 
 def expired(moment: AttributeValueTypeDef | None, now: float) -> bool:
-    """Tell whether the value of a time to live attribute lets DynamoDB delete the row."""
+    """Return whether DynamoDB would delete a row with this time to live attribute."""
     if moment is None or "N" not in moment:
         return False
     return now - _TOO_OLD < float(moment["N"]) < now
 
 
 def _expire_table(client: DynamoDBClient, table: str, attribute: str, now: float) -> None:
-    # The filter is not left to the scan: moto cannot compare a number with another type.
+    # Filter here, not in the scan: moto cannot compare a number with another type.
     description = client.describe_table(TableName=table)["Table"]
     keys = [key["AttributeName"] for key in description["KeySchema"]]
     pages = client.get_paginator("scan").paginate(
@@ -81,4 +81,4 @@ def _delete(
             ExpressionAttributeValues={":seen": seen},
         )
     except client.exceptions.ConditionalCheckFailedException:
-        _log.info("a row of %s was given another time", table)
+        _log.info("a row of %s got a new time to live", table)

@@ -1,11 +1,11 @@
-"""One execution environment: a process that runs one function, one event at a time.
+"""The process of an execution environment: runs one function, one event at a time.
 
-It is started as a script, so that a function finds nothing of the gateway to import, and it
-stands on the standard library alone. As in Lambda, the environment variables say what it is:
+The gateway starts it as a script, so that a function cannot import the gateway; it uses the
+standard library only. As in Lambda, environment variables configure it:
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
-The gateway talks to it over the socket whose number is the only argument, in lines of JSON: an
-invocation there, its result back. The first line back says how the import of the app went.
+The only argument is the descriptor of a socket. Over it, the gateway sends an invocation as a line
+of JSON and receives the result as another. The first line back reports the import of the app.
 """
 
 from __future__ import annotations
@@ -50,33 +50,33 @@ class Context:
         self.identity = None
 
     def get_remaining_time_in_millis(self) -> int:
-        """Give the time left before the environment is killed, in ms."""
+        """Return the time until the function's timeout, in ms."""
         return max(0, round((self._deadline - time.time()) * 1000))
 
 
 def main() -> None:
-    """Import the app, then serve events until the gateway closes the channel."""
+    """Import the app, then run the function on events until the gateway closes the channel."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    threading.Thread(target=_die_with, args=(channel,), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(channel,), daemon=True).start()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # it is a text stream
-    # Lambda gives the root logger a handler before the app is imported, so that a later
-    # logging.basicConfig() does nothing there; nor does it here.
+    # Like Lambda, add a handler to the root logger before the app is imported: a later
+    # logging.basicConfig() of the app has no effect.
     logging.basicConfig(stream=sys.stdout, format="[%(levelname)s]\t%(asctime)s\t%(message)s")
     with channel.makefile("rw", encoding="utf-8", newline="\n") as lines:
         try:
             handler = _load(os.environ["_HANDLER"])
-        except Exception:  # noqa: BLE001 - whatever an app raises at import is its author's to see
-            _answer(lines, {"error": traceback.format_exc()})
+        except Exception:  # noqa: BLE001 - an app may raise anything; its author needs the traceback
+            _respond(lines, {"error": traceback.format_exc()})
             return
-        _answer(lines, {"result": None})
+        _respond(lines, {"result": None})
         for line in lines:
-            _answer(lines, _handle(handler, json.loads(line)))
+            _respond(lines, _handle(handler, json.loads(line)))
 
 
-def _die_with(channel: socket.socket) -> None:
-    # A handler that hangs would outlive a gateway that was killed: only the hang-up of the
-    # channel, which poll reports without being asked to, tells this process.
+def _exit_with(channel: socket.socket) -> None:
+    # If the gateway is killed, a hung handler would keep running; POLLHUP on the channel, which
+    # poll always reports, is the only signal.
     poll = select.poll()
     poll.register(channel, 0)
     poll.poll()
@@ -85,7 +85,7 @@ def _die_with(channel: socket.socket) -> None:
 
 def _load(handler: str) -> Handler:
     project = Path.cwd()
-    # In place of this script's own folder; Chalice puts vendor/ beside the app when it deploys.
+    # Replace this script's folder; Chalice deploys the contents of vendor/ beside the app.
     sys.path[0] = str(project)
     sys.path.append(str(project / "vendor"))
     module, _, name = handler.rpartition(".")
@@ -95,7 +95,7 @@ def _load(handler: str) -> Handler:
 
 
 def _keep_websocket_api_local() -> None:
-    # Chalice writes https:// and an AWS domain into this address; there is no setting for it.
+    # Chalice hard-codes https:// and an AWS domain in this address and has no setting for it.
     from chalice.app import WebsocketAPI
 
     WebsocketAPI._WEBSOCKET_ENDPOINT_TEMPLATE = os.environ[
@@ -108,7 +108,7 @@ def _handle(handler: Handler, invocation: dict[str, Any]) -> dict[str, Any]:
     try:
         result = handler(invocation["event"], context)
         json.dumps(result)
-    except Exception as error:  # noqa: BLE001 - an event's failure is an answer, as in Lambda
+    except Exception as error:  # noqa: BLE001 - as in Lambda, an exception is a response
         trace = traceback.format_exc()
         print(f"[ERROR] {context.function_name} {trace}", file=sys.stderr)  # noqa: T201
         return {"error": trace.rstrip().rpartition("\n")[2], "raised": _raised(error, context)}
@@ -120,11 +120,13 @@ def _raised(error: Exception, context: Context) -> dict[str, Any]:
         "errorMessage": str(error),
         "errorType": type(error).__name__,
         "requestId": context.aws_request_id,
-        "stackTrace": traceback.format_tb(error.__traceback__)[1:],  # without this file's frame
+        "stackTrace": traceback.format_tb(error.__traceback__)[
+            1:
+        ],  # without the frame of this file
     }
 
 
-def _answer(lines: Any, message: dict[str, Any]) -> None:
+def _respond(lines: Any, message: dict[str, Any]) -> None:
     lines.write(json.dumps(message) + "\n")
     lines.flush()
 

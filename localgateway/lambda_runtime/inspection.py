@@ -1,7 +1,7 @@
-"""Describes a Chalice project as JSON: `python -m localgateway.lambda_runtime.inspection`.
+"""Describes a Chalice project: `python -m localgateway.lambda_runtime.inspection PROJECT STAGE`.
 
-One line of JSON goes to standard output. It is a process of its own, because it imports Chalice
-and the app, which the gateway itself should not hold.
+It prints one line of JSON. It runs in a process of its own because it imports Chalice and the
+app, which would stay in the gateway's memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from chalice.cli.factory import CLIFactory
+from chalice.cli.factory import CLIFactory, UnknownConfigFileVersion
 from chalice.constants import DEFAULT_LAMBDA_MEMORY_SIZE, DEFAULT_LAMBDA_TIMEOUT
 from chalice.deploy import models
 from chalice.deploy.appgraph import ApplicationGraphBuilder
@@ -20,35 +20,43 @@ from chalice.deploy.appgraph import ApplicationGraphBuilder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_CONFIG = ".chalice/config.json"
+
 
 def main() -> None:
-    """Describe the project, or say why it cannot be served."""
+    """Print the description of the project, or why it cannot be served."""
     project, stage = sys.argv[1:]
     answers, sys.stdout = sys.stdout, sys.stderr  # an app may print when it is imported
     try:
         description = describe(project, stage)
     except RuntimeError as error:
         description = {"error": str(error)}
-    except Exception:  # noqa: BLE001 - whatever an app raises at import is its author's to see
+    except Exception:  # noqa: BLE001 - an app may raise anything; its author needs the traceback
         description = {"error": f"importing the app failed\n{traceback.format_exc()}"}
     print(json.dumps(description), file=answers, flush=True)
 
 
 def describe(project: str, stage: str) -> dict[str, Any]:
-    """Describe functions, routes, schedules and subscriptions as `chalice deploy` makes them.
+    """Return the functions, routes, schedules and subscriptions that `chalice deploy` creates.
 
-    Raises RuntimeError for no project, another stage than it has, or no WebSocket handlers.
+    Raise `RuntimeError` if the configuration is missing or invalid, does not have the stage, or
+    if the app has no WebSocket handlers.
     """
     factory = CLIFactory(project, environ=os.environ)
-    stages = _load(factory).get("stages", {})
+    stages = _stages(factory)
     if stage not in stages:
         known = ", ".join(stages) or "none"
-        raise RuntimeError(f"stage {stage!r} is not in .chalice/config.json; it has: {known}")
-    config = factory.create_config_obj(stage)
+        raise RuntimeError(
+            f"stage {stage!r} is not in {_CONFIG} (stages: {known}); choose one with --stage"
+        )
+    try:
+        config = factory.create_config_obj(stage)
+    except UnknownConfigFileVersion as error:
+        raise RuntimeError(f'{error}; set "version" to "2.0" in {_CONFIG}') from error
     resources = ApplicationGraphBuilder().build(config, stage).resources
     apis = [resource for resource in resources if isinstance(resource, models.WebsocketAPI)]
     if not apis:
-        raise RuntimeError("app.py has no WebSocket handlers; @app.on_ws_connect() makes one")
+        raise RuntimeError("app.py has no WebSocket handlers; add one with @app.on_ws_connect()")
     routes = dict(_routes(apis[0]))
     events = [each for each in resources if isinstance(each, models.FunctionEventSubscriber)]
     functions = [
@@ -80,18 +88,31 @@ def describe(project: str, stage: str) -> dict[str, Any]:
     }
 
 
-def _load(factory: CLIFactory) -> dict[str, Any]:
+def _stages(factory: CLIFactory) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = factory.load_project_config()
+        config = factory.load_project_config()
+    except FileNotFoundError as error:
+        raise RuntimeError(
+            f"no {_CONFIG}; choose the folder of a Chalice project with --project"
+        ) from error
     except OSError as error:
-        raise RuntimeError(f"it has no .chalice/config.json ({error.strerror})") from error
+        raise RuntimeError(f"cannot read {_CONFIG}: {error.strerror}") from error
     except ValueError as error:
-        raise RuntimeError(f".chalice/config.json is not JSON: {error}") from error
-    return config
+        raise RuntimeError(f"{_CONFIG} is not valid JSON: {error}; correct the file") from error
+    stages = config.get("stages", {}) if isinstance(config, dict) else None
+    if not isinstance(stages, dict) or not isinstance(config.get("app_name"), str):
+        raise RuntimeError(
+            f'{_CONFIG} is not a Chalice configuration; expected {{"version": "2.0", '
+            '"app_name": "...", "stages": {"dev": {}}}'
+        )
+    for name, settings in stages.items():
+        if not isinstance(settings, dict):
+            raise RuntimeError(f"stage {name!r} in {_CONFIG} is {settings!r}; expected an object")
+    return stages
 
 
 def _routes(api: models.WebsocketAPI) -> Iterator[tuple[str, models.LambdaFunction]]:
-    # Chalice makes one function for all message routes.
+    # Chalice creates one function for all message routes.
     own = {"$connect": api.connect_function, "$disconnect": api.disconnect_function}
     for key in api.routes:
         function = own.get(key, api.message_function)

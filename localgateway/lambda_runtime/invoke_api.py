@@ -1,7 +1,7 @@
-"""Lambda's Invoke: how a function, a topic or a person runs a function by its name.
+"""Lambda's Invoke API: runs a function by its name.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-Requests need not be signed; a signature is not looked at.
+Requests need not be signed; signatures are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from localgateway.lambda_runtime.functions import Function
 
 PREFIX = "/2015-03-31/functions/"
-# What a payload may be, in bytes, by the type of the invocation.
+# The maximum payload in bytes, by invocation type.
 LIMITS = {
     "RequestResponse": 6 * 1024 * 1024,
     "Event": 1024 * 1024,
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
-    """Lambda does not invoke anything: the status, the code and the message of its answer."""
+    """The error response of a request that Lambda refuses."""
 
     def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
         super().__init__(status, code, message)
@@ -56,14 +56,14 @@ class RefusedError(Exception):
 
 
 class Invocations:
-    """Invokes functions by name, and keeps the asynchronous invocations that run."""
+    """Invokes functions by name and tracks asynchronous invocations."""
 
     def __init__(self, functions: Mapping[str, Function]) -> None:
         self._functions = functions
         self._running: set[asyncio.Task[None]] = set()
 
     def application(self) -> Starlette:
-        """Build the HTTP side."""
+        """Return the HTTP application."""
         return Starlette(
             routes=[Route(PREFIX + "{name}/invocations", self._invoke, methods=["POST"])],
             exception_handlers={
@@ -75,7 +75,7 @@ class Invocations:
         )
 
     async def stop(self) -> None:
-        """Cut off what runs asynchronously, and say so."""
+        """Abort running asynchronous invocations and log each."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -84,7 +84,7 @@ class Invocations:
         function = self._named(request.path_params["name"], request.query_params.get("Qualifier"))
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind not in LIMITS:
-            message = f"InvocationType is {kind!r}; accepted is one of {', '.join(LIMITS)}"
+            message = f"InvocationType is {kind!r}; expected one of {', '.join(LIMITS)}"
             raise RefusedError(HTTPStatus.BAD_REQUEST, "InvalidParameterValueException", message)
         event = _event(await request_bodies.read(request, LIMITS[kind]))
         if kind == "DryRun":
@@ -94,14 +94,14 @@ class Invocations:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             return Response(status_code=HTTPStatus.ACCEPTED)
-        return _answer(await function.invoke(event))
+        return _response(await function.invoke(event))
 
     def _named(self, wanted: str, qualifier: str | None) -> Function:
         match = _NAME.fullmatch(wanted)
         function = self._functions.get(match["name"]) if match else None
         versions = {qualifier or _LATEST, (match and match["qualifier"]) or _LATEST}
         if function is None or versions != {_LATEST}:
-            message = f"Function not found: {wanted}; here are {', '.join(self._functions)}"
+            message = f"Function not found: {wanted}; available: {', '.join(self._functions)}"
             raise RefusedError(HTTPStatus.NOT_FOUND, "ResourceNotFoundException", message)
         return function
 
@@ -111,10 +111,10 @@ async def _run(function: Function, event: Any) -> None:
     try:
         outcome = await function.invoke(event)
     except asyncio.CancelledError:
-        _log.error("%s, invoked asynchronously, was cut off", name)
+        _log.error("asynchronous invocation of %s aborted by shutdown", name)
         raise
     if not isinstance(outcome, Returned):
-        _log.error("%s, invoked asynchronously: %s", name, cause(outcome))
+        _log.error("asynchronous invocation of %s failed: %s", name, cause(outcome))
 
 
 def _event(body: bytes) -> Any:
@@ -127,7 +127,7 @@ def _event(body: bytes) -> Any:
         ) from error
 
 
-def _answer(outcome: Outcome) -> Response:
+def _response(outcome: Outcome) -> Response:
     headers = {"X-Amz-Executed-Version": _LATEST}
     match outcome:
         case Returned(payload=payload):
@@ -143,7 +143,7 @@ def _answer(outcome: Outcome) -> Response:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    refused = cast(RefusedError, error)  # it is registered for no other
+    refused = cast(RefusedError, error)  # registered for this class only
     return _error(refused.status, refused.code, refused.message)
 
 
@@ -158,12 +158,12 @@ async def _unreadable(_: Request, error: Exception) -> Response:
 
 
 async def _unknown(_: Request, error: Exception) -> Response:
-    message = f"{error}; only {PREFIX}{{name}}/invocations is here"
+    message = f"{error}; only {PREFIX}{{name}}/invocations is supported"
     return _error(HTTPStatus.NOT_FOUND, "UnknownOperationException", message)
 
 
 def _error(status: HTTPStatus, code: str, message: str, *, close: bool = False) -> Response:
-    # What is left of a body that was not read to its end would be taken for the next request.
+    # The unread rest of a body would otherwise be parsed as the next request.
     headers = {"x-amzn-ErrorType": code} | ({"Connection": "close"} if close else {})
     body = json.dumps({"Type": "User", "Message": message})
     return Response(body, status, headers, "application/json")

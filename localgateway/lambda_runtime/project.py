@@ -1,25 +1,35 @@
-"""The Chalice project that is served."""
+"""The Chalice project to serve: its functions, routes, schedules and subscriptions."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from localgateway.child_processes import Child
 from localgateway.errors import ProjectError
-from localgateway.lambda_runtime.functions import FunctionDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_INSPECTION_LIMIT = 60.0
+_INSPECTION_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class FunctionDefinition:
+    """A Lambda function as Chalice would deploy it; `timeout` is in seconds."""
+
+    name: str
+    handler: str
+    timeout: int
+    memory_mb: int
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A rule of `@app.schedule`: its expression, and the name of the function that it runs."""
+    """A rule of `@app.schedule`: its expression and the name of its function."""
 
     rule: str
     expression: str
@@ -36,7 +46,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Project:
-    """What a stage of the project deploys; `routes` are route keys to names of functions."""
+    """The resources of one stage; `routes` maps route keys to names of functions."""
 
     folder: Path
     app: str
@@ -48,7 +58,7 @@ class Project:
 
 
 async def inspect(folder: Path, stage: str, environ: Mapping[str, str]) -> Project:
-    """Read the project; raises ProjectError, with a traceback if importing the app failed."""
+    """Return the project in a folder; raise `ProjectError` if it cannot be served."""
     child = await Child.start(
         "inspection of the project",
         "localgateway.lambda_runtime.inspection",
@@ -57,7 +67,7 @@ async def inspect(folder: Path, stage: str, environ: Mapping[str, str]) -> Proje
         environ=environ,
     )
     try:
-        description = json.loads(await child.line(_INSPECTION_LIMIT))
+        description = json.loads(await child.line(_INSPECTION_TIMEOUT))
     finally:
         await child.stop()
     if "error" in description:

@@ -1,4 +1,4 @@
-"""Runs the functions of `@app.schedule` at their rate, as EventBridge does.
+"""Runs the functions of `@app.schedule` at their rate, like EventBridge.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 """
@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-patte
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import uuid
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from localgateway.lambda_runtime.outcomes import Failed, TimedOut
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
     from localgateway.lambda_runtime.functions import Function
+    from localgateway.lambda_runtime.project import Schedule
 
 _RATE = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
@@ -25,13 +29,13 @@ _log = logging.getLogger(__name__)
 
 
 def period(expression: str) -> float | None:
-    """Give the period of a rate expression in s; None for a cron expression."""
+    """Return the period of a rate expression in seconds, or None for a cron expression."""
     match = _RATE.fullmatch(expression)
     return int(match[1]) * float(_SECONDS[match[2]]) if match else None
 
 
 def scheduled_event(rule: str, at: datetime, region: str) -> dict[str, Any]:
-    """Describe a run of a rule."""
+    """Return EventBridge's event for a run of a rule."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -45,10 +49,38 @@ def scheduled_event(rule: str, at: datetime, region: str) -> dict[str, Any]:
     }
 
 
-async def run(rule: str, every: float, function: Function, region: str) -> None:
-    """Run a function every so many seconds until cancelled.
+@contextlib.asynccontextmanager
+async def running(
+    schedules: Iterable[Schedule],
+    functions: Mapping[str, Function],
+    every: float | None,
+    region: str,
+) -> AsyncIterator[None]:
+    """Run schedules within the block, each at its own rate or every `every` seconds."""
+    tasks: list[asyncio.Task[None]] = []
+    for schedule in schedules:
+        seconds = every or period(schedule.expression)
+        if seconds is None:
+            _log.warning(
+                "skipping schedule %s: cron expressions are not supported (%s)",
+                schedule.rule,
+                schedule.expression,
+            )
+        else:
+            function = functions[schedule.function]
+            tasks.append(asyncio.create_task(run(schedule.rule, seconds, function, region)))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    A run that takes longer than that is waited for; EventBridge would start the next beside it.
+
+async def run(rule: str, every: float, function: Function, region: str) -> None:
+    """Run a function every `every` seconds until cancelled.
+
+    A run that takes longer delays the next; EventBridge would start them in parallel.
     """
     loop = asyncio.get_running_loop()
     moment = loop.time()

@@ -1,4 +1,4 @@
-"""A gateway that runs for a test, and a recorder of what the sample app is told to tell."""
+"""A gateway in a thread of the test process, and a recorder of the sample app's reports."""
 
 import asyncio
 import concurrent.futures
@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import click
+import pytest
 from botocore.config import Config
 from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_lambda import LambdaClient
 from mypy_boto3_sns import SNSClient
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from localgateway.gateway import serve
@@ -29,12 +32,19 @@ from localgateway.options import Options
 
 SAMPLE = Path(__file__).with_name("sample_project")
 PATIENCE = 30.0
+UPGRADE = (
+    "Host: x",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version: 13",
+)
 SESSION = boto3.Session("local", "local", region_name="us-east-1")
 
 
 @dataclass
 class Told:
-    """What the sample app told; a function that holds goes on once `release` is called."""
+    """A report of the sample app; a function that holds continues after `release`."""
 
     kind: str
     content: Any
@@ -43,17 +53,17 @@ class Told:
     connection: socket.socket
 
     def release(self) -> None:
-        """Let the function go on."""
+        """Let the function continue."""
         self.connection.sendall(b"\n")
 
     @property
     def connection_id(self) -> Any:
-        """Give the connection that an event is about."""
+        """Return the connection id of an event."""
         return self.content["requestContext"]["connectionId"]
 
     @property
     def query(self) -> dict[str, str]:
-        """Give the query string of a `$connect` event; anything else has none."""
+        """Return the query string of a `$connect` event; other reports have none."""
         query: dict[str, str] = {}
         if self.kind == "connect":
             query = self.content.get("queryStringParameters", {})
@@ -61,7 +71,7 @@ class Told:
 
 
 class Recorder(socketserver.ThreadingTCPServer):
-    """Records what the sample app tells, in order, and lets a test wait for it."""
+    """Records the sample app's reports in order and lets a test wait for them."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -73,11 +83,11 @@ class Recorder(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """Give the port that the sample app connects to."""
+        """Return the port that the sample app connects to."""
         return int(self.server_address[1])
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Take what is told over one connection."""
+        """Read the report of one connection."""
         del client_address
         with request.makefile() as lines:
             told = Told(**json.loads(lines.readline()), connection=request)
@@ -89,22 +99,22 @@ class Recorder(socketserver.ThreadingTCPServer):
             lines.read()
 
     def all(self, wanted: Callable[[Told], bool]) -> list[Told]:
-        """Give everything told so far that is wanted."""
+        """Return the wanted reports so far."""
         with self._news:
             return [told for told in self.told if wanted(told)]
 
     def wait(self, wanted: Callable[[Told], bool], number: int = 1) -> list[Told]:
-        """Wait until so many wanted things have been told."""
+        """Return the wanted reports once there are at least `number`."""
         with self._news:
             found = self._news.wait_for(
                 lambda: sum(map(wanted, self.told)) >= number, timeout=PATIENCE
             )
         seen = [told.kind for told in self.told]
-        assert found, f"{number} wanted things were not told; told were {seen}"
+        assert found, f"fewer than {number} wanted reports among {seen}"
         return self.all(wanted)
 
     def ended(self, connection_id: str) -> dict[str, Any]:
-        """Wait for the `$disconnect` event of a connection."""
+        """Return the `$disconnect` event of a connection once it is delivered."""
         [told] = self.wait(
             lambda told: told.kind == "disconnect" and told.connection_id == connection_id
         )
@@ -114,7 +124,7 @@ class Recorder(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
-    """Run a recorder."""
+    """Run a recorder within the block."""
     with Recorder() as recorder:
         thread = threading.Thread(target=recorder.serve_forever)
         thread.start()
@@ -135,23 +145,23 @@ class Gateway:
 
     @property
     def address(self) -> str:
-        """Give what follows ws:// or http://."""
+        """Return the address without ws:// or http://."""
         return self._found(r"ws://(\S+)")
 
     @property
     def port(self) -> int:
-        """Give the port."""
+        """Return the port."""
         return int(self._found(r"ws://[^:]+:(\d+)/"))
 
     @property
     def url(self) -> str:
-        """Give the address that a client connects to."""
+        """Return the URL for clients."""
         return f"ws://{self.address}"
 
     def client(
         self, query: str = "", **options: Any
     ) -> contextlib.AbstractContextManager[ClientConnection]:
-        """Connect a client until the end of the block."""
+        """Connect a client within the block."""
         client: contextlib.AbstractContextManager[ClientConnection] = connect(
             self.url + query, close_timeout=PATIENCE, **options
         )
@@ -159,28 +169,28 @@ class Gateway:
 
     @contextmanager
     def opened(self, query: str = "", **options: Any) -> Iterator[tuple[ClientConnection, str]]:
-        """Connect a client until the end of the block, and give it with its connection id."""
+        """Connect a client within the block; yield it and its connection id."""
         known = len(self.recorder.all(_connects))
         with self.client(query, **options) as client:
             told = self.recorder.wait(_connects, known + 1)[known]
             yield client, told.connection_id
 
     def management(self) -> ApiGatewayManagementApiClient:
-        """Give boto3's client of @connections."""
+        """Return a client of @connections."""
         return SESSION.client("apigatewaymanagementapi", endpoint_url=f"http://{self.address}")
 
     def dynamodb(self) -> DynamoDBClient:
-        """Give boto3's client of the embedded DynamoDB."""
+        """Return a client of the embedded DynamoDB."""
         return SESSION.client("dynamodb", endpoint_url=self._found(r"DynamoDB\s+(\S+)"))
 
     def functions(self) -> LambdaClient:
-        """Give boto3's client of the functions, which tries once."""
+        """Return a client of the Invoke API that does not retry."""
         config = Config(retries={"total_max_attempts": 1})
         endpoint = f"http://127.0.0.1:{self.port}"
         return SESSION.client("lambda", endpoint_url=endpoint, config=config)
 
     def sns(self, region: str = "us-east-1") -> SNSClient:
-        """Give boto3's client of the embedded SNS."""
+        """Return a client of the embedded SNS."""
         endpoint = self._found(r"DynamoDB\s+(\S+)")
         return SESSION.client("sns", endpoint_url=endpoint, region_name=region)
 
@@ -207,7 +217,7 @@ def copy_sample(folder: Path, recorder: Recorder) -> Path:
 
 @contextmanager
 def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gateway]:
-    """Run a gateway on a free port until the end of the block."""
+    """Run a gateway on a free port within the block."""
     chosen = dataclasses.replace(Options(project, port=0), **options)
     started: concurrent.futures.Future[Gateway] = concurrent.futures.Future()
     stopped = threading.Event()
@@ -220,7 +230,7 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
                 stopped.set()
                 loop.call_soon_threadsafe(stop)
 
-            started.set_result(Gateway(text, stop_from_here, recorder))
+            started.set_result(Gateway(click.unstyle(text), stop_from_here, recorder))
 
         await serve(chosen, announce)
 
@@ -238,3 +248,71 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
             if not (stopped.is_set() or ended.done()):
                 gateway.stop()
         ended.result(timeout=PATIENCE)
+
+
+def request_head(*lines: str) -> bytes:
+    """Return the header of an HTTP request."""
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def upgrade_request(target: str = "/live") -> bytes:
+    """Return a handshake's request."""
+    return request_head(f"GET {target} HTTP/1.1", *UPGRADE)
+
+
+def refused(gateway: Gateway, query: str) -> tuple[int, str]:
+    """Try to connect and return status and body of the refusal."""
+    with pytest.raises(InvalidStatus) as raised, gateway.client(query):
+        pass
+    response = raised.value.response
+    return response.status_code, (response.body or b"").decode()
+
+
+def closed(client: ClientConnection) -> tuple[int, str]:
+    """Wait until the gateway closes a connection and return the code and reason of its frame."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            client.recv(timeout=PATIENCE)
+    assert client.close_code is not None
+    return client.close_code, client.close_reason or ""
+
+
+def ask(client: ClientConnection, **asked: Any) -> Any:
+    """Send a message to the sample app and return its reply."""
+    client.send(json.dumps(asked))
+    return client.recv(timeout=PATIENCE)
+
+
+@contextmanager
+def raw(gateway: Gateway, receive_buffer: int | None = None) -> Iterator[socket.socket]:
+    """Open a socket without any protocol."""
+    with socket.socket() as opened:
+        opened.settimeout(PATIENCE)
+        if receive_buffer is not None:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        opened.connect(("127.0.0.1", gateway.port))
+        yield opened
+
+
+def drained(opened: socket.socket) -> bytes:
+    """Read until the gateway drops or closes a socket."""
+    read = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := opened.recv(65536):
+            read += part
+    return read
+
+
+def answered(opened: socket.socket) -> bytes:
+    """Read a response whose body is a JSON object."""
+    read = b""
+    while not read.endswith(b"}"):
+        read += opened.recv(1024)
+    return read
+
+
+def serves(gateway: Gateway) -> bool:
+    """Return whether a well-behaved client is served."""
+    with gateway.client() as client:
+        client.send("hello")
+        return client.recv(timeout=PATIENCE) == "not JSON: hello"

@@ -2,7 +2,7 @@
 
 import os
 import re
-import shlex
+import select
 import signal
 import socket
 import subprocess
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command on a free port, and give its process and what it says when it serves."""
+    """Run the command on a free port; yield its process and its start-up text."""
     process = subprocess.Popen(
         [sys.executable, "-m", "localgateway", "--port", "0", *arguments],
         cwd=ROOT,
@@ -36,7 +37,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             assert process.stdout is not None
             said = ""
-            while "Ctrl-C stops it." not in said:
+            while "Ctrl+C" not in said:
                 line = process.stdout.readline()
                 assert line, f"it ended after {said!r}"
                 said += line
@@ -45,15 +46,25 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
+def read_until(terminal: int, text: str) -> str:
+    """Read from a pseudo terminal until a text has arrived."""
+    said = b""
+    while text.encode() not in said:
+        ready, _, _ = select.select([terminal], [], [], PATIENCE)
+        assert ready, said
+        said += os.read(terminal, 65536)
+    return said.decode()
+
+
 def url(said: str) -> str:
-    """Find the address for clients."""
+    """Return the URL for clients in a start-up text."""
     match = re.search(r"ws://\S+", said)
     assert match
     return match[0]
 
 
 def hears(told: Told) -> bool:
-    """Select what the function of a topic tells."""
+    """Select the reports of a topic's function."""
     return told.kind == "news"
 
 
@@ -61,7 +72,7 @@ def hears(told: Told) -> bool:
 def test_a_signal_stops_it_cleanly(
     sample: Path, recorder: Recorder, number: signal.Signals
 ) -> None:
-    """Clients see 1001, functions every end, and the shell an exit status of 0."""
+    """Clients see 1001, every `$disconnect` is delivered, and the exit status is 0."""
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
         client.send("hello")
         assert client.recv(timeout=PATIENCE) == "not JSON: hello"
@@ -77,7 +88,7 @@ def test_a_signal_stops_it_cleanly(
 
 
 def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Recorder) -> None:
-    """Every process ends with it, even one with a function that hangs."""
+    """All its processes exit, even one with a hung function."""
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
         client.send('{"do": "hang", "by": "a gateway to be killed"}')
         [told] = recorder.wait(
@@ -93,66 +104,126 @@ def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Reco
     assert not alive
 
 
-def test_the_commands_that_it_says_can_be_run(sample: Path, recorder: Recorder) -> None:
-    """The Python one-liners read the table and publish, and the client command connects."""
+def test_each_printed_command_runs_as_it_stands(
+    sample: Path, recorder: Recorder, tmp_path: Path
+) -> None:
+    """In any folder, with an empty environment, so without credentials and the AWS command line."""
     with command("--project", str(sample)) as (_, said):
-        [scan] = re.findall(r"python\S* (-c .*scan.*)", said)
-        [client] = re.findall(r"python\S* (-m websockets .*)", said)
-        publish, _ = re.findall(r"python\S* (-c .*publish.*)", said)
+        commands = dict(re.findall(r"^  (connect|notify|table) +(.*)$", said, flags=re.MULTILINE))
         known = len(recorder.all(hears))
-        environ = {**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
-        scanned = subprocess.run(
-            [sys.executable, *shlex.split(scan)],
-            env=environ,
-            capture_output=True,
-            check=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        subprocess.run(
-            [sys.executable, *shlex.split(publish)], env=environ, check=True, timeout=PATIENCE
-        )
+        def run(name: str) -> str:
+            return subprocess.run(
+                ["/bin/sh", "-c", commands[name]],
+                env={},
+                cwd=tmp_path,
+                input="hello\n",
+                capture_output=True,
+                check=False,
+                text=True,
+                timeout=PATIENCE,
+            ).stdout
+
+        assert run("table") == "[]\n"
+        assert run("notify") == ""
         news = recorder.wait(hears, known + 1)[known]
-        connected = subprocess.run(
-            [sys.executable, *shlex.split(client)],
-            input="hello\n",
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=PATIENCE,
+        assert news.content["Records"][0]["Sns"]["Message"] == "Hello"
+        assert "Connected to ws://127.0.0.1" in run("connect")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "no_color", "pretty", "color"),
+    [
+        ([], "", True, True),
+        ([], "1", True, False),
+        (["--log", "json"], "", False, True),
+    ],
+)
+def test_a_terminal_gets_short_lines_and_colors(
+    sample: Path, arguments: list[str], no_color: str, pretty: bool, color: bool
+) -> None:
+    """`NO_COLOR` switches colors off; `--log json` shows the functions' lines as written."""
+    terminal, gateways_side = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "localgateway", "--port=0", f"--project={sample}", *arguments],
+        cwd=ROOT,
+        stdout=gateways_side,
+        stderr=gateways_side,
+        env={**os.environ, "NO_COLOR": no_color},
+    ) as process:
+        os.close(gateways_side)
+        try:
+            said = read_until(terminal, "Ctrl+C")
+            with connect(url(click.unstyle(said))) as client:
+                client.send('{"do": "print"}')
+                printed = read_until(terminal, "printed")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(PATIENCE)
+            os.close(terminal)
+
+    assert ("\x1b[" in said) is color
+    assert ('"message": "printed"' in printed) is not pretty
+    if pretty:
+        assert re.search(
+            r"\d\d:\d\d:\d\d\.\d{3} INFO    message      printed", click.unstyle(printed)
         )
 
-    assert scanned.stdout == "[]\n"
-    assert news.content["Records"][0]["Sns"]["Message"] == "Hello"
-    assert "Connected to ws://127.0.0.1" in connected.stdout
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (None, "no .chalice/config.json; choose the folder of a Chalice project with --project"),
+        ("{", "is not valid JSON: Expecting property name"),
+    ],
+)
+def test_a_wrong_configuration_is_an_error_of_one_line(
+    tmp_path: Path, config: str | None, said: str
+) -> None:
+    """It says what to do, without a traceback, and the exit status is 1."""
+    if config is not None:
+        (tmp_path / ".chalice").mkdir()
+        (tmp_path / ".chalice" / "config.json").write_text(config)
+
+    result = subprocess.run(
+        [sys.executable, "-m", "localgateway", "--port=0", f"--project={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: cannot serve {tmp_path}: ")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
-def test_the_commands_of_awss_command_line_name_what_is_there(sample: Path) -> None:
-    """A topic is published to by its ARN, a function that has no route is invoked by its name."""
-    with command("--project", str(sample)) as (_, said):
-        topics = re.findall(r"aws sns publish --topic-arn (\S+) .* --region (\S+)", said)
-        functions = re.findall(r"aws lambda invoke --function-name (\S+) .*http://(\S+)", said)
+def test_an_address_of_another_machine_is_an_error_of_one_line(sample: Path) -> None:
+    """203.0.113.0/24 is reserved for documentation (RFC 5737)."""
+    arguments = ["--project", str(sample), "--port", "0", "--host", "203.0.113.1"]
 
-        address = re.sub("^ws://|/live$", "", url(said))
+    result = CliRunner().invoke(__main__.main, arguments)
 
-    assert topics == [
-        ("arn:aws:sns:us-east-1:123456789012:News", "us-east-1"),
-        ("arn:aws:sns:eu-west-1:123456789012:Elsewhere", "eu-west-1"),
-    ]
-    names = ("hear", "nightly", "overhear", "tick", "work")
-    assert functions == [(f"sample-dev-{name}", address) for name in names]
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: cannot listen on 203.0.113.1, port 0: Cannot assign requested address; "
+        "choose another address with --host or --port\n"
+    )
 
 
-def test_a_port_that_is_taken_is_an_error_without_a_traceback(sample: Path) -> None:
-    """The message says what is wrong, and the exit status that something is."""
+def test_a_port_in_use_is_an_error_of_one_line(sample: Path) -> None:
+    """It says what to do, and the exit status is 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
 
         result = CliRunner().invoke(__main__.main, ["--project", str(sample), "--port", port])
 
     assert result.exit_code == 1
-    assert f"Error: cannot listen on 127.0.0.1 port {port}" in result.output
+    assert result.output == (
+        f"Error: port {port} is already in use; choose another with --port (0 picks a free one)\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,16 +236,16 @@ def test_a_port_that_is_taken_is_an_error_without_a_traceback(sample: Path) -> N
         (["--project", "/nowhere"], "'/nowhere' does not exist"),
         (
             ["--dynamodb-endpoint", "http://x", "--dynamodb-lag", "5"],
-            "act on the embedded DynamoDB",
+            "apply to the embedded DynamoDB",
         ),
         (
             ["--dynamodb-endpoint", "http://x", "--dynamodb-fail", "0.5"],
-            "leave them out with --dynamodb-endpoint",
+            "remove them or --dynamodb-endpoint",
         ),
     ],
 )
 def test_an_option_out_of_range_is_refused(arguments: list[str], said: str) -> None:
-    """The message names the value seen and what is accepted."""
+    """The message has the value and what is expected."""
     result = CliRunner().invoke(__main__.main, arguments)
 
     assert result.exit_code == 2
@@ -182,7 +253,7 @@ def test_an_option_out_of_range_is_refused(arguments: list[str], said: str) -> N
 
 
 def test_the_documented_options_are_those_of_the_command_line() -> None:
-    """docs/local-gateway.md names every option, with its default, and no other."""
+    """docs/local-gateway.md lists every option with its default, and no other."""
     text = (ROOT / "docs" / "local-gateway.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.*?) \|", text, flags=re.MULTILINE))
     options = {option.opts[0]: option.default for option in __main__.main.params}

@@ -1,4 +1,4 @@
-"""How a gateway starts, what it puts together and how it ends."""
+"""Start, composition and end of a gateway."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ from localgateway.api_gateway import websocket_protocol
 from localgateway.errors import AddressError, ChildError, ProjectError
 from localgateway.gateway import serve
 from localgateway.options import Options
-from tests.localgateway.support import PATIENCE, Gateway, Recorder, running
+from tests.localgateway.support import PATIENCE, Gateway, Recorder, running, upgrade_request
 
 
 def started(text: str, stop: Callable[[], None]) -> None:
-    """Fail, since nothing was to start."""
+    """Fail: the gateway must not start."""
     stop()
     pytest.fail(f"started: {text}")
 
@@ -30,17 +30,13 @@ def started(text: str, stop: Callable[[], None]) -> None:
 def test_stopping_closes_with_1001_and_delivers_every_disconnect(
     sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No connection ends unnoticed, and no process is left."""
+    """Every `$disconnect` is delivered, and no process is left."""
     monkeypatch.setattr(websocket_protocol, "CLOSE_TIMEOUT", 0.5)
     before = set(psutil.Process().children(recursive=True))
     with contextlib.ExitStack() as clients, running(sample, recorder) as gateway:
         opened = [clients.enter_context(gateway.opened()) for _ in range(5)]
         raw = clients.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
-        raw.sendall(
-            b"GET /live?hold=yes&by=stop HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            b"Sec-WebSocket-Version: 13\r\n\r\n"
-        )
+        raw.sendall(upgrade_request("/live?hold=yes&by=stop"))
         [told] = recorder.wait(lambda told: told.query.get("by") == "stop")
 
         gateway.stop()
@@ -58,14 +54,10 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
 
 
 def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
-    """A function that hangs does not keep a gateway that is to end now."""
+    """The second stop does not wait for a hung function."""
     with running(sample, recorder) as gateway:
         raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE)
-        raw.sendall(
-            b"GET /live?hold=yes&by=twice HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            b"Sec-WebSocket-Version: 13\r\n\r\n"
-        )
+        raw.sendall(upgrade_request("/live?hold=yes&by=twice"))
         [told] = recorder.wait(lambda told: told.query.get("by") == "twice")
 
         gateway.stop()
@@ -79,7 +71,7 @@ def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
 def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     start: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tables are made there, with the shell's credentials and region, and functions point there."""
+    """Tables are created there with the shell's credentials and region, and functions use it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
@@ -105,8 +97,8 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     assert address in gateway.text
 
 
-def test_an_engine_that_dies_ends_the_gateway(sample: Path, recorder: Recorder) -> None:
-    """Without its DynamoDB a gateway does not pretend to go on."""
+def test_the_gateway_exits_when_the_embedded_aws_does(sample: Path, recorder: Recorder) -> None:
+    """A gateway without its DynamoDB closes its connections and exits with an error."""
     before = set(psutil.Process().children())
     with contextlib.ExitStack() as stack:
         gateway = stack.enter_context(running(sample, recorder))
@@ -119,21 +111,21 @@ def test_an_engine_that_dies_ends_the_gateway(sample: Path, recorder: Recorder) 
 
         assert client.close_code == 1001
         recorder.ended(connection_id)
-        with pytest.raises(ChildError, match="the embedded AWS ended with exit status -9"):
+        with pytest.raises(ChildError, match="embedded AWS exited with status -9"):
             stack.close()
 
 
-def test_a_port_that_is_taken_is_reported(sample: Path) -> None:
-    """The message names the address, the cause and what to do."""
+def test_a_port_in_use_is_an_error(sample: Path) -> None:
+    """The message has the port, the cause and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = Options(sample, port=taken.getsockname()[1])
 
-        with pytest.raises(AddressError, match=r"already in use.*; .*\(0 picks one\)"):
+        with pytest.raises(AddressError, match=r"already in use; .*--port \(0 picks a free one\)"):
             asyncio.run(serve(options, started))
 
 
 def test_a_project_that_cannot_be_served_leaves_no_process(tmp_path: Path) -> None:
-    """The engine that was started meanwhile is stopped again."""
+    """The embedded AWS, already started, is stopped again."""
     before = set(psutil.Process().children())
 
     with pytest.raises(ProjectError):
@@ -142,39 +134,39 @@ def test_a_project_that_cannot_be_served_leaves_no_process(tmp_path: Path) -> No
     assert set(psutil.Process().children()) <= before
 
 
-def test_tables_that_cannot_be_made_keep_it_from_starting(tmp_path: Path, sample: Path) -> None:
-    """A resources file with a mistake is reported by who reads it."""
+def test_tables_that_cannot_be_created_prevent_the_start(tmp_path: Path, sample: Path) -> None:
+    """An invalid resources file is an error."""
     project = tmp_path / "project"
     shutil.copytree(sample, project)
     (project / ".chalice" / "resources.json").write_text("{")
 
-    with pytest.raises(ChildError, match="making of the tables ended with exit status 1"):
+    with pytest.raises(ChildError, match="creation of the tables exited with status 1"):
         asyncio.run(serve(Options(project, port=0), started))
 
 
-def test_a_topic_that_cannot_be_made_keeps_it_from_starting(
+def test_a_topic_that_cannot_be_created_prevents_the_start(
     tmp_path: Path, sample: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """SNS's own words say what is accepted."""
+    """SNS's own message says what is expected."""
     project = tmp_path / "project"
     shutil.copytree(sample, project)
     app = project / "app.py"
     app.write_text(app.read_text().replace('topic="News"', 'topic="Good News"'))
 
-    with pytest.raises(ChildError, match="subscribing to the topics ended with exit status 1"):
+    with pytest.raises(ChildError, match="subscription to the topics exited with status 1"):
         asyncio.run(serve(Options(project, port=0), started))
     assert "Topic names must be made up of" in capfd.readouterr().err
 
 
-def test_too_few_files_are_warned_of(
+def test_a_low_limit_of_open_files_is_logged(
     start: Callable[..., Gateway],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A limit of the system that is below what was asked for is told at the start."""
+    """A system limit below `--max-connections` is logged at the start."""
     monkeypatch.setattr("resource.getrlimit", lambda _: (900, 900))
 
     gateway = start(host="0.0.0.0")  # noqa: S104 - that is what is tried
 
-    assert "900 files may be open" in caplog.text
+    assert "open-file limit is 900" in caplog.text
     assert gateway.url == f"ws://127.0.0.1:{gateway.port}/live"

@@ -1,4 +1,4 @@
-"""What the gateway's processes find in their environment."""
+"""The environment variables of the gateway's processes."""
 
 from localgateway.process_environment import embedded, with_dynamodb
 
@@ -6,8 +6,8 @@ ENGINE = "http://127.0.0.1:5000"
 SHELL = {"PATH": "/bin", "HOME": "/home/me", "CONNECTIONS_TABLE": "other", "PYTHONPATH": "/x"}
 
 
-def test_nothing_of_the_shells_settings_is_passed_on() -> None:
-    """Only what a process needs to run comes from the shell, and no credentials."""
+def test_the_shells_settings_are_not_inherited() -> None:
+    """Processes inherit only what they need to run, and no credentials."""
     shell = {**SHELL, "AWS_ACCESS_KEY_ID": "mine", "AWS_PROFILE": "mine", "AWS_REGION": "eu-west-1"}
 
     variables = embedded(shell)
@@ -23,14 +23,14 @@ def test_nothing_of_the_shells_settings_is_passed_on() -> None:
 
 
 def test_every_service_is_the_embedded_one() -> None:
-    """Without another DynamoDB, one endpoint serves all."""
+    """Without `--dynamodb-endpoint`, one endpoint serves all."""
     variables = with_dynamodb(SHELL, ENGINE, None)
 
     assert variables == {**embedded(SHELL), "AWS_ENDPOINT_URL": ENGINE}
 
 
 def test_another_dynamodb_gets_the_shells_credentials_and_region() -> None:
-    """They count for that endpoint; dummies do where the shell has none."""
+    """Dummy credentials are used if the shell has none."""
     shell = {**SHELL, "AWS_PROFILE": "mine", "AWS_DEFAULT_REGION": "eu-west-1"}
 
     own = with_dynamodb(shell, ENGINE, "http://127.0.0.1:8000")

@@ -1,4 +1,4 @@
-"""The local gateway as a subprocess that serves a copy of the project, for end-to-end tests."""
+"""The local gateway as a process that serves a copy of the project, for end-to-end tests."""
 
 import json
 import re
@@ -23,42 +23,63 @@ PATIENCE_S = 120.0
 
 @dataclass
 class Gateway:
-    """A local gateway in a process of its own, and what it and its functions have said."""
+    """A local gateway in a process of its own, and the lines that it has printed."""
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
     def listen(self) -> None:
-        """Take what is said until the process ends."""
+        """Collect lines until the process ends."""
         for line in self.process.stdout or ():
             with self.news:
                 self.said.append(line)
                 self.news.notify_all()
 
     def wait(self, happened: Callable[[], bool]) -> None:
-        """Wait until something has happened, of which something said may be the sign."""
+        """Wait until `happened` is true; it is checked after every line."""
         with self.news:
             assert self.news.wait_for(happened, PATIENCE_S), "".join(self.said[-20:])
 
     def found(self, pattern: str) -> str:
-        """Wait for something to be said, and give the group of the pattern."""
+        """Wait for a line that matches and return the pattern's first group."""
         expression = re.compile(pattern)
         self.wait(lambda: any(map(expression.search, self.said)))
         return next(match[1] for line in self.said if (match := expression.search(line)))
 
+    def ended(self, connection_id: str) -> dict[str, Any]:
+        """Return the log line of a connection's end once there is one."""
+
+        def found() -> list[dict[str, Any]]:
+            lines = self.logged("disconnected")
+            return [line for line in lines if line["connectionId"] == connection_id]
+
+        self.wait(lambda: bool(found()))
+        [line] = found()
+        return line
+
+    def rows(self) -> set[str]:
+        """Return the connection ids in the table."""
+        pages = self.dynamodb().get_paginator("scan").paginate(TableName=TABLE)
+        return {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+
     def logged(self, message: str) -> list[dict[str, Any]]:
-        """Give the lines that functions have logged with a message."""
+        """Return the functions' log lines with a message."""
         lines = [json.loads(line) for line in list(self.said) if line.startswith("{")]
         return [line for line in lines if line["message"] == message]
 
     @property
     def url(self) -> str:
-        """Give the address of the WebSocket API."""
+        """Return the URL for clients."""
         return self.found(r"(ws://\S+)")
 
+    @property
+    def lambda_endpoint(self) -> str:
+        """Return the URL of the Invoke API."""
+        return "http:" + self.found(r"ws:(//[^/\s]+)")
+
     def environment(self) -> dict[str, str]:
-        """Give the variables with which a function here works on what the gateway's do."""
+        """Return variables with which code of the app in this process uses the gateway."""
         return {
             "AWS_ENDPOINT_URL": self.found(r"DynamoDB +(\S+)"),
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
@@ -67,7 +88,7 @@ class Gateway:
         }
 
     def dynamodb(self) -> DynamoDBClient:
-        """Give a client of the gateway's DynamoDB."""
+        """Return a client of the gateway's DynamoDB."""
         endpoint = self.found(r"DynamoDB +(\S+)")
         return boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
 
@@ -79,10 +100,10 @@ def serving(
     settings: Mapping[str, str] | None = None,
     timeouts: Mapping[str, int] | None = None,
 ) -> Iterator[Gateway]:
-    """Serve a copy of the project, made in the folder `project`, until the block ends.
+    """Serve a copy of the project, created in the folder `project`, within the block.
 
-    `settings` are set for all functions of the stage `dev`, `timeouts` are those of functions by
-    their key in `.chalice/config.json`, in s.
+    `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
+    of a function in `.chalice/config.json`.
     """
     for folder in (".chalice", "chalicelib"):
         shutil.copytree(ROOT / folder, project / folder)
@@ -103,10 +124,10 @@ def serving(
         start_new_session=True,
     ) as process:
         gateway = Gateway(process)
-        listener = threading.Thread(target=gateway.listen)
+        listener = threading.Thread(target=gateway.listen, daemon=True)
         listener.start()
         try:
-            gateway.found("(Ctrl-C)")
+            gateway.found("(Ctrl\\+C)")
             yield gateway
         finally:
             process.send_signal(signal.SIGINT)

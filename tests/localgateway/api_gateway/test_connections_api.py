@@ -6,16 +6,15 @@ import urllib.parse
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from websockets.sync.client import ClientConnection
 
 from localgateway import request_bodies
-from tests.localgateway.support import PATIENCE, Gateway
+from tests.localgateway.support import PATIENCE, Gateway, closed, upgrade_request
 
 UNKNOWN = "L0SM9cOFvHcCIhw="
 
 
 def request(gateway: Gateway, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
-    """Send a plain HTTP request, and give its status and body."""
+    """Send a plain HTTP request and return status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=PATIENCE)
     try:
         connection.request(method, path, body)
@@ -26,7 +25,7 @@ def request(gateway: Gateway, method: str, path: str, body: bytes = b"") -> tupl
 
 
 def test_a_post_reaches_the_client_as_text(gateway: Gateway) -> None:
-    """A back end posts bytes and the client receives a text message."""
+    """The posted bytes arrive as a text message."""
     with gateway.opened() as (client, connection_id):
         answer = gateway.management().post_to_connection(
             ConnectionId=connection_id, Data="grüße".encode()
@@ -37,8 +36,8 @@ def test_a_post_reaches_the_client_as_text(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("direction", ["to the client", "from the client"])
-def test_get_says_whose_connection_it_is_and_since_when(gateway: Gateway, direction: str) -> None:
-    """Times are those of the connection, and activity in either direction moves the last one."""
+def test_get_returns_identity_and_times(gateway: Gateway, direction: str) -> None:
+    """Messages in either direction update `lastActiveAt`."""
     with gateway.opened(user_agent_header="Sample/2.0") as (client, connection_id):
         api = gateway.management()
         before = api.get_connection(ConnectionId=connection_id)
@@ -60,7 +59,7 @@ def test_get_says_whose_connection_it_is_and_since_when(gateway: Gateway, direct
 
 
 def test_a_client_without_a_user_agent_has_an_empty_one(gateway: Gateway) -> None:
-    """The identity always has both of its fields, while the event leaves the agent out."""
+    """The identity always has both fields; the event omits the user agent."""
     with gateway.opened(user_agent_header=None) as (_, connection_id):
         found = gateway.management().get_connection(ConnectionId=connection_id)
 
@@ -70,19 +69,19 @@ def test_a_client_without_a_user_agent_has_an_empty_one(gateway: Gateway) -> Non
 
 
 def test_delete_closes_with_1000(gateway: Gateway) -> None:
-    """The client and the function see a normal close."""
+    """Client and function both see a normal close."""
     with gateway.opened() as (client, connection_id):
         answer = gateway.management().delete_connection(ConnectionId=connection_id)
 
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
-        assert _close_code(client) == 1000
+        assert closed(client)[0] == 1000
     context = gateway.recorder.ended(connection_id)["requestContext"]
     assert context["disconnectStatusCode"] == 1000
     assert context["disconnectReason"] == "Connection Closed Normally"
 
 
 def test_a_connection_that_is_not_open_is_gone(gateway: Gateway) -> None:
-    """An unknown id and one that has closed are 410 for every operation."""
+    """Every operation returns 410 for an unknown id and for a closed connection."""
     with gateway.opened() as (_, closed_id):
         """Leave at once."""
     gateway.recorder.ended(closed_id)
@@ -99,10 +98,10 @@ def test_a_connection_that_is_not_open_is_gone(gateway: Gateway) -> None:
 
 
 def test_a_connection_that_is_closing_is_gone(gateway: Gateway) -> None:
-    """Once the gateway has sent a close frame, nothing can be posted any more."""
+    """After the gateway's close frame, posts and deletions return 410."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:
         known = len(gateway.recorder.all(lambda told: told.kind == "connect"))
-        raw.sendall(_handshake())
+        raw.sendall(upgrade_request())
         told = gateway.recorder.wait(lambda told: told.kind == "connect", known + 1)[known]
         raw.recv(1024)
         api = gateway.management()
@@ -128,7 +127,7 @@ def test_a_post_may_be_128_kb_and_no_more(gateway: Gateway) -> None:
 
 
 def test_a_body_without_end_is_refused_before_it_has_come(gateway: Gateway) -> None:
-    """A body is not kept once it is far too large, and its socket is closed."""
+    """The gateway stops reading a body that is far too large and closes the socket."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:
         raw.sendall(_post(length=100 * 1024 * 1024))
 
@@ -137,10 +136,8 @@ def test_a_body_without_end_is_refused_before_it_has_come(gateway: Gateway) -> N
         assert raw.recv(1024).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_does_not_come_is_given_up(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client that stalls within its body is answered and dropped."""
+def test_an_incomplete_body_times_out(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that stalls within its body receives 400 and is disconnected."""
     monkeypatch.setattr(request_bodies, "BODY_TIMEOUT", 0.2)
 
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:
@@ -149,8 +146,8 @@ def test_a_body_that_does_not_come_is_given_up(
         assert raw.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_body_that_is_cut_short_hurts_nobody(gateway: Gateway) -> None:
-    """A caller that leaves within its body is forgotten."""
+def test_a_body_that_is_cut_short_harms_no_other_caller(gateway: Gateway) -> None:
+    """Other callers are served after one disconnects within its body."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as raw:
         raw.sendall(_post(length=10) + b"half")
 
@@ -158,7 +155,7 @@ def test_a_body_that_is_cut_short_hurts_nobody(gateway: Gateway) -> None:
 
 
 def test_a_body_that_is_not_text_is_refused(gateway: Gateway) -> None:
-    """What is posted becomes a text message, so it must be UTF-8."""
+    """The body becomes a text message, so it must be UTF-8."""
     with gateway.opened() as (_, connection_id):
         path = f"/live/@connections/{urllib.parse.quote(connection_id)}"
 
@@ -179,16 +176,10 @@ def test_a_body_that_is_not_text_is_refused(gateway: Gateway) -> None:
     ],
 )
 def test_other_requests_are_refused(gateway: Gateway, method: str, path: str, status: int) -> None:
-    """Only `@connections` of the stage answers over HTTP."""
+    """Over HTTP, only `@connections` of the stage exists."""
     answer = request(gateway, method, path)
 
     assert answer[0] == status
-
-
-def _close_code(client: ClientConnection) -> int | None:
-    for _ in client:
-        """Leave what it says before aside."""
-    return client.close_code
 
 
 def _post(length: int) -> bytes:
@@ -196,10 +187,3 @@ def _post(length: int) -> bytes:
         f"POST /live/@connections/{UNKNOWN} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
     )
     return head.encode()
-
-
-def _handshake() -> bytes:
-    return (
-        b"GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )

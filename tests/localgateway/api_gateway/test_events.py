@@ -40,7 +40,7 @@ CONTEXT = {
 
 
 def test_a_connect_event_is_as_documented() -> None:
-    """Every field is there, of the documented type, and nothing else."""
+    """It has every documented field and no other."""
     handshake = Handshake(
         "192.0.2.7",
         (("Host", "example"), ("Connection", "Upgrade"), ("X-Forwarded-For", "198.51.100.1")),
@@ -67,14 +67,14 @@ def test_a_connect_event_is_as_documented() -> None:
 
 
 def test_a_connect_event_without_a_query_string_has_no_field_for_it() -> None:
-    """API Gateway leaves the fields out."""
+    """API Gateway omits the fields."""
     event = connect_event(API, CLIENT, Handshake("192.0.2.7"), OCCASION, TRACE)
 
     assert event.keys() == {"headers", "multiValueHeaders", "requestContext", "isBase64Encoded"}
 
 
 def test_a_message_event_is_as_documented() -> None:
-    """A message has no headers, and an id of its own."""
+    """A message has an id of its own and no headers."""
     event = message_event(API, CLIENT, OCCASION, "$default", "hello")
 
     assert event == {
@@ -128,15 +128,15 @@ def test_a_client_without_a_user_agent_has_none_in_its_events() -> None:
         (4000, "ours", "ours"),
     ],
 )
-def test_a_given_reason_comes_before_api_gateways_own(
+def test_the_clients_reason_precedes_api_gateways(
     code: int, given_reason: str | None, reported: str
 ) -> None:
-    """A code without a reason has API Gateway's words, if it has any."""
+    """Without a reason from the client, API Gateway's text for the code is used, if any."""
     assert close_reason(code, given_reason) == reported
 
 
-def test_ids_are_of_api_gateways_form() -> None:
-    """Ids have 16 characters and end in =, and trace ids are those of X-Ray."""
+def test_ids_have_api_gateways_format() -> None:
+    """Ids have 16 characters and end in `=`; trace ids have X-Ray's format."""
     ids = {new_id() for _ in range(100)}
 
     assert len(ids) == 100
@@ -145,8 +145,8 @@ def test_ids_are_of_api_gateways_form() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["A", "a", "B", "Proxy-X", "TE", "Upgrade"]), st.text())))
-def test_no_header_is_lost_but_those_of_one_hop(headers: list[tuple[str, str]]) -> None:
-    """Any headers come out in order under the first spelling, and the last value is the single."""
+def test_all_headers_but_hop_by_hop_headers_are_kept(headers: list[tuple[str, str]]) -> None:
+    """Values keep their order under the first spelling; the last value is the single one."""
     handshake = Handshake("192.0.2.7", tuple(headers))
 
     event = connect_event(API, CLIENT, handshake, OCCASION, TRACE)

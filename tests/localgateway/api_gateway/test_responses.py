@@ -1,4 +1,4 @@
-"""What API Gateway makes of the answers of functions."""
+"""API Gateway's reactions to the responses of functions."""
 
 import json
 from typing import Any
@@ -43,10 +43,10 @@ OCCASION = Occasion("NcWzvE4IIAMFUgQ=", 0)
         (TimedOut(2), Refused(504, "timed out after 2 s")),
     ],
 )
-def test_a_handshake_is_decided_by_what_its_function_did(
+def test_the_outcome_of_connect_decides_on_the_handshake(
     outcome: Outcome, decision: Accepted | Refused
 ) -> None:
-    """2xx opens; any other status, a failure and a timeout refuse."""
+    """2xx opens the connection; any other status, a failure and a timeout refuse it."""
     assert admit(outcome) == decision
 
 
@@ -54,8 +54,8 @@ def test_a_handshake_is_decided_by_what_its_function_did(
     "answer",
     [None, "text", [], {}, {"statusCode": True}, {"statusCode": 700}, {"statusCode": "9" * 5000}],
 )
-def test_what_is_no_answer_refuses_with_502(answer: object) -> None:
-    """An answer without a usable status is a bad one."""
+def test_an_invalid_response_refuses_with_502(answer: object) -> None:
+    """A response needs a valid status code."""
     decision = admit(Returned(answer))
 
     assert isinstance(decision, Refused)
@@ -64,7 +64,7 @@ def test_what_is_no_answer_refuses_with_502(answer: object) -> None:
 
 
 @given(JSON)
-def test_whatever_a_function_returns_is_decided_on(payload: Any) -> None:
+def test_any_json_value_is_decided_on(payload: Any) -> None:
     """No JSON value makes the decision or the reply fail."""
     outcome = Returned(payload)
 
@@ -86,13 +86,13 @@ def test_whatever_a_function_returns_is_decided_on(payload: Any) -> None:
     ],
 )
 def test_a_reply_is_the_body_of_the_answer(outcome: Outcome, text: str | None) -> None:
-    """Only a body that is text and not empty is sent to the client."""
+    """Only non-empty text is sent to the client."""
     assert reply(outcome, "id", OCCASION) == text
 
 
 @pytest.mark.parametrize("outcome", [Failed("it raised"), TimedOut(3), Returned(None)])
 def test_a_message_that_failed_is_answered_with_an_error(outcome: Outcome) -> None:
-    """The client is told with the ids to ask about, and the log what failed."""
+    """The client receives the ids to ask about, and the log has the cause."""
     text = reply(outcome, "L0SM9cOFvHcCIhw=", OCCASION)
 
     assert text is not None

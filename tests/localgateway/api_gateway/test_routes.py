@@ -19,8 +19,8 @@ from localgateway.api_gateway.routes import select_route
         ("no JSON", set(), None),
     ],
 )
-def test_a_route_is_selected_by_the_action_of_the_body(
+def test_the_action_of_the_body_selects_the_route(
     body: str, routes: set[str], selected: str | None
 ) -> None:
-    """The action names the route if there is one; `$default` takes the rest, if it is there."""
+    """The action selects its route, or `$default` if the API has it."""
     assert select_route(body, routes) == selected

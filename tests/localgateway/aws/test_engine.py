@@ -1,4 +1,4 @@
-"""Behaviour of the embedded AWS, through boto3 over real sockets."""
+"""The embedded AWS, through boto3 over real sockets."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ ONE_TRY = Config(retries={"total_max_attempts": 1})
 
 @contextmanager
 def engine(faults: Faults) -> Iterator[str]:
-    """Serve an engine on a free port, and give its address."""
+    """Serve an engine on a free port and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(Engine(faults), log_config=None, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -34,12 +34,12 @@ def engine(faults: Faults) -> Iterator[str]:
 
 
 def dynamodb(address: str) -> DynamoDBClient:
-    """Give a client that tries once."""
+    """Return a client that does not retry."""
     return SESSION.client("dynamodb", endpoint_url=address, config=ONE_TRY)
 
 
 def make_table(client: DynamoDBClient) -> str:
-    """Make a table of a name of its own."""
+    """Create a table with a unique name."""
     name = f"table-{uuid4()}"
     client.create_table(
         TableName=name,
@@ -51,7 +51,7 @@ def make_table(client: DynamoDBClient) -> str:
 
 
 def test_items_are_stored_and_read_and_deleted() -> None:
-    """It is a DynamoDB, and its errors are DynamoDB's."""
+    """Results and errors are DynamoDB's."""
     with engine(Faults()) as address:
         client = dynamodb(address)
         table = make_table(client)
@@ -67,8 +67,8 @@ def test_items_are_stored_and_read_and_deleted() -> None:
             client.get_item(TableName="missing", Key={"id": {"S": "a"}})
 
 
-def test_other_services_are_there_as_well() -> None:
-    """A function may use what moto has besides DynamoDB."""
+def test_other_services_are_available() -> None:
+    """Functions can use every service that moto offers."""
     with engine(Faults(fail=1.0)) as address:
         sns = SESSION.client("sns", endpoint_url=address, config=ONE_TRY)
 
@@ -77,8 +77,8 @@ def test_other_services_are_there_as_well() -> None:
         assert arn in [topic["TopicArn"] for topic in sns.list_topics()["Topics"]]
 
 
-def test_a_share_of_the_calls_of_items_fails_as_asked() -> None:
-    """Tables can still be made and looked at, but with a share of 1 no item can."""
+def test_a_share_of_item_calls_fails() -> None:
+    """With a share of 1, every call on items fails, but no call on tables."""
     with engine(Faults(fail=1.0)) as address:
         client = dynamodb(address)
 
@@ -91,7 +91,7 @@ def test_a_share_of_the_calls_of_items_fails_as_asked() -> None:
         assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
 
 
-def test_calls_lag_as_asked_without_delaying_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_are_delayed_without_delaying_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call waits for the lag, and the engine serves others meanwhile."""
     asked: list[float] = []
     sleep = asyncio.sleep

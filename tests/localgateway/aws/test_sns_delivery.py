@@ -1,4 +1,4 @@
-"""How messages of the embedded SNS reach functions, through boto3 over real sockets."""
+"""Deliveries of the embedded SNS to functions, through boto3 over real sockets."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ ELSEWHERE = "arn:aws:sns:eu-west-1:123456789012:Elsewhere"
 
 
 def saying(text: str, kind: str = "news") -> Any:
-    """Select what a function tells of a message."""
+    """Select the reports of a message."""
 
     def said(told: Told) -> bool:
         return told.kind == kind and bool(told.content["Records"][0]["Sns"]["Message"] == text)
@@ -27,7 +27,7 @@ def saying(text: str, kind: str = "news") -> Any:
 
 
 def test_a_message_runs_the_function_with_lambdas_event(gateway: Gateway) -> None:
-    """The event has every field of AWS's, and no other."""
+    """It has every field of AWS's event and no other."""
     text = str(uuid4())
 
     published = gateway.sns().publish(
@@ -67,8 +67,8 @@ def test_a_message_runs_the_function_with_lambdas_event(gateway: Gateway) -> Non
     }
 
 
-def test_a_message_without_subject_and_attributes_says_so(gateway: Gateway) -> None:
-    """The subject is null and the attributes are empty; neither is left out."""
+def test_a_message_without_subject_and_attributes_has_empty_fields(gateway: Gateway) -> None:
+    """The subject is null and the attributes are empty; neither is omitted."""
     text = str(uuid4())
 
     gateway.sns().publish(TopicArn=NEWS, Message=text)
@@ -78,7 +78,7 @@ def test_a_message_without_subject_and_attributes_says_so(gateway: Gateway) -> N
     assert told.content["Records"][0]["Sns"]["MessageAttributes"] == {}
 
 
-def test_a_topic_that_is_named_by_its_arn_is_in_its_region(gateway: Gateway) -> None:
+def test_a_topic_given_by_its_arn_is_in_its_region(gateway: Gateway) -> None:
     """Its account is the embedded one."""
     text = str(uuid4())
 
@@ -89,7 +89,7 @@ def test_a_topic_that_is_named_by_its_arn_is_in_its_region(gateway: Gateway) -> 
 
 
 def test_each_message_of_a_batch_runs_the_function(gateway: Gateway) -> None:
-    """A batch is so many messages."""
+    """A batch counts as separate messages."""
     texts = [str(uuid4()) for _ in range(3)]
 
     answer = gateway.sns().publish_batch(
@@ -107,7 +107,7 @@ def test_each_message_of_a_batch_runs_the_function(gateway: Gateway) -> None:
 def test_a_filter_and_a_message_for_each_protocol_are_as_in_sns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A filter of a subscription keeps messages away, and `lambda` selects the text."""
+    """A subscription's filter drops messages; `lambda` selects the text for functions."""
     monkeypatch.setattr(Subscription, "publish", Subscription.publish)
     invoked: list[tuple[str, Any]] = []
     deliveries.deliver_by(lambda function, event: invoked.append((function, event)))
@@ -132,8 +132,8 @@ def test_a_filter_and_a_message_for_each_protocol_are_as_in_sns(
     assert event["Records"][0]["Sns"]["MessageAttributes"]["kind"]["Value"] == "wanted"
 
 
-def test_a_function_that_is_not_there_costs_the_publisher_nothing(gateway: Gateway) -> None:
-    """Who publishes is never told of a failed delivery, and the others are delivered."""
+def test_a_missing_function_does_not_affect_the_publisher(gateway: Gateway) -> None:
+    """Publishers never see a failed delivery, and the other deliveries succeed."""
     sns = gateway.sns()
     topic = sns.create_topic(Name=f"half-{uuid4()}")["TopicArn"]
     for function in (HEAR.replace("hear", "missing"), HEAR):
@@ -154,12 +154,12 @@ def test_a_delivery_that_fails_is_logged(
 
     deliveries.invoke_at(endpoint, "missing", {})
 
-    assert "a message did not reach missing" in caplog.text
+    assert "delivery to missing failed" in caplog.text
     assert "ResourceNotFoundException" in caplog.text
 
 
 def test_other_subscriptions_are_left_to_moto(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue has its messages from moto as before."""
+    """Queues receive messages from moto as before."""
     taken: list[str] = []
     monkeypatch.setattr(
         Subscription, "publish", lambda _, message, *__, **___: taken.append(message)

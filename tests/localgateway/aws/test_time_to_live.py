@@ -1,12 +1,14 @@
-"""Which rows expire."""
+"""Time to live: which rows are deleted."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
 from localgateway.aws.time_to_live import expire, expired
-from tests.localgateway.support import SESSION
+from tests.localgateway.support import PATIENCE, SESSION, Gateway
 
 NOW = 1_731_324_924.5
 
@@ -23,12 +25,12 @@ NOW = 1_731_324_924.5
     ],
 )
 def test_a_row_expires_when_its_number_is_past(moment: Any, goes: bool) -> None:
-    """Another type, no value, the future and more than five years ago are no reason to delete."""
+    """Other types, missing values, future times and times over five years ago do not count."""
     assert expired(moment, NOW) is goes
 
 
-def test_a_row_that_was_given_more_time_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that changes between being seen and being deleted is not deleted."""
+def test_a_row_with_a_new_time_to_live_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that changes between the scan and the deletion stays."""
     with mock_aws():
         client = SESSION.client("dynamodb")
         client.create_table(
@@ -52,3 +54,33 @@ def test_a_row_that_was_given_more_time_stays(monkeypatch: pytest.MonkeyPatch) -
         expire(client, NOW)
 
         assert client.scan(TableName="t")["Count"] == 1
+
+
+def test_expired_rows_are_deleted(hasty: Gateway) -> None:
+    """A row is deleted after its time, if the time is plausible."""
+    dynamodb = hasty.dynamodb()
+    now = int(time.time())
+    times = {
+        "expired": {"N": str(now - 60)},
+        "alive": {"N": str(now + 3600)},
+        "too old": {"N": "1"},
+        "text": {"S": str(now - 60)},
+    }
+    for name, moment in times.items():
+        dynamodb.put_item(TableName="Things-dev", Item={"id": {"S": name}, "expires": moment})
+    dynamodb.put_item(TableName="Things-dev", Item={"id": {"S": "without"}})
+
+    _wait(
+        lambda: (
+            "Item" not in dynamodb.get_item(TableName="Things-dev", Key={"id": {"S": "expired"}})
+        )
+    )
+
+    left = {row["id"]["S"] for row in dynamodb.scan(TableName="Things-dev")["Items"]}
+    assert left == {"alive", "too old", "text", "without"}
+
+
+def _wait(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline

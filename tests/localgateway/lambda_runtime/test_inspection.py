@@ -1,4 +1,4 @@
-"""How the description of a project is read out of Chalice, in this process."""
+"""Descriptions of projects, read in this process."""
 
 import json
 import sys
@@ -12,12 +12,12 @@ from tests.localgateway.support import SAMPLE
 
 @pytest.fixture(autouse=True)
 def _no_app(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the app that other tests have imported, and then this one."""
+    """Remove imported apps before and after each test."""
     monkeypatch.delitem(sys.modules, "app", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
-def test_the_description_names_functions_routes_schedules_and_subscriptions() -> None:
+def test_a_project_is_described_as_chalice_would_deploy_it() -> None:
     """Each function is described once, with the settings of its own key."""
     description = inspection.describe(str(SAMPLE), "dev")
 
@@ -55,7 +55,7 @@ def test_the_answer_is_one_line_of_json(
     stage: str,
     said: str,
 ) -> None:
-    """Good or bad, there is one answer, whatever the app prints."""
+    """It prints one line in any case, even if the app prints."""
     monkeypatch.setattr(sys, "argv", ["inspection", str(folder), stage])
     monkeypatch.setattr(sys, "stdout", sys.stdout)
 
@@ -64,6 +64,39 @@ def test_the_answer_is_one_line_of_json(
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("{", "is not valid JSON: Expecting property name"),
+        ("\xff", "is not valid JSON: 'utf-8' codec"),
+        ("[]", "is not a Chalice configuration; expected {"),
+        ('{"app_name": 5}', "is not a Chalice configuration; expected {"),
+        ('{"app_name": "x", "stages": []}', "is not a Chalice configuration; expected {"),
+        ('{"app_name": "x", "stages": {"dev": 5}}', "stage 'dev' in .chalice/config.json is 5;"),
+        ('{"version": "9", "app_name": "x", "stages": {"dev": {}}}', 'set "version" to "2.0"'),
+        ('{"version": "2.0", "app_name": "x", "stages": {"prod": {}}}', "choose one with --stage"),
+    ],
+)
+def test_a_wrong_configuration_says_what_to_do(tmp_path: Path, config: str, said: str) -> None:
+    """The message has one line."""
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice" / "config.json").write_text(config, encoding="latin-1")
+
+    with pytest.raises(RuntimeError) as raised:
+        inspection.describe(str(tmp_path), "dev")
+
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_configuration_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    """A folder in place of the file, for example."""
+    (tmp_path / ".chalice" / "config.json").mkdir(parents=True)
+
+    with pytest.raises(RuntimeError, match=r"cannot read .chalice/config.json: Is a directory"):
+        inspection.describe(str(tmp_path), "dev")
 
 
 def test_an_app_that_fails_is_described_by_its_traceback(

@@ -1,4 +1,4 @@
-"""Behaviour of Lambda's Invoke API, through boto3 and plain HTTP over real sockets."""
+"""Lambda's Invoke API, through boto3 and plain HTTP over real sockets."""
 
 import http.client
 import json
@@ -24,12 +24,12 @@ ARN = f"arn:aws:lambda:us-east-1:123456789012:function:{WORK}"
 
 
 def payload(answer: InvocationResponseTypeDef) -> Any:
-    """Read what a function answered."""
+    """Return the payload of a response."""
     return json.loads(answer["Payload"].read())
 
 
 def posted(gateway: Gateway, path: str, body: bytes, kind: str = "Event") -> tuple[int, str, str]:
-    """Send a plain request; give the status, the kind of the error and the answer."""
+    """Send a plain request and return status, error type and body."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=PATIENCE)
     try:
         connection.request("POST", path, body, {"X-Amz-Invocation-Type": kind})
@@ -41,13 +41,13 @@ def posted(gateway: Gateway, path: str, body: bytes, kind: str = "Event") -> tup
 
 
 def told(by: str) -> Callable[[Told], bool]:
-    """Select what the function tells of the events that name themselves so."""
+    """Select the function's reports of events with this name."""
     return lambda told: told.kind == "work" and told.content["by"] == by
 
 
 @contextmanager
 def logged() -> Iterator[SimpleQueue[logging.LogRecord]]:
-    """Give what the gateway logs about invocations, as it comes."""
+    """Yield a queue of the gateway's log records about invocations."""
     records: SimpleQueue[logging.LogRecord] = SimpleQueue()
     logger, handler = logging.getLogger(invocations.__name__), QueueHandler(records)
     logger.addHandler(handler)
@@ -58,8 +58,8 @@ def logged() -> Iterator[SimpleQueue[logging.LogRecord]]:
 
 
 @pytest.mark.parametrize("name", [WORK, f"{WORK}:$LATEST", ARN, f"123456789012:function:{WORK}"])
-def test_a_function_answers_whoever_invokes_it_by_name(gateway: Gateway, name: str) -> None:
-    """By default the caller waits for the answer; a name may be any that Lambda takes."""
+def test_a_function_is_invoked_by_its_name(gateway: Gateway, name: str) -> None:
+    """By default the caller waits for the response; Lambda's forms of names all work."""
     answer = gateway.functions().invoke(FunctionName=name, Payload=json.dumps({"text": "ü"}))
 
     assert answer["StatusCode"] == 200
@@ -68,7 +68,7 @@ def test_a_function_answers_whoever_invokes_it_by_name(gateway: Gateway, name: s
     assert payload(answer) == {"given": {"text": "ü"}}
 
 
-def test_an_invocation_without_a_payload_is_given_an_empty_object(gateway: Gateway) -> None:
+def test_an_invocation_without_a_payload_receives_an_empty_object(gateway: Gateway) -> None:
     """As in Lambda."""
     answer = gateway.functions().invoke(FunctionName=WORK)
 
@@ -76,7 +76,7 @@ def test_an_invocation_without_a_payload_is_given_an_empty_object(gateway: Gatew
 
 
 def test_a_function_of_a_schedule_or_a_route_can_be_invoked_too(gateway: Gateway) -> None:
-    """Every function of the project has its name here."""
+    """Every function of the project can be invoked."""
     known = len(gateway.recorder.all(lambda told: told.kind == "tick"))
 
     event = {"detail-type": "by hand", "source": "", "account": "", "time": "", "region": ""}
@@ -88,8 +88,8 @@ def test_a_function_of_a_schedule_or_a_route_can_be_invoked_too(gateway: Gateway
     assert told.content["detail-type"] == "by hand"
 
 
-def test_an_exception_is_told_as_lambda_tells_it(gateway: Gateway) -> None:
-    """The status stays 200: the payload says what was raised, and where."""
+def test_an_exception_is_returned_like_lambda_returns_it(gateway: Gateway) -> None:
+    """The status is 200; the payload has the exception and its stack trace."""
     answer = gateway.functions().invoke(FunctionName=WORK, Payload=b'{"do": "raise"}')
 
     assert answer["StatusCode"] == 200
@@ -105,14 +105,14 @@ def test_an_exception_is_told_as_lambda_tells_it(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
-        ("exit", "Runtime.ExitError", "ended without an answer"),
+        ("exit", "Runtime.ExitError", "exited without a response"),
         ("hang", "Sandbox.Timedout", "Task timed out after 4.00 seconds"),
     ],
 )
-def test_the_end_of_an_environment_is_told_as_an_error(
+def test_the_exit_of_an_environment_is_returned_as_an_error(
     gateway: Gateway, how: str, kind: str, message: str
 ) -> None:
-    """Whatever becomes of the process, the caller is answered."""
+    """The caller receives a response however the process ends."""
     answer = gateway.functions().invoke(FunctionName=WORK, Payload=json.dumps({"do": how}))
 
     assert answer["FunctionError"] == "Unhandled"
@@ -122,7 +122,7 @@ def test_the_end_of_an_environment_is_told_as_an_error(
 
 
 def test_an_asynchronous_invocation_does_not_wait_for_the_function(gateway: Gateway) -> None:
-    """The answer is there while the function still runs."""
+    """The response arrives while the function still runs."""
     name = str(uuid4())
 
     answer = gateway.functions().invoke(
@@ -137,8 +137,8 @@ def test_an_asynchronous_invocation_does_not_wait_for_the_function(gateway: Gate
     held.release()
 
 
-def test_an_asynchronous_failure_is_logged_and_not_tried_again(gateway: Gateway) -> None:
-    """Nobody waits for the answer, so the log has to tell."""
+def test_an_asynchronous_failure_is_logged_and_not_retried(gateway: Gateway) -> None:
+    """Only the log shows the failure."""
     name = str(uuid4())
     event = json.dumps({"do": "raise", "by": name})
 
@@ -147,13 +147,13 @@ def test_an_asynchronous_failure_is_logged_and_not_tried_again(gateway: Gateway)
             gateway.functions().invoke(FunctionName=WORK, InvocationType="Event", Payload=event)
         said = [records.get(timeout=PATIENCE).getMessage() for _ in range(2)]
 
-    failed = "sample-dev-work, invoked asynchronously: ValueError: a message went wrong"
+    failed = "asynchronous invocation of sample-dev-work failed: ValueError: a message went wrong"
     assert said == [failed] * 2
     assert len(gateway.recorder.all(told(name))) == 2
 
 
-def test_a_function_hands_on_to_itself_without_being_told_an_endpoint(gateway: Gateway) -> None:
-    """A client of its own finds the local Lambda."""
+def test_a_function_continues_in_a_new_invocation_of_itself(gateway: Gateway) -> None:
+    """A client without an endpoint finds the local Lambda."""
     name = str(uuid4())
     event = {"do": "invoke", "with": {"do": "hold", "by": name}}
 
@@ -165,7 +165,7 @@ def test_a_function_hands_on_to_itself_without_being_told_an_endpoint(gateway: G
 
 
 def test_a_dry_run_runs_nothing(gateway: Gateway) -> None:
-    """It only says whether there is such a function."""
+    """It only checks that the function exists."""
     answer = gateway.functions().invoke(
         FunctionName=WORK, InvocationType="DryRun", Payload=b'{"do": "raise"}'
     )
@@ -176,18 +176,18 @@ def test_a_dry_run_runs_nothing(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("name", ["sample-dev-nothing", f"{WORK}:7"])
 def test_an_unknown_function_or_version_is_not_found(gateway: Gateway, name: str) -> None:
-    """The message names what there is."""
+    """The message lists the available functions."""
     client = gateway.functions()
 
     with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:
         client.invoke(FunctionName=name)
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
-    assert f"{name}; here are " in str(raised.value)
+    assert f"{name}; available: " in str(raised.value)
     assert WORK in str(raised.value)
 
 
 def test_another_version_by_qualifier_is_not_found(gateway: Gateway) -> None:
-    """There is $LATEST alone."""
+    """Only `$LATEST` exists."""
     client = gateway.functions()
 
     latest = client.invoke(FunctionName=WORK, Qualifier="$LATEST")
@@ -207,10 +207,10 @@ def test_another_version_by_qualifier_is_not_found(gateway: Gateway) -> None:
         ("/2015-03-31/functions/a%20b/invocations", b"", "Event", 404, "ResourceNotFound", "a b"),
     ],
 )
-def test_a_request_with_a_mistake_is_refused(
+def test_an_invalid_request_is_refused(
     gateway: Gateway, path: str, body: bytes, kind: str, status: int, code: str, said: str
 ) -> None:
-    """The error is Lambda's and says what is accepted."""
+    """The error is Lambda's and says what is expected."""
     answered, error, message = posted(gateway, path, body, kind)
 
     assert answered == status
@@ -219,8 +219,8 @@ def test_a_request_with_a_mistake_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["Event", "RequestResponse"])
-def test_a_payload_may_be_as_large_as_lambda_takes_it(gateway: Gateway, kind: str) -> None:
-    """1 MB asynchronously and 6 MB for an answer: one more byte is 413."""
+def test_a_payload_over_lambdas_limit_is_refused(gateway: Gateway, kind: str) -> None:
+    """The limit is 1 MB asynchronously and 6 MB synchronously; one more byte is 413."""
     largest = b'"' + b"x" * (LIMITS[kind] - 2) + b'"'
 
     status, *_ = posted(gateway, PATH, largest, kind)
@@ -230,10 +230,10 @@ def test_a_payload_may_be_as_large_as_lambda_takes_it(gateway: Gateway, kind: st
     assert (refused, error) == (413, "RequestTooLargeException")
 
 
-def test_stopping_cuts_off_what_runs_asynchronously_and_says_so(
+def test_stopping_aborts_and_logs_asynchronous_invocations(
     sample: Path, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The gateway does not wait for a function that nobody waits for."""
+    """The gateway does not wait for asynchronous invocations."""
     name = str(uuid4())
     with caplog.at_level(logging.ERROR), running(sample, recorder) as gateway:
         event = json.dumps({"do": "hold", "by": name})
@@ -242,4 +242,4 @@ def test_stopping_cuts_off_what_runs_asynchronously_and_says_so(
 
         gateway.stop()
 
-    assert "sample-dev-work, invoked asynchronously, was cut off" in caplog.text
+    assert "asynchronous invocation of sample-dev-work aborted by shutdown" in caplog.text

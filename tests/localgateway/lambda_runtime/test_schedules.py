@@ -1,4 +1,4 @@
-"""When schedules run, and with what event."""
+"""Schedules: their rates, events and failures."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,23 @@ import pytest
 from localgateway.lambda_runtime import schedules
 from localgateway.lambda_runtime.functions import Function
 from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
+from tests.localgateway.support import Gateway, Told
+
+
+def ticks(told: Told) -> bool:
+    """Select the reports of scheduled runs."""
+    return told.kind == "tick"
 
 
 class Scripted:
-    """A function with given outcomes, which ends the schedule after the last."""
+    """A function with given outcomes that cancels the schedule after the last."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.outcomes = list(outcomes)
         self.events: list[Any] = []
 
     async def invoke(self, event: Any) -> Outcome:
-        """Give the next outcome."""
+        """Return the next outcome."""
         self.events.append(event)
         if not self.outcomes:
             raise asyncio.CancelledError
@@ -40,7 +46,7 @@ class Scripted:
     ],
 )
 def test_a_rate_has_a_period(expression: str, seconds: float | None) -> None:
-    """Rates are in minutes, hours or days; anything else is not run."""
+    """Rates are in minutes, hours or days; other expressions have no period."""
     assert schedules.period(expression) == seconds
 
 
@@ -63,10 +69,10 @@ def test_a_scheduled_event_is_eventbridges() -> None:
     }
 
 
-def test_a_run_that_fails_is_logged_and_the_next_still_comes(
+def test_a_failed_run_is_logged_and_the_next_one_starts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A schedule goes on whatever becomes of its runs."""
+    """A failed run does not stop the schedule."""
     function = Scripted(Failed("it raised"), TimedOut(3), Returned(None))
 
     with caplog.at_level(logging.ERROR), contextlib.suppress(asyncio.CancelledError):
@@ -76,4 +82,18 @@ def test_a_run_that_fails_is_logged_and_the_next_still_comes(
     assert [record.getMessage() for record in caplog.records] == [
         "schedule rule: it raised",
         "schedule rule: timed out after 3 s",
+    ]
+
+
+def test_schedules_run_at_their_rate(hasty: Gateway) -> None:
+    """Each run receives an EventBridge event of its own."""
+    known = len(hasty.recorder.all(ticks))
+    told = hasty.recorder.wait(ticks, known + 3)[known:]
+
+    events = [each.content for each in told[:3]]
+    assert len({event["id"] for event in events}) == 3
+    assert {event["source"] for event in events} == {"aws.events"}
+    assert {event["detail-type"] for event in events} == {"Scheduled Event"}
+    assert events[0]["resources"] == [
+        "arn:aws:events:us-east-1:123456789012:rule/sample-dev-tick-event"
     ]

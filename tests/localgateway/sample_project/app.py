@@ -1,4 +1,4 @@
-"""An app whose functions do what a test asks for, and tell the test what they were given."""
+"""An app whose functions do what a test asks for and report their events to the test."""
 
 import json
 import os
@@ -13,7 +13,7 @@ app.experimental_feature_flags.update(["WEBSOCKETS"])
 
 
 def tell(kind: str, content: object, *, hold: bool = False) -> None:
-    """Tell the test, and wait until it has heard, or until it lets go of a function it holds."""
+    """Report to the test; wait until it has received the report, or until it releases a hold."""
     with socket.create_connection(("127.0.0.1", int(os.environ["RECORDER"]))) as connection:
         told = {"kind": kind, "content": content, "pid": os.getpid(), "hold": hold}
         connection.sendall(json.dumps(told).encode() + b"\n")
@@ -22,7 +22,7 @@ def tell(kind: str, content: object, *, hold: bool = False) -> None:
 
 @app.on_ws_connect()
 def greet(event: WebsocketEvent) -> Any:
-    """Answer a handshake as its query string says."""
+    """Respond to a handshake as its query string says."""
     raw = event.to_dict()
     query = raw.get("queryStringParameters", {})
     tell("connect", raw, hold="hold" in query)
@@ -52,13 +52,16 @@ def serve(event: WebsocketEvent) -> Any:
             send(connection_id, text)
         case {"do": "hold" | "environment" | "context" | "large" as what}:
             return {"body": answer(what, event)}
+        case {"do": "print"}:
+            line = {"level": "INFO", "message": "printed", "code": 1}
+            print(json.dumps(line))  # noqa: T201 - standard output is the log of a function
         case {"do": what}:
             fail(what)
     return {}
 
 
 def answer(what: str, event: WebsocketEvent) -> str:
-    """Give what a message asks about."""
+    """Return the text that a message asks for."""
     if what == "hold":
         tell("held", event.connection_id, hold=True)
         return str(os.getpid())
@@ -78,7 +81,7 @@ def fail(how: str) -> None:
 
 
 def context(event: WebsocketEvent) -> dict[str, Any]:
-    """Say what the second argument of the handler holds."""
+    """Return the fields of the handler's second argument."""
     lambda_context: Any = event.context
     fields = ("function_name", "function_version", "memory_limit_in_mb", "aws_request_id")
     return {
@@ -91,7 +94,7 @@ def context(event: WebsocketEvent) -> dict[str, Any]:
 
 
 def send(connection_id: str, text: str) -> None:
-    """Send through Chalice's own API, then through a client that is given no endpoint."""
+    """Send through Chalice's API, then through a client without an endpoint."""
     import boto3
 
     app.websocket_api.session = boto3.session.Session()
@@ -102,7 +105,7 @@ def send(connection_id: str, text: str) -> None:
 
 @app.on_ws_disconnect()
 def part(event: WebsocketEvent) -> Any:
-    """Tell the test that a connection has ended."""
+    """Report the end of a connection."""
     raw = event.to_dict()
     tell("disconnect", raw)
     if raw["requestContext"]["disconnectReason"] == "raise":
@@ -112,19 +115,19 @@ def part(event: WebsocketEvent) -> Any:
 
 @app.on_sns_message(topic="News")
 def hear(event: Any) -> None:
-    """Tell the test what a topic says."""
+    """Report a message of a topic."""
     tell("news", event.to_dict())
 
 
 @app.on_sns_message(topic="arn:aws:sns:eu-west-1:111122223333:Elsewhere")
 def overhear(event: Any) -> None:
-    """Tell the test what a topic of another region says."""
+    """Report a message of a topic in another region."""
     tell("elsewhere", event.to_dict())
 
 
 @app.lambda_function(name="work")
 def work(event: Any, context: Any) -> Any:
-    """Do what an invocation asks for; one that names itself is told."""
+    """Do what an invocation asks for; report it if it has a name."""
     if "by" in event:
         tell("work", event, hold=event.get("do") == "hold")
     match event:
@@ -136,7 +139,7 @@ def work(event: Any, context: Any) -> Any:
 
 
 def invoke_itself(payload: Any, context: Any) -> int:
-    """Hand on to an invocation of its own, through a client that is given no endpoint."""
+    """Continue in a new invocation, through a client without an endpoint."""
     import boto3
 
     client = boto3.client("lambda")
@@ -148,11 +151,11 @@ def invoke_itself(payload: Any, context: Any) -> int:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def tick(event: Any) -> None:
-    """Tell the test that it is time."""
+    """Report a scheduled run."""
     tell("tick", event.to_dict())
 
 
 @app.schedule(Cron(0, 3, "*", "*", "?", "*"))
 def nightly(event: Any) -> None:
-    """Be there for the gateway to say that it does not run this."""
+    """Have a cron schedule, which the gateway skips."""
     tell("nightly", event.to_dict())

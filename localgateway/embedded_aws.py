@@ -1,0 +1,75 @@
+"""Starts the embedded AWS and creates the project's tables, topics and subscriptions in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from localgateway.child_processes import Child
+from localgateway.process_environment import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from localgateway.lambda_runtime.project import Subscription
+    from localgateway.options import Options
+
+# In seconds, for each child process.
+_TIMEOUT = 60.0
+
+
+async def start(options: Options, lambda_endpoint: str) -> Child:
+    """Start the embedded AWS; it delivers messages of topics to the Invoke API."""
+    return await Child.start(
+        "embedded AWS",
+        "localgateway.aws.engine",
+        f"--port={options.dynamodb_port}",
+        f"--fail={options.dynamodb_fail}",
+        f"--lag={options.dynamodb_lag_ms / 1000}",
+        f"--ttl-interval={options.ttl_interval}",
+        f"--lambda-endpoint={lambda_endpoint}",
+        environ=embedded(os.environ),
+    )
+
+
+async def url(engine: Child) -> str:
+    """Return the URL of the embedded AWS once it listens."""
+    port = json.loads(await engine.line(_TIMEOUT))["port"]
+    return f"http://127.0.0.1:{port}"
+
+
+async def create_tables(options: Options, variables: Mapping[str, str]) -> None:
+    """Create the missing tables of `.chalice/resources.json`, if the project has that file."""
+    resources = options.project / ".chalice" / "resources.json"
+    if resources.exists():
+        child = await Child.start(
+            "creation of the tables",
+            "provision",
+            f"--stage={options.stage}",
+            f"--resources={resources}",
+            environ=variables,
+        )
+        try:
+            await child.success(_TIMEOUT)
+        finally:
+            await child.stop()
+
+
+async def subscribe(
+    subscriptions: Collection[Subscription], variables: Mapping[str, str]
+) -> list[str]:
+    """Create the topics, subscribe their functions and return the topics' ARNs."""
+    if not subscriptions:
+        return []
+    child = await Child.start(
+        "subscription to the topics",
+        "localgateway.aws.sns_subscriptions",
+        *(text for each in subscriptions for text in (each.topic, each.function)),
+        environ=variables,
+    )
+    try:
+        arns: list[str] = json.loads(await child.line(_TIMEOUT))
+    finally:
+        await child.stop()
+    return arns

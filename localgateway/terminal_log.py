@@ -1,0 +1,89 @@
+"""Writes functions' log lines to a terminal, which may be slow or stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from localgateway.log_format import pretty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# In bytes; what functions write beyond it, while the terminal does not read, is counted and lost.
+WAITING_LIMIT = 16 * 1024 * 1024
+# In seconds, for the last lines when the gateway stops.
+STOP_TIMEOUT = 5.0
+
+
+class TerminalLog:
+    """Formats lines and writes them in a thread of its own, so that no function waits for it.
+
+    Lines keep their order and are written whole. Up to `limit` bytes of them wait for the
+    terminal; once it reads again, a line reports how many were left out.
+    """
+
+    def __init__(self, stream: TextIO, limit: int = WAITING_LIMIT) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._color = color_wanted(stream)
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._size = 0
+        self._left_out = 0
+        self._stopped = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="terminal log", daemon=True)
+
+    def write(self, function: str, line: bytes) -> None:
+        """Accept a line for the terminal without waiting; the thread adds time and color."""
+        with self._changed:
+            if self._size + len(line) > self._limit:
+                self._left_out += 1
+                return
+            self._waiting.append((function, line))
+            self._size += len(line)
+            self._changed.notify()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[TerminalLog]:
+        """Write lines within the block; wait `STOP_TIMEOUT` seconds for the last ones."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            with self._changed:
+                self._stopped = True
+                self._changed.notify()
+            self._thread.join(STOP_TIMEOUT)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            while (batch := self._next()) is not None:
+                lines, left_out = batch
+                for function, line in lines:
+                    text = pretty(function, line.decode(errors="replace"), datetime.now(UTC))
+                    click.echo(text, file=self._stream, color=self._color)
+                if left_out:
+                    text = f"... {left_out} log lines left out: the terminal reads too slowly"
+                    click.echo(text, file=self._stream, color=self._color)
+
+    def _next(self) -> tuple[list[tuple[str, bytes]], int] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopped)
+            if not self._waiting:
+                return None
+            lines, left_out = list(self._waiting), self._left_out
+            self._waiting.clear()
+            self._size = self._left_out = 0
+            return lines, left_out
+
+
+def color_wanted(stream: TextIO) -> bool:
+    """Return whether to write colors: to a terminal, unless `NO_COLOR` is set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")

@@ -1,0 +1,101 @@
+"""Hostile and broken HTTP clients, over real sockets."""
+
+from collections.abc import Callable
+
+import pytest
+
+from localgateway import gateway as gateway_module
+from localgateway.api_gateway import http_protocol, server
+from tests.localgateway.support import (
+    UPGRADE,
+    Gateway,
+    answered,
+    drained,
+    raw,
+    request_head,
+    serves,
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, id="TLS"),
+        pytest.param(b"hello\r\n\r\n", 400, id="no request"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, 400, id="a head without end"),
+        pytest.param(
+            request_head("GET /live HTTP/1.1", *UPGRADE[:3], UPGRADE[4]),
+            400,
+            id="no key",
+        ),
+        pytest.param(request_head("GET /live HTTP/1.1", *UPGRADE[:4]), 400, id="no version"),
+        pytest.param(request_head("POST /live HTTP/1.1", *UPGRADE), 405, id="no GET"),
+        pytest.param(
+            request_head("GET /live HTTP/1.1", *UPGRADE, *(f"X-{n}: x" for n in range(200))),
+            431,
+            id="too many headers",
+        ),
+        pytest.param(
+            request_head("GET /live HTTP/1.1", *UPGRADE, "X: " + "x" * 10_000),
+            431,
+            id="a long header",
+        ),
+        pytest.param(
+            request_head(f"GET /live?{'x' * 10_000} HTTP/1.1", *UPGRADE),
+            414,
+            id="a long address",
+        ),
+    ],
+)
+def test_a_garbage_handshake_is_refused_and_dropped(
+    gateway: Gateway, sent: bytes, status: int
+) -> None:
+    """The response has the reason, and the socket is closed."""
+    with raw(gateway) as opened:
+        opened.sendall(sent)
+
+        assert drained(opened).startswith(f"HTTP/1.1 {status} ".encode())
+    assert serves(gateway)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /live HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_a_socket_without_a_whole_head_is_dropped_in_time(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Half-open sockets and endless request headers are dropped."""
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
+
+    with raw(gateway) as opened:
+        opened.sendall(sent)
+
+        assert drained(opened) == b""
+
+
+def test_a_later_head_on_the_same_socket_is_limited_as_well(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request on a socket has the time limit."""
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
+    with raw(gateway) as opened:
+        opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
+        assert answered(opened).startswith(b"HTTP/1.1 426 ")
+
+        opened.sendall(b"GET /live HTTP/1.1\r\nX-Slow: ")
+
+        assert drained(opened) == b""
+
+
+def test_sockets_over_the_limit_are_dropped(
+    start: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit counts sockets of any kind."""
+    monkeypatch.setattr(server, "OTHER_SOCKETS", 1)
+    monkeypatch.setattr(gateway_module, "OTHER_SOCKETS", 1)
+    gateway = start(max_connections=1)
+    with raw(gateway) as first, raw(gateway) as second:
+        with raw(gateway) as third:
+            assert drained(third) == b""
+
+        for opened in (first, second):
+            opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
+            assert answered(opened).startswith(b"HTTP/1.1 426 ")
