@@ -229,7 +229,9 @@ def test_origins_are_listed_with_commas(text: str, origins: tuple[str, ...]) -> 
 )
 def test_what_is_no_origin_is_refused(text: str) -> None:
     """A list that matches nothing would lock everybody out, without a word."""
-    with pytest.raises(SettingsError, match=r"^ALLOWED_ORIGINS is .*; expected comma-separated origins"):
+    with pytest.raises(
+        SettingsError, match=r"^ALLOWED_ORIGINS is .*; expected comma-separated origins"
+    ):
         load(TABLE | {"ALLOWED_ORIGINS": f"https://good.example,{text}"})
 
 
