@@ -1,6 +1,7 @@
 """Every error that the application raises on purpose."""
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class RegistryError(Exception):
@@ -46,17 +47,33 @@ class EventError(RegistryError):
 class StoreError(RegistryError):
     """DynamoDB did not confirm an operation.
 
-    `code` is DynamoDB's error code, or the name of botocore's error when no answer came.
+    `code` is DynamoDB's error code, the name of botocore's error when no answer came, or
+    `NotStarted` when too little time was left. `uncertain` says that an attempt without an answer
+    may have been carried out, `repeated` that such an attempt came before this answer. `item` is
+    the row that failed a condition.
     """
 
     reason = "store"
 
-    def __init__(self, operation: str, table: str, code: str, cause: str) -> None:
+    def __init__(
+        self,
+        operation: str,
+        table: str,
+        code: str,
+        cause: str,
+        *,
+        uncertain: bool = False,
+        repeated: bool = False,
+        item: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(operation, table, code, cause)
         self.operation = operation
         self.table = table
         self.code = code
         self.cause = cause
+        self.uncertain = uncertain
+        self.repeated = repeated
+        self.item = item
 
     def __str__(self) -> str:
         return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings
+from chalicelib.clock import Deadline, now_ms
+from chalicelib.domain.answers import failed, invalid_request
 from chalicelib.domain.connection import UNKNOWN_CLIENT
 from chalicelib.domain.errors import RegistryError
 from chalicelib.store import open_store
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 EXPECTED = '{"clientId": "…"}, {"connectionId": "…"} or {} for the counts'
 # Upper ends of the age groups in minutes. The last group holds all older connections.
 AGES_MIN = (1, 10, 60, 125)
+# Time kept for the last log line.
+RESERVE_S = 0.5
 
 
 def connections(event: object, context: object) -> dict[str, Any]:
@@ -29,16 +32,17 @@ def connections(event: object, context: object) -> dict[str, Any]:
     An invalid request and a failure return `{"error": …}` and raise nothing.
     """
     log = invocation_log(context)
+    deadline = Deadline.of(context).minus(RESERVE_S)
     try:
         config = settings.load()
         set_level(config.log_level)
         query = _query(event)
         if query is None:
-            return {"error": f"invalid request {event!r}; expected {EXPECTED}"}
-        return _answer(query, open_store(config.connections_table))
+            return invalid_request(event, EXPECTED)
+        return _answer(query, open_store(config.connections_table, deadline), now_ms())
     except RegistryError as error:
         log.error("lookup failed", error=str(error), errorType=type(error).__name__)
-        return {"error": str(error)}
+        return failed(error)
 
 
 def _query(event: object) -> Mapping[str, str] | None:
@@ -50,8 +54,7 @@ def _query(event: object) -> Mapping[str, str] | None:
     return event
 
 
-def _answer(query: Mapping[str, str], store: ConnectionStore) -> dict[str, Any]:
-    now_ms = time.time_ns() // 1_000_000
+def _answer(query: Mapping[str, str], store: ConnectionStore, now_ms: int) -> dict[str, Any]:
     if "connectionId" in query:
         found = store.live_one(query["connectionId"], now_ms)
         return {"connection": found.row() if found else None}
