@@ -36,7 +36,7 @@ def test_the_endpoint_is_that_of_the_stage_unless_a_url_is_given(
     ],
 )
 def test_an_invalid_url_is_shown_in_the_error(url: str, error: str) -> None:
-    with pytest.raises(ValueError, match="endpoint is|Port") as caught:
+    with pytest.raises(ValueError, match=r"endpoint is|Port") as caught:
         Endpoint.of("a1", "eu-west-1", "prod", url)
 
     assert str(caught.value).startswith(error)

@@ -38,7 +38,7 @@ LONG = 30.0  # s; a test that waits for it has failed
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Write a self-signed certificate of localhost and its key into one file."""
+    """Write a self-signed certificate of localhost, and its key beside it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -56,7 +56,8 @@ def certificate(tmp_path: Path) -> Path:
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     path = tmp_path / "localhost.pem"
-    path.write_bytes(signed.public_bytes(pem) + private)
+    path.write_bytes(signed.public_bytes(pem))
+    path.with_suffix(".key").write_bytes(private)
     return path
 
 
@@ -64,7 +65,7 @@ def certificate(tmp_path: Path) -> Path:
 def secure(certificate: Path) -> Iterator[ConnectionsApi]:
     """Serve a `@connections` API over TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     with connections_api(context) as api:
         yield api
 

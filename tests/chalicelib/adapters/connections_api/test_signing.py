@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 
-from bench.fanout.signatures import is_valid
+from bench.fanout.signatures import Received, is_valid
 from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import Endpoint
 from chalicelib.adapters.connections_api.signing import Signer
-from tests.support.connections_api import ConnectionsApi, Received
+from tests.support.connections_api import ConnectionsApi
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret", "a session token/+=")
 CALLS = [
