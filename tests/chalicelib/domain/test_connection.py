@@ -65,6 +65,13 @@ def test_an_anonymous_connection_has_no_key_in_the_index(client_id: str | None) 
     assert "knownClientId" not in connection.row()
 
 
+def test_an_unknown_field_is_not_an_attribute_of_the_row() -> None:
+    row = {"connectionId": "a=", "createdAt": 1, "ttl": 2, "clientId": "unknown"}
+
+    assert Connection("a=", 1, 2).row() == row
+    assert Connection("a=", 1, 2, closing="kicked").row() == row | {"closing": "kicked"}
+
+
 @given(st.integers(0, 10**14), st.integers(1, 10**10))
 def test_the_ttl_loses_less_than_a_second_by_rounding(now_ms: int, ttl_seconds: int) -> None:
     ttl = opened(BARE, None, None, now_ms, ttl_seconds).ttl
