@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 import app
 from chalicelib.store import SWEEP_ROW, ConnectionStore
 from tests.conftest import ROOT, TABLE
+from tests.support.connections import NO_DEADLINE
 from tests.support.gateway import PATIENCE_S, Gateway, serving
 from tests.support.surroundings import Context, tracked
 
@@ -181,7 +182,7 @@ def test_a_sweep_that_is_killed_is_finished_by_the_next(start: Start) -> None:
     """Nothing that the first has done is undone, and nothing that it has not is forgotten."""
     with start("--dynamodb-lag=20") as gateway:
         dynamodb = gateway.dynamodb()
-        store = ConnectionStore(dynamodb, TABLE)
+        store = ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
         # GIVEN the rows of 300 connections that ended unnoticed, and 3 connections that live
         with connect(gateway.url), connect(gateway.url), connect(gateway.url):
             alive = ids(dynamodb)
@@ -233,7 +234,7 @@ def test_a_sweep_of_rows_that_are_being_opened_removes_none_of_them(start: Start
 
     assert len(alive) == 24
     assert any(0 < report["live"] < 24 for report in reports)
-    assert [report["removed"] for report in reports] == [{"too old": 0, "gone": 0}] * len(reports)
+    assert [report["removed"] for report in reports] == [{"tooOld": 0, "gone": 0}] * len(reports)
     # every `$disconnect` found its row
     assert {line["connectionId"] for line in gateway.logged("disconnected")} == alive
 

@@ -112,8 +112,8 @@ def test_a_question_that_is_none_is_told_what_is_accepted(invoke: Invoke, questi
     answer = invoke("connections", question)
 
     assert set(answer) == {"error"}
-    assert repr(question) in answer["error"]
-    assert 'expected {"clientId": "…"}, {"connectionId": "…"} or {}' in answer["error"]
+    assert repr(question) in answer["error"]["message"]
+    assert 'expected {"clientId": "…"}, {"connectionId": "…"} or {}' in answer["error"]["message"]
     json.dumps(answer)
 
 
@@ -121,7 +121,9 @@ def test_no_question_at_all_is_told_what_is_accepted(monkeypatch: pytest.MonkeyP
     """JSON's null, which Lambda hands on and Chalice's test client does not."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
 
-    assert directory.connections(None, None)["error"].startswith("invalid request None; expected")
+    assert directory.connections(None, None)["error"]["message"].startswith(
+        "invalid request None; expected"
+    )
 
 
 @pytest.mark.usefixtures("dynamodb")
@@ -136,10 +138,10 @@ def test_a_failure_is_answered_and_logged(
     """The caller sees the cause, and so does whoever reads the log."""
     answer = invoke("connections", question, CONNECTIONS_TABLE=table)
 
-    assert cause in answer["error"]
+    assert cause in answer["error"]["message"]
     [line] = logged()
     assert (line["level"], line["function"]) == ("ERROR", "connections")
-    assert line["error"] == answer["error"]
+    assert line["error"]["message"] == answer["error"]["message"]
 
 
 def test_a_malformed_row_is_an_error_of_its_own_question_only(
@@ -149,5 +151,5 @@ def test_a_malformed_row_is_an_error_of_its_own_question_only(
     tracked("a=")
     dynamodb.put_item(TableName=TABLE, Item={"connectionId": {"S": "bare="}})
 
-    assert "'createdAt'" in invoke("connections", {"connectionId": "bare="})["error"]
+    assert "'createdAt'" in invoke("connections", {"connectionId": "bare="})["error"]["message"]
     assert invoke("connections", {})["live"] == 1
