@@ -5,7 +5,7 @@ BIN := .venv/bin
 VENV := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: help run test proof check lint imports format templates bench table package deploy lock
+.PHONY: help run test proof check lint imports format templates bench mutants table package deploy lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -43,6 +43,9 @@ templates: $(VENV) ## Package each stage and check its CloudFormation template.
 bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer.
 	$(BIN)/python -m bench.cold_start --check
 	$(BIN)/python -m bench.handlers --check
+
+mutants: $(VENV) ## Change the code in small ways and count the changes that its tests notice.
+	$(BIN)/python -m bench.mutants $(ARGS) chalicelib/store.py chalicelib/domain chalicelib/handlers chalicelib/services
 
 ##@ Change
 
