@@ -7,7 +7,7 @@ import re
 
 # Of an opaque origin, such as a sandboxed frame, and of a page that was opened as a file.
 _WITHOUT_HOST = ("null", "file://")
-_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST = re.compile(r"[a-z0-9._~-]+|\[[0-9a-f:.]+\]")
 
@@ -23,6 +23,8 @@ def origin_problem(origin: str) -> str:
         return "the scheme is missing, such as https://"
     if not _SCHEME.fullmatch(scheme):
         return f"{scheme!r} is not a scheme"
+    if scheme in ("ws", "wss"):
+        return "browsers send the scheme of the page, such as https"
     for character, part in (("#", "fragment"), ("?", "query"), ("/", "path"), ("@", "user")):
         if character in rest:
             return f"an origin has no {part}"

@@ -1,0 +1,30 @@
+import pytest
+
+from chalicelib.domain import errors
+from chalicelib.domain.answers import ErrorCode, failure, is_text
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.RequestError({"a": 1}, "{}"), "invalid_request"),
+        (errors.SettingsError("TTL_HOURS", "abc", "hours"), "settings"),
+        (errors.StoreError("Scan", "Rows", "Throttled", "slow down"), "store"),
+        (errors.MalformedRowError("a=", "ttl", None, "a number"), "malformed_row"),
+        (errors.ContinuationError("1", "no answer"), "internal"),
+    ],
+)
+def test_a_failure_has_a_code_and_the_error_s_message(
+    error: errors.RegistryError, code: str
+) -> None:
+    assert failure(error) == {"error": {"code": code, "message": str(error)}}
+    assert code in list(ErrorCode)
+
+
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [("a", True), ("\uac00", True), ("", False), ("\ud800", False), ("a\udfff", False)]
+    + [(value, False) for value in (None, 7, ["a"], {}, True)],
+)
+def test_a_field_is_text_that_utf_8_can_hold(value: object, valid: bool) -> None:
+    assert is_text(value) is valid
