@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters import bounded_fetch
 from chalicelib.adapters.bounded_fetch import FetchError, fetch
 
 LIMIT_S = 0.5
@@ -118,7 +117,7 @@ def test_a_server_that_drips_is_given_up_at_the_deadline(serve: Any) -> None:
 def test_a_look_up_of_the_host_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resolver has no time limit of its own."""
     ended = threading.Event()
-    monkeypatch.setattr(bounded_fetch.socket, "getaddrinfo", lambda *_, **__: ended.wait())
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait())
 
     with pytest.raises(FetchError, match="timed out"):
         fetch("http://issuer.example.com/keys", 0.05, 10)

@@ -23,8 +23,10 @@ def test_a_failure_has_a_code_and_the_error_s_message(
 
 @pytest.mark.parametrize(
     ("value", "valid"),
-    [("a", True), ("\uac00", True), ("", False), ("\ud800", False), ("a\udfff", False)]
-    + [(value, False) for value in (None, 7, ["a"], {}, True)],
+    [
+        *(("a", True), ("\uac00", True), ("", False), ("\ud800", False), ("a\udfff", False)),
+        *((None, False), (7, False), (["a"], False), ({}, False), (True, False)),
+    ],
 )
 def test_a_field_is_text_that_utf_8_can_hold(value: object, valid: bool) -> None:
     assert is_text(value) is valid
