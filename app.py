@@ -1,6 +1,5 @@
 """The Lambda functions of the incident dashboard's WebSocket API."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from chalice.app import BaseLambdaEvent, Chalice, Rate, Response, SNSEvent, WebsocketEvent
@@ -46,7 +45,7 @@ def notify(event: SNSEvent) -> dict[str, Any] | None:
 
 
 @app.lambda_function(name="connections")
-def connections(event: Any, context: Any) -> Mapping[str, Any]:
+def connections(event: Any, context: Any) -> dict[str, Any]:
     """Return who is connected."""
     from chalicelib.handlers import connections as handler
 

@@ -1,57 +1,36 @@
-"""The answers of the functions that people and other services invoke.
+"""The shape of the answers of `connections`, `close` and `sweep`: a result, or one error.
 
-A failed or refused invocation returns `{"error": {"code": …, "message": …}}`.
+`{"error": {"code": …, "message": …}}` has one of these codes: `invalid_request`, `settings`,
+`store`, `malformed_row` and `internal`.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TypedDict
+from typing import Any
 
 from chalicelib.domain.errors import (
     MalformedRowError,
     RegistryError,
-    RequestError,
     SettingsError,
     StoreError,
+    shown,
 )
 
-
-class ErrorCode(StrEnum):
-    """Why an invocation failed."""
-
-    INVALID_REQUEST = "invalid_request"
-    SETTINGS = "settings"
-    STORE = "store"
-    MALFORMED_ROW = "malformed_row"
-    INTERNAL = "internal"
-
-
-class Problem(TypedDict):
-    """A failure: its code for programs, its message for people."""
-
-    code: str
-    message: str
-
-
-class Failure(TypedDict):
-    """The answer to an invocation that failed or was refused."""
-
-    error: Problem
-
-
-_CODES: dict[type[RegistryError], ErrorCode] = {
-    RequestError: ErrorCode.INVALID_REQUEST,
-    SettingsError: ErrorCode.SETTINGS,
-    StoreError: ErrorCode.STORE,
-    MalformedRowError: ErrorCode.MALFORMED_ROW,
+_CODES: dict[type[RegistryError], str] = {
+    SettingsError: "settings",
+    StoreError: "store",
+    MalformedRowError: "malformed_row",
 }
 
 
-def failure(error: RegistryError) -> Failure:
-    """Return the answer that reports `error`."""
-    code = _CODES.get(type(error), ErrorCode.INTERNAL)
-    return {"error": {"code": code.value, "message": str(error)}}
+def invalid_request(event: object, expected: str) -> dict[str, Any]:
+    """Return the answer to an invalid request, which shows its beginning."""
+    return _error("invalid_request", f"invalid request {shown(event)}; expected {expected}")
+
+
+def failed(error: RegistryError) -> dict[str, Any]:
+    """Return the answer to a request that could not be carried out."""
+    return _error(_CODES.get(type(error), "internal"), str(error))
 
 
 def is_text(value: object) -> bool:
@@ -59,6 +38,10 @@ def is_text(value: object) -> bool:
 
     That is neither empty nor half of a surrogate pair, which UTF-8 cannot hold.
     """
-    return (
-        isinstance(value, str) and value != "" and not any("\ud800" <= c <= "\udfff" for c in value)
-    )
+    if not isinstance(value, str):
+        return False
+    return value != "" and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}

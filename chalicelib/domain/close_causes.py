@@ -72,17 +72,31 @@ def cause_of(code: int | None, duration_s: float | None, closing: str | None) ->
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a tracked connection. `closed_at` is epoch ms, `duration_s` is in seconds."""
+    """The end of a tracked connection. `closed_at` is epoch ms, `duration_s` is in seconds.
+
+    `reason` was given by the person who had the connection closed. A duration of None is unknown.
+    """
 
     connection: Connection
     cause: Cause
     code: int | None
     closed_at: int
-    duration_s: float
+    duration_s: float | None
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same id each time that this end is told, by which consumers drop repeats.
+
+        It is made of what both the row and the `$disconnect` event contain.
+        """
+        connection_id, connected_at = self.connection.connection_id, self.connection.connected_at
+        return connection_id if connected_at is None else f"{connection_id}/{connected_at}"
 
     def detail(self) -> dict[str, str | int | float | None]:
         """Return the `detail` of the EventBridge event: times in epoch ms, the duration in s."""
         return {
+            "id": self.id,
             "connectionId": self.connection.connection_id,
             "clientId": self.connection.client_id,
             "cause": self.cause.value,
@@ -90,4 +104,5 @@ class Ending:
             "connectedAt": self.connection.connected_at or self.connection.created_at,
             "closedAt": self.closed_at,
             "duration": self.duration_s,
+            "reason": self.reason,
         }

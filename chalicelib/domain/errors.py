@@ -1,6 +1,7 @@
 """Every error that the application raises on purpose."""
 
 from collections.abc import Mapping
+from typing import Any
 
 SHOWN_CHARACTERS = 200
 
@@ -41,18 +42,6 @@ class SettingsError(RegistryError):
         return f"{self.variable} {seen}; expected {self.expected}{why}"
 
 
-class RequestError(RegistryError):
-    """The payload of an invocation by hand is invalid."""
-
-    def __init__(self, payload: object, expected: str) -> None:
-        super().__init__(payload, expected)
-        self.payload = payload
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return f"invalid request {shown(self.payload)}; expected {self.expected}"
-
-
 class EventError(RegistryError):
     """A field of an API Gateway event has an invalid value."""
 
@@ -78,17 +67,33 @@ class ForeignEventError(EventError):
 class StoreError(RegistryError):
     """DynamoDB did not confirm an operation.
 
-    `code` is DynamoDB's error code, or the name of botocore's error when no answer came.
+    `code` is DynamoDB's error code, the name of botocore's error when no answer came, or
+    `NotStarted` when too little time was left. `uncertain` says that an attempt without an answer
+    may have been carried out, `repeated` that such an attempt came before this answer. `item` is
+    the row that failed a condition.
     """
 
     reason = "store"
 
-    def __init__(self, operation: str, table: str, code: str, cause: str) -> None:
+    def __init__(
+        self,
+        operation: str,
+        table: str,
+        code: str,
+        cause: str,
+        *,
+        uncertain: bool = False,
+        repeated: bool = False,
+        item: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(operation, table, code, cause)
         self.operation = operation
         self.table = table
         self.code = code
         self.cause = cause
+        self.uncertain = uncertain
+        self.repeated = repeated
+        self.item = item
 
     def __str__(self) -> str:
         return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"

@@ -38,13 +38,16 @@ class Ended:
     """The end of a connection as API Gateway reports it.
 
     `code` and `reason` are None when API Gateway does not know them. `duration_s` is in seconds
-    by API Gateway's clock, or None when the event lacks the times.
+    by API Gateway's clock, or None when the event lacks the times. `connected_at` and
+    `ended_at` are epoch ms.
     """
 
     connection_id: str
     code: int | None
     reason: str | None
     duration_s: float | None
+    connected_at: int | None = None
+    ended_at: int | None = None
 
 
 # A connection lasts at most 2 hours. Times that are a day apart are wrong, or not both in ms.
@@ -102,11 +105,14 @@ def ended(event: Mapping[str, Any]) -> Ended:
     """Parse a `$disconnect` event. Raises `EventError` for an invalid connection id."""
     context = event["requestContext"]
     code = context.get("disconnectStatusCode")
+    connected_at, ended_at = context.get("connectedAt"), context.get("requestTimeEpoch")
     return Ended(
         connection_id=connection_id(event),
         code=code if _is_integer(code) else None,
         reason=_text(context.get("disconnectReason")),
-        duration_s=_seconds_between(context.get("connectedAt"), context.get("requestTimeEpoch")),
+        duration_s=_seconds_between(connected_at, ended_at),
+        connected_at=connected_at if _is_integer(connected_at) else None,
+        ended_at=ended_at if _is_integer(ended_at) else None,
     )
 
 

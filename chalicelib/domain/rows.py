@@ -50,6 +50,8 @@ def from_item(item: Item) -> Connection:
         stage=_text(item, "stage"),
         domain_name=_text(item, "domainName"),
         closing=_text(item, "closing"),
+        closing_at=_integer(item, "closingAt"),
+        close_reason=_text(item, "closeReason"),
     )
 
 

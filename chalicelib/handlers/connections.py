@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings
-from chalicelib.domain.answers import Failure, failure, is_text
+from chalicelib.clock import Deadline, now_ms
+from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.connection import UNKNOWN_CLIENT
-from chalicelib.domain.errors import RegistryError, RequestError
+from chalicelib.domain.errors import RegistryError
 from chalicelib.store import open_store
 from chalicelib.telemetry.logs import invocation_log, set_level
 
@@ -22,49 +22,42 @@ if TYPE_CHECKING:
 EXPECTED = '{"clientId": "…"}, {"connectionId": "…"} or {} for the counts'
 # Upper ends of the age groups in minutes. The last group holds all older connections.
 AGES_MIN = (1, 10, 60, 125)
+# Time kept for the last log line.
+RESERVE_S = 0.5
 
 
-class Found(TypedDict):
-    """The answer to a lookup: the rows of the live connections, newest first."""
-
-    connections: list[dict[str, str | int]]
-
-
-class Counts(TypedDict):
-    """The answer to `{}`: how many connections are live, by client and by age."""
-
-    live: int
-    byClient: dict[str, int]
-    byAge: dict[str, int]
-
-
-def connections(event: object, context: object) -> Found | Counts | Failure:
+def connections(event: object, context: object) -> dict[str, Any]:
     """Handle an invocation of `connections`.
 
-    An invalid request and a failure are logged and returned, and raise nothing.
+    A lookup returns `{"connections": [row, …]}`, newest first, `{}` the counts. An invalid request
+    and a failure are logged and return `{"error": …}`; nothing is raised.
     """
     log = invocation_log(context)
+    deadline = Deadline.of(context).minus(RESERVE_S)
     try:
         config = settings.load()
         set_level(config.log_level)
-        return _answer(_query(event), open_store(config.connections_table))
+        query = _query(event)
+        if query is None:
+            answer = invalid_request(event, EXPECTED)
+            log.warning("invalid request", error=answer["error"]["message"])
+            return answer
+        return _answer(query, open_store(config.connections_table, deadline), now_ms())
     except RegistryError as error:
         log.error("lookup failed", error=str(error), errorType=type(error).__name__)
-        return failure(error)
+        return failed(error)
 
 
-def _query(event: object) -> Mapping[str, str]:
-    """Return the request. Raises `RequestError` unless it is one of the three kinds."""
+def _query(event: object) -> Mapping[str, str] | None:
     if not isinstance(event, dict) or len(event) > 1:
-        raise RequestError(event, EXPECTED)
+        return None
     for name, value in event.items():
         if name not in ("clientId", "connectionId") or not is_text(value):
-            raise RequestError(event, EXPECTED)
+            return None
     return event
 
 
-def _answer(query: Mapping[str, str], store: ConnectionStore) -> Found | Counts:
-    now_ms = time.time_ns() // 1_000_000
+def _answer(query: Mapping[str, str], store: ConnectionStore, now_ms: int) -> dict[str, Any]:
     if "connectionId" in query:
         found = store.live_one(query["connectionId"], now_ms)
         return {"connections": [found.row()] if found else []}
@@ -74,7 +67,7 @@ def _answer(query: Mapping[str, str], store: ConnectionStore) -> Found | Counts:
     return _counts(store, now_ms)
 
 
-def _counts(store: ConnectionStore, now_ms: int) -> Counts:
+def _counts(store: ConnectionStore, now_ms: int) -> dict[str, Any]:
     clients: Counter[str] = Counter(known=0, unknown=0)
     ages: Counter[str] = Counter(dict.fromkeys(map(_group_name, AGES_MIN), 0))
     for connection in store.live(now_ms):

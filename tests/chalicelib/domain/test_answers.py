@@ -1,13 +1,12 @@
 import pytest
 
 from chalicelib.domain import errors
-from chalicelib.domain.answers import ErrorCode, failure, is_text
+from chalicelib.domain.answers import failed, invalid_request, is_text
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.RequestError({"a": 1}, "{}"), "invalid_request"),
         (errors.SettingsError("TTL_HOURS", "abc", "hours"), "settings"),
         (errors.StoreError("Scan", "Rows", "Throttled", "slow down"), "store"),
         (errors.MalformedRowError("a=", "ttl", None, "a number"), "malformed_row"),
@@ -17,8 +16,15 @@ from chalicelib.domain.answers import ErrorCode, failure, is_text
 def test_a_failure_has_a_code_and_the_error_s_message(
     error: errors.RegistryError, code: str
 ) -> None:
-    assert failure(error) == {"error": {"code": code, "message": str(error)}}
-    assert code in list(ErrorCode)
+    assert failed(error) == {"error": {"code": code, "message": str(error)}}
+
+
+def test_an_invalid_request_is_shown_cut_with_what_is_expected() -> None:
+    message = f"invalid request ['{'x' * 198}...; expected {{}}"
+
+    assert invalid_request(["x" * 300], "{}") == {
+        "error": {"code": "invalid_request", "message": message}
+    }
 
 
 @pytest.mark.parametrize(
