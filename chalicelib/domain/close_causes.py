@@ -45,7 +45,8 @@ _BY_CODE = {
     1015: Cause.ABNORMAL,
 }
 _BY_NAME = {cause.value: cause for cause in Cause}
-_APPLICATION_CODES = range(4000, 5000)
+# 3000 to 3999 are registered for libraries and frameworks, 4000 to 4999 are private.
+_APPLICATION_CODES = range(3000, 5000)
 _SERVER_CLOSE_CODES = (1000, None)
 _MAX_DURATION_S = MAX_DURATION_MS / 1000
 _MARGIN_S = MARGIN_MS / 1000

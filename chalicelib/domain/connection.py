@@ -22,6 +22,11 @@ GRACE_S = 60
 
 USER_AGENT_LIMIT = 256
 
+# API Gateway has had WebSocket APIs since 18 December 2018, and ms reach this length in 5138:
+# https://aws.amazon.com/blogs/compute/announcing-websocket-apis-in-amazon-api-gateway/
+EARLIEST_MS = 1_545_091_200_000
+LATEST_MS = 10**14
+
 # A connection whose `$connect` can still be running: its timeout, and 2 s for clocks that differ.
 # `@connections` answers 410 for it although it is about to open.
 OPENING_S = 12
@@ -114,6 +119,18 @@ class Connection:
     def age_s(self, now_ms: int) -> float:
         """Return for how long the connection has been tracked, in seconds."""
         return max(0, now_ms - self.created_at) / 1000
+
+    def duration_s(self, now_ms: int) -> float:
+        """Return how long the connection lasted if it was found ended at `now_ms`, in seconds.
+
+        An orphan may be found days later, but no connection outlives API Gateway's 2 hours.
+        """
+        return min(self.age_s(now_ms), (MAX_DURATION_MS + MARGIN_MS) / 1000)
+
+
+def is_moment(epoch_ms: int) -> bool:
+    """Return whether `epoch_ms` can be when a connection opened. Seconds or microseconds cannot."""
+    return EARLIEST_MS <= epoch_ms < LATEST_MS
 
 
 def opened(

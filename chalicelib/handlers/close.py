@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from chalicelib import settings
 from chalicelib.clock import Deadline, now_ms
-from chalicelib.domain.answers import failed, invalid_request
+from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import cut
 from chalicelib.domain.errors import RegistryError
@@ -58,9 +58,7 @@ def _is_request(event: object) -> TypeGuard[Mapping[str, str]]:
     if not isinstance(event, dict):
         return False
     names = event.keys() - {"reason"}
-    return names in ({"connectionId"}, {"clientId"}) and all(
-        isinstance(value, str) and value for value in event.values()
-    )
+    return names in ({"connectionId"}, {"clientId"}) and all(map(is_text, event.values()))
 
 
 def _requested(request: Mapping[str, str], store: ConnectionStore) -> list[Connection]:

@@ -49,7 +49,8 @@ def connect(event: WebsocketEvent) -> Response:
     handshake = events.handshake(event.to_dict())
     config = settings.load()
     set_level(config.log_level)
-    decision = admit(handshake, config.allowed_origins, _subject_of(config.authentication))
+    subject_of = _subject_of(config.authentication)
+    decision = admit(handshake, config.allowed_origins, subject_of, config.subprotocols)
     if isinstance(decision, Refused):
         counted = metrics.fields(event.stage, {Metric.REFUSED: 1}, decision.reason)
         log.warning("refused", status=decision.status, detail=decision.detail, **counted)
@@ -60,7 +61,7 @@ def connect(event: WebsocketEvent) -> Response:
     )
     try:
         store.put(written, retries=deadline.minus(CLEAN_UP_S))
-        _verify(written, store, log, event.stage)
+        _verify(written, store, log, event.stage, config.log_connection_rows)
     except RegistryError as error:
         _clean_up(written, store, log, error)
         raise
@@ -84,7 +85,9 @@ def _selected(admitted: Admitted) -> dict[str, str | list[str]]:
     return {"Sec-WebSocket-Protocol": admitted.subprotocol}
 
 
-def _verify(written: Connection, store: ConnectionStore, log: Log, stage: str) -> None:
+def _verify(
+    written: Connection, store: ConnectionStore, log: Log, stage: str, log_row: bool
+) -> None:
     try:
         stored = store.get(written.connection_id)
     except StoreError as error:
@@ -98,7 +101,8 @@ def _verify(written: Connection, store: ConnectionStore, log: Log, stage: str) -
         return
     if stored is None or not _same_connection(stored, written):
         raise UnverifiedError(written.row(), stored.row() if stored else None)
-    log.info("connected", row=stored.row(), **metrics.fields(stage, {Metric.OPENED: 1}))
+    known = {"row": stored.row()} if log_row else {"clientId": stored.client_id}
+    log.info("connected", **known, **metrics.fields(stage, {Metric.OPENED: 1}))
 
 
 def _same_connection(stored: Connection, written: Connection) -> bool:
