@@ -1,5 +1,6 @@
 """The local gateway as a process that serves a copy of the project, for end-to-end tests."""
 
+import functools
 import json
 import re
 import shutil
@@ -14,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from chalicelib.store import SWEEP_ROW
 from tests.conftest import ROOT, TABLE
 
 PATIENCE_S = 120.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Gateway:
-    """A local gateway in a process of its own, and the lines that it has printed."""
+    """A local gateway in a process of its own. `said` are the lines that it has printed."""
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
@@ -59,16 +62,18 @@ class Gateway:
         return line
 
     def rows(self) -> set[str]:
-        """Return the connection ids in the table."""
-        pages = self.dynamodb().get_paginator("scan").paginate(TableName=TABLE)
-        return {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+        """Return the ids of the connections in the table."""
+        scan = self.dynamodb().get_paginator("scan")
+        pages = scan.paginate(TableName=TABLE, ConsistentRead=True)
+        ids = {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+        return ids - {SWEEP_ROW}
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         """Return the functions' log lines with a message."""
         lines = [json.loads(line) for line in list(self.said) if line.startswith("{")]
         return [line for line in lines if line["message"] == message]
 
-    @property
+    @functools.cached_property
     def url(self) -> str:
         """Return the URL for clients."""
         return self.found(r"(ws://\S+)")
@@ -79,18 +84,32 @@ class Gateway:
         return "http:" + self.found(r"ws:(//[^/\s]+)")
 
     def environment(self) -> dict[str, str]:
-        """Return variables with which code of the app in this process uses the gateway."""
+        """Return variables with which the functions, called in this process, use the gateway."""
         return {
-            "AWS_ENDPOINT_URL": self.found(r"DynamoDB +(\S+)"),
+            "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
             "AWS_DEFAULT_REGION": "us-east-1",
             "CONNECTIONS_TABLE": TABLE,
         }
 
+    @functools.cached_property
+    def aws_url(self) -> str:
+        """Return the URL of the embedded AWS services."""
+        return self.found(r"DynamoDB +(\S+)")
+
+    @functools.cache  # noqa: B019 - a gateway lives as long as its tests
     def dynamodb(self) -> DynamoDBClient:
         """Return a client of the gateway's DynamoDB."""
-        endpoint = self.found(r"DynamoDB +(\S+)")
-        return boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
+        return boto3.client("dynamodb", endpoint_url=self.aws_url, region_name="us-east-1")
+
+    @functools.cache  # noqa: B019 - same
+    def connections_api(self) -> ApiGatewayManagementApiClient:
+        """Return a client of the gateway's @connections."""
+        return boto3.client(
+            "apigatewaymanagementapi",
+            endpoint_url=self.url.replace("ws://", "http://"),
+            region_name="us-east-1",
+        )
 
 
 @contextmanager
