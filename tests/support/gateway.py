@@ -1,5 +1,6 @@
 """The local gateway as a process that serves a copy of the project, for end-to-end tests."""
 
+import contextlib
 import functools
 import json
 import re
@@ -8,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,14 @@ PATIENCE_S = 120.0
 
 @dataclass(eq=False)
 class Gateway:
-    """A local gateway in a process of its own. `said` are the lines that it has printed."""
+    """A local gateway in a process of its own.
+
+    `said` are the lines that it has printed, and `log` those of the functions, parsed.
+    """
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
     def listen(self) -> None:
@@ -37,6 +41,8 @@ class Gateway:
         for line in self.process.stdout or ():
             with self.news:
                 self.said.append(line)
+                if line.startswith("{"):
+                    self.log.append(json.loads(line))
                 self.news.notify_all()
 
     def wait(self, happened: Callable[[], bool]) -> None:
@@ -70,8 +76,7 @@ class Gateway:
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         """Return the functions' log lines with a message."""
-        lines = [json.loads(line) for line in list(self.said) if line.startswith("{")]
-        return [line for line in lines if line["message"] == message]
+        return [line for line in list(self.log) if line["message"] == message]
 
     @functools.cached_property
     def url(self) -> str:
@@ -112,7 +117,7 @@ class Gateway:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(
     project: Path,
     *options: str,
@@ -152,3 +157,18 @@ def serving(
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=PATIENCE_S) == 0
             listener.join()
+
+
+def age(gateway: Gateway, connection_ids: Iterable[str], seconds: int = 61) -> None:
+    """Rewrite rows as if the connections had been opened earlier, before the grace period."""
+    client = gateway.dynamodb()
+    for connection_id in connection_ids:
+        # a row whose `$disconnect` has run meanwhile stays away
+        with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
+            client.update_item(
+                TableName=TABLE,
+                Key={"connectionId": {"S": connection_id}},
+                UpdateExpression="SET createdAt = createdAt - :ms",
+                ConditionExpression="attribute_exists(connectionId)",
+                ExpressionAttributeValues={":ms": {"N": str(seconds * 1000)}},
+            )
