@@ -17,9 +17,9 @@ UNSENT = EndpointConnectionError(endpoint_url="http://x")
 
 
 def refused(code: str, status: int) -> ClientError:
+    metadata: Any = {"HTTPStatusCode": status}
     return ClientError(
-        {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}},
-        "PutItem",
+        {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": metadata}, "PutItem"
     )
 
 
