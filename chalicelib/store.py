@@ -90,12 +90,12 @@ class ConnectionStore:
         """Return a store whose calls end by another deadline."""
         return replace(self, deadline=deadline)
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: Connection, retries: Deadline | None = None) -> None:
         """Store the row of a connection, whose `$connect` may be delivered twice at once.
 
         If the other delivery has stored its row, this one takes it over by setting `createdAt`
         and `ttl`, so that the other one's clean-up cannot remove it. Costs one PutItem, and one
-        UpdateItem to take a row over.
+        UpdateItem to take a row over. Attempts after the first end by `retries`, if given.
         """
         for _ in range(PUT_ROUNDS):
             try:
@@ -104,6 +104,7 @@ class ConnectionStore:
                     Item=to_item(connection),
                     ConditionExpression="attribute_not_exists(connectionId)",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    retries=retries,
                 )
             except StoreError as error:
                 if error.code != _CONFLICT:
