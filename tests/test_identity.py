@@ -71,7 +71,8 @@ def token(issuer: Issuer, secrets: list[str]) -> Callable[..., str]:
 
 
 def client(gateway: Gateway, query: str = "", **options: Any) -> ClientConnection:
-    return connect(gateway.url + query, open_timeout=PATIENCE_S, **options)
+    connected: ClientConnection = connect(gateway.url + query, open_timeout=PATIENCE_S, **options)
+    return connected
 
 
 def refused(gateway: Gateway, query: str = "", **options: Any) -> tuple[int, str]:

@@ -1,5 +1,5 @@
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,7 +123,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
         ),
     ],
 )
-def test_a_valid_value_is_converted(environ: Mapping[str, str], field: str, value: object) -> None:
+def test_a_valid_value_is_converted(environ: dict[str, str], field: str, value: object) -> None:
     assert getattr(load(TABLE | environ), field) == value
 
 
