@@ -10,8 +10,10 @@ from typing import Any
 import boto3
 import botocore.loaders
 import botocore.session
+import chalice.test
 import pytest
 from botocore.awsrequest import AWSResponse
+from chalice.local import LambdaContext
 from chalice.test import Client
 from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
@@ -24,11 +26,13 @@ from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
 from provision.tables import ensure
 from provision.template import load_tables
+from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import Issuer, issuing
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"
 UNSET = "(unset)"
+LONG_CONTEXT = functools.partial(LambdaContext, max_runtime_ms=60_000)
 # Parsing botocore's models and creating the table's encryption key would be most of a test's time.
 LOADER = botocore.loaders.create_loader()
 TABLES = [
@@ -46,6 +50,8 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    # chalice.test.Client gives every invocation 3 s, too few for a loaded machine.
+    monkeypatch.setattr(chalice.test, "LambdaContext", LONG_CONTEXT)
     aws_clients.session.cache_clear()
     aws_clients.client.cache_clear()
     token_keys.verifier.cache_clear()
@@ -70,7 +76,8 @@ def invoke(tmp_path: Path) -> Callable[..., Any]:
     def call(function: str, event: Mapping[str, Any], **environment: str) -> Any:
         settings = {"CONNECTIONS_TABLE": TABLE} | environment
         chosen = {name: value for name, value in settings.items() if value != UNSET}
-        config = {"version": "2.0", "stages": {"dev": {"environment_variables": chosen}}}
+        stage = {"environment_variables": chosen, "lambda_timeout": 10}
+        config = {"version": "2.0", "stages": {"dev": stage}}
         (tmp_path / ".chalice").mkdir(exist_ok=True)
         (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config))
         with Client(app.app, stage_name="dev", project_dir=str(tmp_path)) as client:
@@ -141,4 +148,4 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 def store_in_use(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> ConnectionStore:
     """Return a store of an empty table that the functions use: the body of a fixture."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
-    return ConnectionStore(dynamodb, TABLE)
+    return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)

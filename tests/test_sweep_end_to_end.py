@@ -21,7 +21,7 @@ import app
 from chalicelib.store import ConnectionStore
 from tests.conftest import ROOT, TABLE
 from tests.support.clients import eventually, leave, opened, wait
-from tests.support.connections import tracked
+from tests.support.connections import NO_DEADLINE, tracked
 from tests.support.gateway import PATIENCE_S, Gateway, age, serving
 from tests.support.lambda_context import Context
 
@@ -130,7 +130,7 @@ def test_after_half_of_the_disconnects_were_lost_the_sweep_leaves_the_open_conne
 
 def test_the_next_sweep_finishes_a_sweep_that_was_killed(start: Start) -> None:
     with start("--dynamodb-lag=20") as gateway:
-        store = ConnectionStore(gateway.dynamodb(), TABLE)
+        store = ConnectionStore(gateway.dynamodb(), TABLE, NO_DEADLINE)
         with connect(gateway.url), connect(gateway.url), connect(gateway.url):
             alive = gateway.rows()
             dead = [f"dead-{number:03}=" for number in range(300)]
@@ -179,7 +179,7 @@ def test_a_sweep_removes_no_row_of_a_connection_that_is_being_opened(start: Star
 
     assert len(alive) == 24
     assert any(0 < report["live"] < 24 for report in reports)
-    assert [report["removed"] for report in reports] == [{"too old": 0, "gone": 0}] * len(reports)
+    assert [report["removed"] for report in reports] == [{"tooOld": 0, "gone": 0}] * len(reports)
     # every `$disconnect` found its row
     assert {line["connectionId"] for line in gateway.logged("disconnected")} == alive
 

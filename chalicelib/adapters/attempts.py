@@ -17,9 +17,8 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
 )
-from botocore.parsers import ResponseParserError
 
-from chalicelib.adapters.aws_clients import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
+from chalicelib.adapters.aws_clients import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ResponseParserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,11 +76,18 @@ class Answer:
     repeated: bool
 
 
-def call(method: Callable[..., Any], deadline: Deadline, **arguments: Any) -> Answer:
+def call(
+    method: Callable[..., Any],
+    deadline: Deadline,
+    *,
+    retries: Deadline | None = None,
+    **arguments: Any,
+) -> Answer:
     """Call a client's method. Raises `CallError`.
 
     Transient failures are retried: throttling, 5xx, and attempts without an answer. No attempt
-    starts unless its worst case, `ATTEMPT_S`, fits before `deadline`.
+    starts unless its worst case, `ATTEMPT_S`, fits before `deadline`, or before `retries` for all
+    but the first.
     """
     uncertain = False
     error = CallError(NOT_STARTED, "no time left", uncertain=False)
@@ -90,6 +96,7 @@ def call(method: Callable[..., Any], deadline: Deadline, **arguments: Any) -> An
             time.sleep(min(PAUSES_S[number - 1], max(0.0, deadline.left())))
         if not deadline.allows(ATTEMPT_S):
             break
+        deadline = retries or deadline
         try:
             return Answer(method(**arguments), uncertain)
         except ClientError as refused:

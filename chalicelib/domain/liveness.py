@@ -26,20 +26,29 @@ class Verdict(StrEnum):
 DEAD = (Verdict.TOO_OLD, Verdict.GONE)
 
 
-def judge(connection: Connection, now_ms: int) -> Verdict | None:
-    """Judge by age alone. None means that only a probe can tell."""
+def is_young(connection: Connection, now_ms: int) -> bool:
+    """Return whether the connection is within the grace period, when a 410 proves nothing."""
+    return connection.age_s(now_ms) < GRACE_S
+
+
+def judge(connection: Connection, now_ms: int, *, young: bool = False) -> Verdict | None:
+    """Judge by age alone. None means that only a probe can tell.
+
+    A connection within the grace period is `YOUNG`, unless `young` asks to probe it as well.
+    """
     if connection.created_at <= oldest_possible_ms(now_ms):
         return Verdict.TOO_OLD
-    return Verdict.YOUNG if connection.age_s(now_ms) < GRACE_S else None
+    return Verdict.YOUNG if is_young(connection, now_ms) and not young else None
 
 
-def judge_reply(status: int | None) -> Verdict:
-    """Judge by the answer to `GET @connections`, for a connection older than the grace period.
+def judge_reply(status: int | None, is_young: bool) -> Verdict:
+    """Judge by the answer to `GET @connections`.
 
-    Only 410 proves that it is dead: throttling, a denial, a failure or silence prove nothing.
+    Only 410 proves that a connection is dead, past the grace period: throttling, a denial, a
+    failure or silence prove nothing.
     """
     if status == 410:
-        return Verdict.GONE
+        return Verdict.YOUNG if is_young else Verdict.GONE
     return Verdict.LIVE if status == 200 else Verdict.UNPROVEN
 
 
@@ -51,6 +60,11 @@ class Tally:
     removed: Counter[Verdict] = field(default_factory=Counter)
     malformed: int = 0
     replaced: int = 0
+
+    def count_removed(self, verdict: Verdict | None) -> None:
+        """Count a removed row, by the verdict on its connection."""
+        if verdict is not None:
+            self.removed[verdict] += 1
 
     @property
     def dead(self) -> int:

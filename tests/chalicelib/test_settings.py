@@ -14,6 +14,7 @@ from chalicelib.settings import (
     Settings,
     load,
     notifications_topic,
+    short_ttl,
     sweep_minutes,
 )
 
@@ -24,10 +25,12 @@ DEFAULTS = Settings(
     connections_table="Connections",
     ttl_seconds=86_400,
     log_level="INFO",
+    log_connection_rows=True,
     stage="dev",
     region=None,
     authentication=None,
     allowed_origins=(),
+    subprotocols=(),
     max_connections_per_client=None,
     event_bus="",
     management_endpoint="",
@@ -36,7 +39,7 @@ HTTPS_ISSUER = (
     "the HTTPS URL of the token issuer; leave every AUTH_ setting empty to disable tokens"
 )
 HTTPS_KEYS = "the HTTPS URL of the issuer's keys, or empty for AUTH_ISSUER/.well-known/jwks.json"
-ORIGINS = "comma-separated origins such as https://dashboard.example.com, or empty for any origin"
+ROWS = "true, or false to leave the row out of the log line of each new connection"
 TOPIC = "the name of the SNS topic for notifications"
 NO_ADDRESS = (
     "issuer.example.com",
@@ -55,7 +58,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
     """A template can set every variable."""
     empty = {v.name: "" for v in VARIABLES if v.default == ""}
 
-    assert len(empty) == 7
+    assert len(empty) == 8
     assert load(TABLE | empty) == DEFAULTS
 
 
@@ -75,6 +78,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
         ),
         *(({"LOG_LEVEL": level}, "log_level", level) for level in LOG_LEVELS),
         ({"LOG_LEVEL": " Debug "}, "log_level", "DEBUG"),
+        ({"LOG_CONNECTION_ROWS": " False "}, "log_connection_rows", False),
         ({"STAGE": "prod"}, "stage", "prod"),
         ({"AWS_DEFAULT_REGION": "eu-west-1"}, "region", "eu-west-1"),
         ({"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "region", "us-east-1"),
@@ -82,14 +86,20 @@ def test_an_empty_value_switches_nothing_on() -> None:
         *(
             ({"ALLOWED_ORIGINS": text}, "allowed_origins", origins)
             for text, origins in {
-                " , ": (),
                 "https://a.example": ("https://a.example",),
+                "capacitor://localhost,tauri://localhost": (
+                    "capacitor://localhost",
+                    "tauri://localhost",
+                ),
+                "NULL, file://": ("null", "file://"),
+                "https://[::1]:8080": ("https://[::1]:8080",),
                 " https://A.example , http://localhost:3000,": (
                     "https://a.example",
                     "http://localhost:3000",
                 ),
             }.items()
         ),
+        ({"SUBPROTOCOLS": " chat, v2.Chat ,"}, "subprotocols", ("chat", "v2.Chat")),
         ({"MAX_CONNECTIONS_PER_CLIENT": " "}, "max_connections_per_client", None),
         ({"MAX_CONNECTIONS_PER_CLIENT": "1"}, "max_connections_per_client", 1),
         ({"MAX_CONNECTIONS_PER_CLIENT": " 3 "}, "max_connections_per_client", 3),
@@ -134,20 +144,13 @@ def test_a_valid_value_is_converted(environ: dict[str, str], field: str, value: 
         (
             "TTL_HOURS",
             ("", "0", "-1", "nan", "inf", "-inf", "1e999", "876001", "24h", "0x10", "1,5"),
-            "a positive number of hours, at most 876000",
+            "a number of hours from 3 to 876000",
         ),
         ("LOG_LEVEL", ("", "TRACE", "10"), "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
         ("STAGE", ("",), "the stage name, used in metrics"),
         ("AUTH_ISSUER", NO_ADDRESS, HTTPS_ISSUER),
         ("AUTH_JWKS_URL", NO_ADDRESS, HTTPS_KEYS),
-        (
-            "ALLOWED_ORIGINS",
-            tuple(
-                f"https://good.example,{origin}"
-                for origin in ("a.example", "*", "https://a/", "https://a/x", "wss://a", "null")
-            ),
-            ORIGINS,
-        ),
+        ("LOG_CONNECTION_ROWS", ("", "yes", "0"), ROWS),
         (
             "MAX_CONNECTIONS_PER_CLIENT",
             ("0", "-1", "1.5", "many", "\u0663", "1e3", "+1"),
@@ -224,6 +227,81 @@ def test_a_setting_of_the_package_is_read_alone(
     read: Read, environ: dict[str, str], value: object
 ) -> None:
     assert read(environ) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "problem"),
+    [
+        *(
+            ("ALLOWED_ORIGINS", f"https://good.example,{origin}", f"{origin}: {problem}")
+            for origin, problem in {
+                "a.example": "the scheme is missing, such as https://",
+                "1a://b": "'1a' is not a scheme",
+                "wss://a": "browsers send the scheme of the page, such as https",
+                "*": "a wildcard matches nothing",
+                "https://*.example": "a wildcard matches nothing",
+                "https://a/": "an origin has no path",
+                "https://a?b": "an origin has no query",
+                "https://a#b": "an origin has no fragment",
+                "https://a:b@c": "an origin has no user",
+                "https://": "the host is missing",
+                "https://:8080": "the host is missing",
+                "https://b\u00fccher.example": (
+                    "browsers send an international host in punycode (xn--)"
+                ),
+                "https://a b": "'a b' is not a host",
+                "https://a:443": "browsers leave out the default port 443",
+                "http://a:80": "browsers leave out the default port 80",
+                "https://[::1]:443": "browsers leave out the default port 443",
+                **{
+                    f"https://a:{port}": f"'{port}' is not a port"
+                    for port in ("", "0", "080", "65536", "http", "-1", "\u0663", "8 0")
+                },
+            }.items()
+        ),
+        ("ALLOWED_ORIGINS", " , ,", "there is nothing between the commas"),
+        ("SUBPROTOCOLS", ",", "there is nothing between the commas"),
+        *(
+            ("SUBPROTOCOLS", f"chat,{name}", f"{name!r} is not a token as RFC 6455 requires")
+            for name in ("a b", "a/b", "b\u00fc", "a;q=1", '"a"')
+        ),
+    ],
+)
+def test_a_value_that_can_never_match_is_refused_with_the_reason(
+    variable: str, text: str, problem: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(TABLE | {variable: text})
+
+    assert str(caught.value).startswith(f"{variable} is {text!r}; expected comma-separated ")
+    assert str(caught.value).endswith(f" ({problem})")
+
+
+@pytest.mark.parametrize("hours", ["2", "2.99", "1e-9"])
+def test_a_ttl_under_three_hours_is_refused_by_packaging_and_a_warning_in_lambda(
+    hours: str,
+) -> None:
+    """A connection may stay open for two hours, and its row must not expire before."""
+    message = (
+        f"TTL_HOURS is {hours!r}; expected a number of hours from 3 to 876000 "
+        "(an open connection could lose its row)"
+    )
+
+    with pytest.raises(SettingsError) as caught:
+        short_ttl({"TTL_HOURS": hours})
+    warning = short_ttl({"TTL_HOURS": hours, "AWS_LAMBDA_FUNCTION_NAME": "connect"})
+
+    assert str(caught.value) == str(warning) == message
+
+
+@pytest.mark.parametrize("environ", [{}, {"TTL_HOURS": "3"}, {"TTL_HOURS": "24"}])
+def test_a_ttl_of_three_hours_is_long_enough(environ: Mapping[str, str]) -> None:
+    assert short_ttl(environ) is None
+
+
+def test_packaging_refuses_a_ttl_that_is_not_a_number() -> None:
+    with pytest.raises(SettingsError, match="TTL_HOURS is 'a day'"):
+        short_ttl({"TTL_HOURS": "a day"})
 
 
 @pytest.mark.parametrize(

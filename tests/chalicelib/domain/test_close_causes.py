@@ -16,8 +16,8 @@ CODES: dict[str, tuple[int | None, ...]] = {
     "policy": (1008,),
     "too_large": (1009,),
     "server_error": (1011, 1012, 1013, 1014),
-    "application": (4000, 4001, 4999),
-    "unknown": (None, -1, 0, 999, 1004, 1016, 2999, 3000, 3999, 5000),
+    "application": (3000, 3999, 4000, 4001, 4999),
+    "unknown": (None, -1, 0, 999, 1004, 1016, 2999, 5000),
 }
 CASES = [(code, cause) for cause, codes in CODES.items() for code in codes]
 

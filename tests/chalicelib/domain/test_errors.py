@@ -13,13 +13,19 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
         errors.SettingsError("TTL_HOURS", "abc", "hours"),
         "settings",
         "TTL_HOURS is 'abc'; expected hours",
-        {"variable": "TTL_HOURS", "value": "abc", "expected": "hours"},
+        {"variable": "TTL_HOURS", "value": "abc", "expected": "hours", "problem": ""},
     ),
     (
         errors.SettingsError("TABLE", None, "a name"),
         "settings",
         "TABLE is not set; expected a name",
-        {"variable": "TABLE", "value": None, "expected": "a name"},
+        {"variable": "TABLE", "value": None, "expected": "a name", "problem": ""},
+    ),
+    (
+        errors.SettingsError("ORIGINS", "*", "origins", "matches nothing"),
+        "settings",
+        "ORIGINS is '*'; expected origins (matches nothing)",
+        {"variable": "ORIGINS", "value": "*", "expected": "origins", "problem": "matches nothing"},
     ),
     (
         errors.EventError("body", 7, "a string"),
@@ -34,10 +40,16 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
         {"operation": "PutItem", "table": "Rows", "code": "Throttled", "cause": "slow down"},
     ),
     (
-        errors.MalformedRowError("a=", "ttl"),
+        errors.MalformedRowError("a=", "ttl", None, "a number"),
         "unverified",
-        "row of connection 'a=': attribute 'ttl' is missing or has the wrong type",
-        {"connection_id": "a=", "attribute": "ttl"},
+        "row of connection 'a=': attribute 'ttl' is missing; expected a number",
+        {"connection_id": "a=", "attribute": "ttl", "value": None, "expected": "a number"},
+    ),
+    (
+        errors.MalformedRowError("a=", "ttl", {"S": "7"}, "a number"),
+        "unverified",
+        "row of connection 'a=': attribute 'ttl' is {'S': '7'}; expected a number",
+        {"connection_id": "a=", "attribute": "ttl", "value": {"S": "7"}, "expected": "a number"},
     ),
     (
         errors.UnverifiedError(WRITTEN, None),

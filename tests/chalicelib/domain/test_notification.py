@@ -185,7 +185,6 @@ def with_sns(**changed: Any) -> dict[str, Any]:
         with_sns(MessageId=None),
         with_sns(Message=None),
         with_sns(Timestamp=None),
-        with_sns(MessageAttributes=None),
         with_sns(Timestamp="today"),
         with_sns(Message={"a": 1}),
         with_sns(MessageAttributes=[1]),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.connection import Connection
+from chalicelib.domain.connection import EARLIEST_MS, LATEST_MS, Connection
 from chalicelib.domain.errors import MalformedRowError
 from chalicelib.domain.rows import decoded, from_item, to_item
 
@@ -51,13 +51,14 @@ OPTIONAL = {
 }
 REQUIRED = ("connectionId", "createdAt", "ttl")
 MAYBE_TEXT = st.none() | st.text()
+MOMENTS = st.integers(EARLIEST_MS, LATEST_MS - 1)
 CONNECTIONS = st.builds(
     Connection,
     connection_id=st.text(min_size=1),
-    created_at=st.integers(0, 10**15),
+    created_at=MOMENTS,
     ttl=st.integers(0, 10**12),
     client_id=st.text(min_size=1),
-    connected_at=st.none() | st.integers(-(10**15), 10**15),
+    connected_at=st.none() | MOMENTS,
     **{name: MAYBE_TEXT for name in OPTIONAL.values() if name not in ("client_id", "connected_at")},
 )
 

@@ -13,6 +13,7 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.limits import over_limit
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
+from tests.support.connections import NO_DEADLINE
 from tests.support.events import connect_event, disconnect_event
 from tests.support.surroundings import ConnectionsApi, Context, api_in_use, tracked
 
@@ -27,7 +28,7 @@ def connections(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Co
     """Give a store of an empty table, and have the functions use that table and a limit of 3."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "3")
-    return ConnectionStore(dynamodb, TABLE)
+    return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
 
 
 def connect(connection_id: str, client_id: str | None = "alice") -> int:

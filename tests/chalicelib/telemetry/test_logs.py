@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.telemetry import logs
+from chalicelib.telemetry import logs, metrics
 from chalicelib.telemetry.logs import Log, invocation_log
+from chalicelib.telemetry.metrics import Metric
 from tests.support.lambda_context import Context
 
 Logged = Callable[[], list[dict[str, Any]]]
@@ -65,3 +66,40 @@ def test_lines_below_the_level_are_dropped_until_it_is_set_again(logged: Logged)
     LOG.info("logged")
 
     assert [line["message"] for line in logged()] == ["logged"]
+
+
+@pytest.mark.parametrize("level", ["WARNING", "ERROR", "CRITICAL"])
+def test_the_metrics_of_a_dropped_line_are_written(level: str, logged: Logged) -> None:
+    """Without its other fields: the level was raised because logs cost too much."""
+    counted = metrics.fields("dev", {Metric.CLOSED: 1, Metric.DURATION: 2.5}, "kicked")
+    logs.set_level(level)
+    try:
+        LOG.info("disconnected", clientId="alice", row={"ttl": 1}, **counted)
+        LOG.info("without metrics")
+    finally:
+        logs.set_level("INFO")
+
+    [line] = logged()
+    assert line.keys() - {"timestamp"} == {"level", "message", *counted}
+    assert {name: line[name] for name in counted} == counted
+
+
+@pytest.mark.parametrize("text", ["\uac00\ub098\ub2e4", "Zo\u00eb", "\U0001f680"])
+def test_text_in_other_scripts_is_readable(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    LOG.info("disconnected", reason=text)
+
+    assert f'"reason": "{text}"' in capsys.readouterr().out
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(codec=None)))
+@example(text="\ud800")
+@example(text="a\u2028b\u0085c\x7f\u202e")
+def test_any_string_is_one_line_of_utf_8(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Halves of surrogate pairs, line breaks of Unicode and marks that reverse text are escaped."""
+    LOG.info("disconnected", reason=text)
+
+    output = capsys.readouterr().out
+    assert output.encode().decode() == output
+    assert len(output.splitlines()) == 1
+    assert json.loads(output)["reason"] == text
