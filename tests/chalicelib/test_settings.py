@@ -295,7 +295,7 @@ def test_a_ttl_under_three_hours_is_refused_by_packaging_and_a_warning_in_lambda
 
 
 @pytest.mark.parametrize("environ", [{}, {"TTL_HOURS": "3"}, {"TTL_HOURS": "24"}])
-def test_a_ttl_of_three_hours_is_long_enough(environ: Mapping[str, str]) -> None:
+def test_a_ttl_of_three_hours_is_long_enough(environ: dict[str, str]) -> None:
     assert short_ttl(environ) is None
 
 
