@@ -187,7 +187,7 @@ def test_the_token_comes_from_the_header_then_the_subprotocol_then_the_parameter
     ],
 )
 def test_with_tokens_the_client_is_the_subject(
-    sent: Any, decision: Admitted | tuple[int, str, str]
+    sent: dict[str, Any], decision: Admitted | tuple[int, str, str]
 ) -> None:
     assert decide(with_tokens=True, **sent) == decision
 
