@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from tests.conftest import TABLE
@@ -70,8 +70,9 @@ def token(issuer: Issuer, secrets: list[str]) -> Callable[..., str]:
     return token
 
 
-def client(gateway: Gateway, query: str = "", **options: Any) -> Any:
-    return connect(gateway.url + query, open_timeout=PATIENCE_S, **options)
+def client(gateway: Gateway, query: str = "", **options: Any) -> ClientConnection:
+    connected: ClientConnection = connect(gateway.url + query, open_timeout=PATIENCE_S, **options)
+    return connected
 
 
 def refused(gateway: Gateway, query: str = "", **options: Any) -> tuple[int, str]:
