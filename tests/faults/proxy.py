@@ -264,10 +264,11 @@ class Proxy:
         return False
 
     def _drip(self, answer: bytes, connection: socket.socket, client_port: int) -> bool:
-        connection.sendall(answer[:1])
         if self.service.is_native:
+            connection.sendall(answer[:1])
             return self._vanish(connection, client_port, hang=True)
         self.clock.dripping[client_port] = DRIP_S
+        connection.sendall(answer[:1])
         threading.Event().wait(0.005)  # the client reads the first byte alone
         connection.sendall(answer[1:])
         return True

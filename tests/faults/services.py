@@ -67,8 +67,9 @@ class DynamoDB:
             request.path, method="POST", headers=request.headers, data=request.body
         ).get_environ()
         with self._lock:
-            body, status, _ = run_wsgi_app(self._application, environ, buffered=True)
-        return Answer(int(status.partition(" ")[0]), b"".join(body), (JSON,))
+            body, status, headers = run_wsgi_app(self._application, environ, buffered=True)
+        checksum = ("x-amz-crc32", headers.get("x-amz-crc32", ""))
+        return Answer(int(status.partition(" ")[0]), b"".join(body), (JSON, checksum))
 
     def failure(self, fault: Fault) -> Answer:
         """Return DynamoDB's answer to a call that it does not carry out."""

@@ -66,7 +66,7 @@ class Invocation:
         return self.result["statusCode"] if is_in_time else None
 
 
-@dataclass
+@dataclass(eq=False)
 class Opened:
     """A connection that has opened: when (epoch ms), for whom, and whether its client left."""
 
@@ -76,7 +76,7 @@ class Opened:
     was_kicked: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class World:
     """The services, the connections that have ever opened, and all invocations so far."""
 
@@ -104,8 +104,10 @@ class World:
         self.opened.clear()
         self.invocations.clear()
         self.told.clear()
-        for variable in VARIABLES:
-            self.patch.delenv(variable.name, raising=False)
+        self.patch.undo()
+        own = [variable.name for variable in VARIABLES]
+        for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", *own):
+            self.patch.delenv(name, raising=False)
         for name, value in {**self._environment(), **settings}.items():
             self.patch.setenv(name, value)
         token_keys.verifier.cache_clear()
@@ -228,8 +230,6 @@ def world() -> Iterator[World]:
         aws_clients.client.cache_clear()
         stack.callback(aws_clients.client.cache_clear)
         stack.callback(aws_clients.session.cache_clear)
-        for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL"):
-            patch.delenv(name, raising=False)
         stack.enter_context(skipping(clock))
         this.reset({})
         yield this

@@ -1,0 +1,119 @@
+"""The matrix: each call that a function makes in calm, times each fault, once and for ever."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.faults.invariants import Failure, Seen, failures
+from tests.faults.proxy import Fault, Spoiled
+from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.world import GRACE_S, Invocation, World
+
+# Retries of Lambda and continuations after an invocation, at most.
+_MOST_FOLLOWING = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario in which calls to one service are spoiled, or in calm if there are none."""
+
+    scenario: Scenario
+    service: str = ""
+    spoiled: tuple[Spoiled, ...] = ()
+
+    def __str__(self) -> str:
+        spoiled = [
+            f"{self.service} {each.operation} #{each.number} {each.fault}"
+            f"{' for ever' if each.for_ever else ''}"
+            for each in self.spoiled
+        ]
+        return " | ".join([self.scenario.name, *spoiled])
+
+
+def cases(world: World, function: str | None = None) -> Iterator[Case]:
+    """Yield every case, from the calls that the functions really make."""
+    for scenario in SCENARIOS:
+        if function not in (None, scenario.function):
+            continue
+        calm = Case(scenario)
+        yield calm
+        for service, operation, number in calls(world, calm):
+            for fault in Fault:
+                for for_ever in (False, True):
+                    yield Case(scenario, service, (Spoiled(operation, number, fault, for_ever),))
+
+
+def calls(world: World, case: Case) -> list[tuple[str, str, int]]:
+    """Return the calls of a case's invocation: service, operation and its number, from 1."""
+    _first(world, case)
+    return [
+        (service, operation, proxy.calls[: index + 1].count(operation))
+        for service, proxy in world.proxies.items()
+        for index, operation in enumerate(proxy.calls)
+    ]
+
+
+def run(world: World, case: Case) -> list[Failure]:
+    """Run a case, let its dust settle and return the invariants that do not hold."""
+    first = _first(world, case)
+    world.spoil()
+    case.scenario.settle(world, first)
+    tracked, living = frozenset(world.table.rows()), frozenset(world.api.inboxes)
+    _follow(world, first)
+    missed = _missed(world, first) if first.function == "notify" else frozenset[str]()
+    world.report_closed()
+    world.clock.advance(GRACE_S)
+    world.invoke("sweep", {})
+    world.report_closed()
+    return list(failures(world, Seen(case.scenario, case.spoiled, first, tracked, living, missed)))
+
+
+def _first(world: World, case: Case) -> Invocation:
+    settings = {
+        name: value.format(issuer=world.issuer.url) for name, value in case.scenario.settings.items()
+    }
+    world.reset(settings)
+    limit = case.scenario.limit or _limit_that_hands_on(world, case.scenario)
+    world.reset(settings)
+    event = case.scenario.prepare(world)
+    world.spoil(case.service, *case.spoiled)
+    return world.invoke(case.scenario.function, event, limit)
+
+
+@functools.lru_cache
+def _limit_that_hands_on(world: World, scenario: Scenario) -> float:
+    """Return the most seconds with which the function does not finish, and hands on."""
+    for half_seconds in range(80, 0, -1):
+        world.reset({})
+        event = scenario.prepare(world)
+        world.invoke(scenario.function, event, half_seconds / 2)
+        if world.functions.queued:
+            return half_seconds / 2
+    raise AssertionError("the function never hands on")
+
+
+def _follow(world: World, first: Invocation) -> None:
+    """Do what Lambda does next: retry what was raised, and carry out what was queued."""
+    retried = [first.event] if first.function == "notify" and first.error else []
+    for _ in range(_MOST_FOLLOWING):
+        events = retried + world.functions.queued
+        if not events:
+            return
+        retried = []
+        world.functions.queued.clear()
+        for event in events:
+            world.invoke("notify", event)
+
+
+def _missed(world: World, first: Invocation) -> frozenset[str]:
+    """Return the open connections that a notification meant for them has not reached."""
+    attributes = first.event["Records"][0]["Sns"]["MessageAttributes"]
+    named = json.loads(attributes["clientId"]["Value"]) if attributes else None
+    return frozenset(
+        connection_id
+        for connection_id, inbox in world.api.inboxes.items()
+        if not inbox and (named is None or world.opened[connection_id].client in named)
+    )
