@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.domain.errors import RegistryError
-from tests.faults.proxy import LOST, Spoiled
+from tests.faults.proxy import LOST, Fault, Spoiled
 from tests.faults.scenarios import Scenario
 from tests.faults.world import Invocation, World
 
@@ -52,9 +52,9 @@ class Seen:
         return any(spoiled.fault in LOST for spoiled in self.spoiled)
 
     @property
-    def is_for_ever(self) -> bool:
-        """Return whether a service stays spoiled, so that a clean-up cannot succeed either."""
-        return any(spoiled.for_ever for spoiled in self.spoiled)
+    def is_down(self) -> bool:
+        """Return whether a service is down for ever, so that a clean-up cannot succeed either."""
+        return any(each.for_ever and each.fault is Fault.REFUSE for each in self.spoiled)
 
 
 def failures(world: World, seen: Seen) -> Iterator[Failure]:
@@ -123,7 +123,7 @@ def _ends_are_told(world: World, seen: Seen) -> Iterator[Failure]:
         if ended and not announced[connection_id] and not unannounced:
             yield Failure("end not announced", connection_id)
         if not ended and (counted[connection_id] or announced[connection_id]):
-            is_orphan = connection_id not in world.opened and seen.is_for_ever
+            is_orphan = connection_id not in world.opened and seen.is_down
             if not is_orphan:
                 never = connection_id not in world.opened
                 yield Failure(
@@ -158,19 +158,17 @@ def _answer_is_true(world: World, seen: Seen) -> Iterator[Failure]:
 
 def _limit_keeps_the_newest(world: World, seen: Seen) -> Iterator[Failure]:
     limit = seen.scenario.client_limit
-    if limit is None:
-        return
-    staying = [
-        (opened.at_ms, connection_id)
-        for connection_id, opened in world.opened.items()
-        if opened.client == "alice" and not opened.has_left
-    ]
-    newest = {connection_id for _, connection_id in sorted(staying)[-limit:]}
-    living = {connection_id for _, connection_id in staying} & set(world.api.inboxes)
-    if newest - living:
-        yield Failure("limit closed too many", f"{sorted(newest - living)}")
-    if living - newest:
-        yield Failure("limit not kept", f"{sorted(living - newest)}")
+    staying: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for connection_id, opened in world.opened.items():
+        if limit and opened.client and not opened.has_left:
+            staying[opened.client].append((opened.at_ms, connection_id))
+    for of_client in staying.values():
+        newest = {connection_id for _, connection_id in sorted(of_client)[-(limit or 0) :]}
+        living = {connection_id for _, connection_id in of_client} & set(world.api.inboxes)
+        if newest - living:
+            yield Failure("limit closed too many", f"{sorted(newest - living)}")
+        if living - newest:
+            yield Failure("limit not kept", f"{sorted(living - newest)}")
 
 
 def _notification_arrives(world: World, seen: Seen) -> Iterator[Failure]:

@@ -49,11 +49,19 @@ def cases(world: World, function: str | None = None) -> Iterator[Case]:
 def calls(world: World, case: Case) -> list[tuple[str, str, int]]:
     """Return the calls of a case's invocation: service, operation and its number, from 1."""
     _first(world, case)
-    return [
+    made = [
         (service, operation, proxy.calls[: index + 1].count(operation))
         for service, proxy in world.proxies.items()
         for index, operation in enumerate(proxy.calls)
     ]
+    if not case.scenario.is_crowd:
+        return made
+    return list(dict.fromkeys((service, _of_anybody(call), 1) for service, call, _ in made))
+
+
+def _of_anybody(operation: str) -> str:
+    method, space, _ = operation.partition(" ")
+    return f"{method} *" if space else method
 
 
 def run(world: World, case: Case) -> list[Failure]:

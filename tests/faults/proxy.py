@@ -6,8 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
@@ -99,18 +98,27 @@ class Service(Protocol):
 
 @dataclass(frozen=True)
 class Spoiled:
-    """The calls to spoil: the `number`th call of an operation, from 1, or all from it on."""
+    """The calls to spoil: the `number`th call of an operation, from 1, or all from it on.
+
+    `GET *` is every GET, whatever connection it is for.
+    """
 
     operation: str
     number: int
     fault: Fault
     for_ever: bool = False
 
-    def includes(self, operation: str, number: int) -> bool:
-        """Return whether this call is spoiled."""
-        return operation == self.operation and (
-            number == self.number or (self.for_ever and number > self.number)
-        )
+    def includes(self, calls: Sequence[str]) -> bool:
+        """Return whether the last of these calls is spoiled."""
+        if not matches(calls[-1], self.operation):
+            return False
+        number = sum(matches(call, self.operation) for call in calls)
+        return number == self.number or (self.for_ever and number > self.number)
+
+
+def matches(call: str, operation: str) -> bool:
+    """Return whether a call is one of an operation."""
+    return call == operation or (operation.endswith("*") and call.startswith(operation[:-1]))
 
 
 @dataclass
@@ -123,7 +131,6 @@ class Proxy:
     spoiled: tuple[Spoiled, ...] = ()
     struck: int = 0
     port: int = 0
-    _counts: Counter[str] = field(default_factory=Counter)
     _listener: socket.socket | None = None
     _open: dict[socket.socket, None] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -139,7 +146,6 @@ class Proxy:
         with self._lock:
             self.spoiled, self.struck, self._is_down_for_ever = spoiled, 0, False
             self.calls.clear()
-            self._counts.clear()
             self.listen()
 
     def drop_connections(self) -> None:
@@ -195,11 +201,8 @@ class Proxy:
     def _strike(self, request: Request) -> Spoiled | None:
         """Count the call and return what spoils it."""
         with self._lock:
-            operation = self.service.operation(request)
-            self.calls.append(operation)
-            self._counts[operation] += 1
-            number = self._counts[operation]
-            found = next((s for s in self.spoiled if s.includes(operation, number)), None)
+            self.calls.append(self.service.operation(request))
+            found = next((each for each in self.spoiled if each.includes(self.calls)), None)
             self.struck += found is not None
             return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from tests.support.notifications import sns_event
 
 CONNECT_S = 10.0  # Lambda's limits: of connect and disconnect as configured, of the others less
 OTHERS_S = 30.0
-TOKEN_CLIENT = "alice"
+CROWD = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,8 @@ class Scenario:
     """One use of a function.
 
     `prepare` fills the world and returns the event. `settle` tells the world what the answer means
-    to the client. `limit` is Lambda's for the function in seconds.
+    to the client. `limit` is Lambda's for the function in seconds. In a crowd, only the first call
+    of each operation is spoiled, alone or with all later ones.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)
     limit: float = OTHERS_S
     settle: Callable[[World, Invocation], None] = lambda _world, _invocation: None
+    is_crowd: bool = False
 
     @property
     def function(self) -> str:
@@ -183,6 +186,44 @@ def _client_over_limit(world: World) -> dict[str, Any]:
     return _table_of_all_kinds(world)
 
 
+def _many_tabs(world: World) -> dict[str, Any]:
+    for number in range(CROWD):
+        world.seed(f"tab{number}", 300 + number, "alice")
+    return world.connecting("new", query={"clientId": ["alice"]})
+
+
+def _kick_many(world: World) -> dict[str, Any]:
+    _many_tabs(world)
+    for number in range(CROWD):
+        world.opened[f"tab{number}"].was_kicked = True
+    return {"clientId": "alice"}
+
+
+def _many_dead(world: World) -> dict[str, Any]:
+    for number in range(2 * CROWD):
+        world.seed(f"dead{number}", 300 + number, f"client{number}", lives=False)
+    world.seed("living", 100, "alice")
+    return {}
+
+
+def _to_all_of_many_dead(world: World) -> dict[str, Any]:
+    _many_dead(world)
+    return sns_event()
+
+
+def _to_many_named(world: World) -> dict[str, Any]:
+    world.seed("living", 100, "alice")
+    names = [*(f"absent{number}" for number in range(CROWD)), "alice"]
+    return sns_event(clientId=("String.Array", json.dumps(names)))
+
+
+def _many_over_limit(world: World) -> dict[str, Any]:
+    for number in range(CROWD):
+        for tab in range(3):
+            world.seed(f"c{number}-{tab}", 300 + number + tab, f"client{number}")
+    return {}
+
+
 def _everybody(world: World) -> dict[str, Any]:
     _table_of_all_kinds(world)
     return {}
@@ -222,6 +263,12 @@ SCENARIOS = (
     Scenario("close: opens too late", _kick_too_early(100.0), settle=_opens_at_last),
     Scenario("sweep: without a limit", _table_of_all_kinds),
     Scenario("sweep: a client over its limit", _client_over_limit, _LIMIT),
+    Scenario("connect: many tabs", _many_tabs, _LIMIT, CONNECT_S, _connected, is_crowd=True),
+    Scenario("close: many tabs", _kick_many, is_crowd=True),
+    Scenario("sweep: many dead", _many_dead, is_crowd=True),
+    Scenario("sweep: many over their limit", _many_over_limit, _LIMIT, is_crowd=True),
+    Scenario("notify: many dead", _to_all_of_many_dead, is_crowd=True),
+    Scenario("notify: many named", _to_many_named, is_crowd=True),
     Scenario("connections: all", _everybody),
     Scenario("connections: a client", _one_client),
 )
