@@ -5,8 +5,6 @@ pause, a read of a socket whose peer hangs, and the dispatcher's wait for replie
 end at once, and the clock moves on by as much as they would have taken. All other waits are real.
 """
 
-from __future__ import annotations
-
 import queue
 import socket
 import threading
@@ -28,14 +26,15 @@ _monotonic, _time, _time_ns = time.monotonic, time.time, time.time_ns
 class Clock:
     """The time of one case: how much was skipped, and who waits for a peer that hangs.
 
-    `hung` and `dripping` are local ports of sockets whose peer never answers, or answers a byte
-    in that many seconds. `in_flight` are the requests of the C runtime without a reply, `silent`
-    counts those of them that never get one. `on_skip` runs after each skip.
+    `hung` and `dripping` are local ports of sockets whose peer never answers, or answers after
+    that many seconds with that many bytes, again and again. `in_flight` are the requests of the C
+    runtime without a reply, `silent` counts those of them that never get one. `on_skip` runs
+    after each skip.
     """
 
     skipped: float = 0.0
     hung: set[int] = field(default_factory=set)
-    dripping: dict[int, float] = field(default_factory=dict)
+    dripping: dict[int, tuple[float, int]] = field(default_factory=dict)
     in_flight: set[int] = field(default_factory=set)
     silent: int = 0
     on_skip: Callable[[], None] = lambda: None
@@ -99,9 +98,12 @@ def skipping(clock: Clock) -> Iterator[None]:
 
 def _reading(clock: Clock, read: Callable[..., Any]) -> Callable[..., Any]:
     def reading(self: socket.socket, target: Any, *arguments: int) -> Any:
-        if clock.dripping and (interval := clock.dripping.get(_port(self))):
-            clock.advance(interval)
-            return read(self, min(target, 1)) if isinstance(target, int) else read(self, target, 1)
+        if clock.dripping and (drip := clock.dripping.get(_port(self))):
+            seconds, size = drip
+            clock.advance(seconds)
+            if isinstance(target, int):
+                return read(self, min(target, size))
+            return read(self, target, min(len(target), size))
         try:
             got = read(self, target, *arguments)
         except ConnectionError:

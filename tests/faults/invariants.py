@@ -1,7 +1,5 @@
 """What holds after every case, whatever was spoiled."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -146,7 +144,7 @@ def _announced_twice(world: World, seen: Seen, connection_id: str) -> Iterator[F
 
 
 def _answer_is_true(world: World, seen: Seen) -> Iterator[Failure]:
-    """A kicked connection has ended unless its answer says otherwise, and then by the sweep."""
+    """Check that a connection told closed has ended, and one told to open later by the sweep."""
     if seen.first.function != "close" or not isinstance(seen.first.result, dict):
         return
     for connection_id, outcome in seen.first.result.get("connections", {}).items():
@@ -180,7 +178,7 @@ def _notification_arrives(world: World, seen: Seen) -> Iterator[Failure]:
 
 
 def _sum(invocations: list[Invocation], metric: str) -> float:
-    return sum(line.get(metric, 0) for each in invocations for line in each.lines)
+    return sum(float(line.get(metric, 0)) for each in invocations for line in each.lines)
 
 
 def _subject(line: dict[str, Any]) -> str:
@@ -190,4 +188,3 @@ def _subject(line: dict[str, Any]) -> str:
 def _token(invocation: Invocation) -> str:
     [protocols] = invocation.event["multiValueHeaders"]["Sec-WebSocket-Protocol"]
     return str(protocols.rpartition(", ")[2])
-

@@ -1,7 +1,5 @@
 """The matrix: each call that a function makes in calm, times each fault, once and for ever."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Iterator
@@ -9,8 +7,8 @@ from dataclasses import dataclass
 
 from tests.faults.invariants import Failure, Seen, failures
 from tests.faults.proxy import Fault, Spoiled
-from tests.faults.scenarios import SCENARIOS, Scenario
-from tests.faults.world import GRACE_S, Invocation, World
+from tests.faults.scenarios import Scenario
+from tests.faults.world import Invocation, World
 
 # Retries of Lambda and continuations after an invocation, at most.
 _MOST_FOLLOWING = 10
@@ -35,17 +33,14 @@ class Case:
         return " | ".join([self.scenario.name, *spoiled])
 
 
-def cases(world: World, function: str | None = None) -> Iterator[Case]:
-    """Yield every case, from the calls that the functions really make."""
-    for scenario in SCENARIOS:
-        if function not in (None, scenario.function):
-            continue
-        calm = Case(scenario)
-        yield calm
-        for service, operation, number in calls(world, calm):
-            for fault in SLOW if scenario.is_crowd else Fault:
-                for for_ever in (True,) if scenario.is_crowd else (False, True):
-                    yield Case(scenario, service, (Spoiled(operation, number, fault, for_ever),))
+def cases(world: World, scenario: Scenario) -> Iterator[Case]:
+    """Yield the case in calm, then one for each call that is really made then, and each fault."""
+    calm = Case(scenario)
+    yield calm
+    for service, operation, number in calls(world, calm):
+        for fault in SLOW if scenario.is_crowd else Fault:
+            for for_ever in (True,) if scenario.is_crowd else (False, True):
+                yield Case(scenario, service, (Spoiled(operation, number, fault, for_ever),))
 
 
 def calls(world: World, case: Case) -> list[tuple[str, str, int]]:
@@ -74,16 +69,14 @@ def run(world: World, case: Case) -> list[Failure]:
     tracked, living = frozenset(world.table.rows()), frozenset(world.api.inboxes)
     _follow(world, first)
     missed = _missed(world, first) if first.function == "notify" else frozenset[str]()
-    world.report_closed()
-    world.clock.advance(GRACE_S)
-    world.invoke("sweep", {})
-    world.report_closed()
+    world.settle()
     return list(failures(world, Seen(case.scenario, case.spoiled, first, tracked, living, missed)))
 
 
 def _first(world: World, case: Case) -> Invocation:
     settings = {
-        name: value.format(issuer=world.issuer.url) for name, value in case.scenario.settings.items()
+        name: value.format(issuer=world.issuer.url)
+        for name, value in case.scenario.settings.items()
     }
     world.reset(settings)
     limit = case.scenario.limit or _limit_that_hands_on(world, case.scenario)

@@ -1,7 +1,5 @@
 """A proxy over real sockets in front of one service, which spoils the calls that it is told to."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import struct
@@ -15,7 +13,7 @@ from typing import Protocol
 from tests.faults.clock import Clock
 
 DELAY_S = 0.7  # under every time-out of the functions
-DRIP_S = 0.5  # a byte
+DRIP_S = 0.5  # before each piece of an answer that drips
 
 
 class Fault(StrEnum):
@@ -80,13 +78,16 @@ class Answer:
 class Service(Protocol):
     """What a proxy stands in front of.
 
-    `is_native` says that AWS's C runtime calls the service, whose waits the clock cannot see.
+    `is_native` says that AWS's C runtime calls the service, whose waits the clock cannot see. An
+    answer that drips comes in `pieces`, or byte by byte. botocore's time-out is for each read, so
+    nothing would end a call to AWS that drips byte by byte; four pieces last two seconds.
     """
 
     name: str
     is_native: bool
+    pieces: int | None
 
-    def operation(self, request: Request) -> str:
+    def operation(self, request: Request, /) -> str:
         """Return what the request asks for."""
 
     def answer(self, request: Request) -> Answer:
@@ -270,7 +271,8 @@ class Proxy:
         if self.service.is_native:
             connection.sendall(answer[:1])
             return self._vanish(connection, client_port, hang=True)
-        self.clock.dripping[client_port] = DRIP_S
+        size = -(-len(answer) // self.service.pieces) if self.service.pieces else 1
+        self.clock.dripping[client_port] = (DRIP_S, size)
         connection.sendall(answer[:1])
         threading.Event().wait(0.005)  # the client reads the first byte alone
         connection.sendall(answer[1:])
@@ -295,7 +297,8 @@ def _requests(connection: socket.socket) -> Iterator[Request]:
         head, _, data = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
         }
         length = int(headers.get("content-length", 0))
         while len(data) < length:

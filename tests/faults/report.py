@@ -1,7 +1,5 @@
 """Runs the matrix in several processes and reports how many cases fail, and how."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections import Counter, defaultdict
@@ -11,6 +9,7 @@ from multiprocessing import get_context
 import click
 
 from tests.faults.matrix import cases, run
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import world
 
 # One case: its name, its scenario, and a kind and a finding for each invariant broken.
@@ -25,9 +24,15 @@ def share(
     """Run every `shares`th case from `number` on."""
     outcomes: list[Outcome] = []
     with world() as this:
-        chosen = [case for case in cases(this, only) if match in str(case)]
+        chosen = [
+            case
+            for scenario in SCENARIOS
+            if only in (None, scenario.function)
+            for case in cases(this, scenario)
+            if match in str(case)
+        ]
         if seed is not None:
-            random.Random(seed).shuffle(chosen)
+            random.Random(seed).shuffle(chosen)  # noqa: S311 - an order, no secret
         for case in chosen[:sample][number::shares]:
             broken = [(failure.kind, failure.found) for failure in run(this, case)]
             outcomes.append((str(case), case.scenario.name, broken))
@@ -40,6 +45,7 @@ def share(
 @click.option("--seed", type=int, help="Run in a random order.")
 @click.option("--sample", type=int, help="Run only so many cases.")
 @click.option("--jobs", type=int, default=2, help="Processes to run them in.")
+@click.option("--list", "listing", is_flag=True, help="Print only the names of what fails.")
 @click.option("--report", is_flag=True, help="Print the failing cases one by one, too.")
 def main(
     only: str | None,
@@ -48,6 +54,7 @@ def main(
     sample: int | None,
     jobs: int,
     report: bool,
+    listing: bool,
 ) -> None:
     """Run the cases and print how many fail, by function and kind."""
     started = _perf_counter()
@@ -56,6 +63,9 @@ def main(
             pool.submit(share, number, jobs, only, match, seed, sample) for number in range(jobs)
         ]
         outcomes = sorted(outcome for each in running for outcome in each.result())
+    if listing:
+        click.echo("\n".join(name for name, _, broken in outcomes if broken))
+        return
     _print_sizes(outcomes, _perf_counter() - started)
     _print_kinds(outcomes)
     if report:
@@ -72,8 +82,12 @@ def _print_sizes(outcomes: list[Outcome], seconds: float) -> None:
 
 
 def _print_kinds(outcomes: list[Outcome]) -> None:
-    calm = {(scenario, kind) for name, scenario, broken in outcomes if name == scenario
-            for kind, _ in broken}
+    calm = {
+        (scenario, kind)
+        for name, scenario, broken in outcomes
+        if name == scenario
+        for kind, _ in broken
+    }
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for _, scenario, broken in outcomes:
         function = scenario.partition(":")[0]
@@ -92,4 +106,3 @@ def _print_cases(outcomes: list[Outcome]) -> None:
             found[kind].append(f"  {name}  [{text}]")
     for kind, names in sorted(found.items()):
         click.echo("\n".join(["", kind, *names]))
-

@@ -1,7 +1,5 @@
 """What each function is called for, in calm: the matrix spoils every call that it makes then."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -267,7 +265,9 @@ SCENARIOS = (
     Scenario("connect: many tabs", _many_tabs, _LIMIT, CONNECT_S, _connected, is_crowd=True),
     Scenario("close: many tabs", _kick_many, limit=CROWDED_S, is_crowd=True),
     Scenario("sweep: many dead", _many_dead, limit=CROWDED_S, is_crowd=True),
-    Scenario("sweep: many over their limit", _many_over_limit, _LIMIT, limit=CROWDED_S, is_crowd=True),
+    Scenario(
+        "sweep: many over their limit", _many_over_limit, _LIMIT, limit=CROWDED_S, is_crowd=True
+    ),
     Scenario("notify: many dead", _to_all_of_many_dead, limit=CROWDED_S, is_crowd=True),
     Scenario("notify: many named", _to_many_named, limit=CROWDED_S, is_crowd=True),
     Scenario("connections: all", _everybody),

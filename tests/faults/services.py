@@ -1,11 +1,9 @@
 """The services outside: a table, a bus, Lambda's Invoke, `@connections` and an issuer's keys."""
 
-from __future__ import annotations
-
 import json
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from moto.backends import get_backend
@@ -37,7 +35,8 @@ class DynamoDB:
 
     name = "dynamodb"
     is_native = False
-    _codes = {
+    pieces: int | None = 4
+    _codes: ClassVar = {
         Fault.THROTTLE: (400, "com.amazonaws.dynamodb.v20120810#ThrottlingException"),
         Fault.ERROR: (500, "com.amazonaws.dynamodb.v20120810#InternalServerError"),
         Fault.DENY: (400, "com.amazon.coral.service#AccessDeniedException"),
@@ -64,7 +63,7 @@ class DynamoDB:
     def answer(self, request: Request) -> Answer:
         """Carry a call out."""
         environ = EnvironBuilder(
-            request.path, method="POST", headers=request.headers, data=request.body
+            request.path, method="POST", headers=[*request.headers.items()], data=request.body
         ).get_environ()
         with self._lock:
             body, status, headers = run_wsgi_app(self._application, environ, buffered=True)
@@ -98,8 +97,15 @@ class DynamoDB:
     def rows(self) -> dict[str, dict[str, str]]:
         """Return the rows of connections by id, without the sweep's own."""
         items = self.call("Scan", TableName=TABLE)["Items"]
-        rows = [{name: next(iter(value.values())) for name, value in item.items()} for item in items]
+        rows = [
+            {name: next(iter(value.values())) for name, value in item.items()} for item in items
+        ]
         return {row["connectionId"]: row for row in rows if not row["connectionId"].startswith("#")}
+
+    def is_within_a_pass(self) -> bool:
+        """Return whether the sweep has stopped in the middle of the table."""
+        key = {"connectionId": {"S": "#sweep"}}
+        return "start" in self.call("GetItem", TableName=TABLE, Key=key).get("Item", {})
 
     def empty(self) -> None:
         """Remove every row."""
@@ -115,6 +121,7 @@ class EventBridge:
     announced: list[dict[str, Any]] = field(default_factory=list)
     name: str = "eventbridge"
     is_native: bool = False
+    pieces: int | None = 4
 
     def operation(self, request: Request) -> str:
         """Return the name of EventBridge's operation."""
@@ -145,9 +152,10 @@ class Lambda:
     queued: list[dict[str, Any]] = field(default_factory=list)
     name: str = "lambda"
     is_native: bool = False
+    pieces: int | None = 4
 
-    def operation(self, _request: Request) -> str:
-        """Return the one operation there is."""
+    def operation(self, _: Request) -> str:
+        """Return the operation."""
         return "Invoke"
 
     def answer(self, request: Request) -> Answer:
@@ -179,6 +187,7 @@ class ConnectionsApi:
     before: Any = lambda _method, _connection_id: None
     name: str = "connections"
     is_native: bool = True
+    pieces: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def operation(self, request: Request) -> str:
@@ -220,6 +229,7 @@ class Keys:
     issuer: Issuer
     name: str = "keys"
     is_native: bool = False
+    pieces: int | None = None
 
     def operation(self, request: Request) -> str:
         """Return the method."""

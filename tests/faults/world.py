@@ -1,7 +1,5 @@
 """The functions in this process, with every service outside behind a proxy of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
@@ -205,6 +203,14 @@ class World:
             if connection_id not in self.told:
                 self.told.add(connection_id)
                 self.invoke("disconnect", self.disconnecting(connection_id, 1000))
+
+    def settle(self) -> None:
+        """Let the grace pass, then a complete pass of the sweep over the table."""
+        self.report_closed()
+        self.clock.advance(GRACE_S)
+        for _ in range(2 if self.table.is_within_a_pass() else 1):
+            self.invoke("sweep", {})
+        self.report_closed()
 
 
 @contextlib.contextmanager
