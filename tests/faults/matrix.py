@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.faults.invariants import Failure, Seen, failures
+from tests.faults import invariants
+from tests.faults.invariants import Failure, Seen
 from tests.faults.proxy import Fault, Spoiled
 from tests.faults.scenarios import Scenario
 from tests.faults.world import Invocation, World
@@ -70,7 +71,14 @@ def run(world: World, case: Case) -> list[Failure]:
     _follow(world, first)
     missed = _missed(world, first) if first.function == "notify" else frozenset[str]()
     world.settle()
-    return list(failures(world, Seen(case.scenario, case.spoiled, first, tracked, living, missed)))
+    seen = Seen(case.spoiled, case.scenario.client_limit, tracked, living)
+    found = [failure for each in world.invocations for failure in invariants.of_invocation(each)]
+    found += invariants.of_world(world, seen)
+    if first.function == "notify":
+        found += invariants.of_notification(world, missed)
+    if first.function == "close":
+        found += invariants.of_close(world, first, living)
+    return found
 
 
 def _first(world: World, case: Case) -> Invocation:
@@ -88,14 +96,17 @@ def _first(world: World, case: Case) -> Invocation:
 
 @functools.lru_cache
 def _limit_that_hands_on(world: World, scenario: Scenario) -> float:
-    """Return the most seconds with which the function does not finish, and hands on."""
-    for half_seconds in range(80, 0, -1):
+    """Return nearly the most seconds with which the function does not finish, and hands on."""
+    too_little, enough = 0.0, 40.0
+    while enough - too_little > 0.5:
+        middle = (too_little + enough) / 2
         world.reset({})
-        event = scenario.prepare(world)
-        world.invoke(scenario.function, event, half_seconds / 2)
-        if world.functions.queued:
-            return half_seconds / 2
-    raise AssertionError("the function never hands on")
+        invocation = world.invoke(scenario.function, scenario.prepare(world), middle)
+        if invocation.error or world.functions.queued:
+            too_little = middle
+        else:
+            enough = middle
+    return too_little
 
 
 def _follow(world: World, first: Invocation) -> None:

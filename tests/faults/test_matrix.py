@@ -10,11 +10,12 @@ from tests.faults.matrix import Case, cases, run
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.world import World, world
 
-SAMPLE = 4  # cases of each scenario, with those in calm
+SAMPLE = 3  # cases of each scenario, with the one in calm
 SEED = 1
+FEW = [scenario for scenario in SCENARIOS if not scenario.is_crowd]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def this_world() -> Iterator[World]:
     """Run the services behind their proxies."""
     with world() as this:
@@ -31,8 +32,9 @@ def broken(world: World, chosen: list[Case]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", FEW, ids=lambda scenario: scenario.name)
 def test_a_sample_of_faults_breaks_nothing(this_world: World, scenario: Scenario) -> None:
+    """Some faults of each scenario, always the same."""
     calm, *spoiled = cases(this_world, scenario)
     sample = random.Random(SEED).sample(spoiled, min(SAMPLE - 1, len(spoiled)))  # noqa: S311
 
@@ -42,4 +44,5 @@ def test_a_sample_of_faults_breaks_nothing(this_world: World, scenario: Scenario
 @pytest.mark.proof
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_no_fault_breaks_anything(this_world: World, scenario: Scenario) -> None:
+    """Every fault of each scenario."""
     assert broken(this_world, list(cases(this_world, scenario))) == []
