@@ -29,13 +29,13 @@ OPERATIONS = (
 
 
 @st.composite
-def troubles(draw: Callable[[Any], Any]) -> tuple[str, Spoiled] | None:
+def troubles(draw: Callable[[Any], Any]) -> Spoiled | None:
     """Draw the fault of one invocation, or None for calm."""
     if draw(st.booleans()):
         return None
     service, operation = draw(st.sampled_from(OPERATIONS))
     fault, for_ever = draw(st.sampled_from(Fault)), draw(st.booleans())
-    return service, Spoiled(operation, draw(st.integers(1, 3)), fault, for_ever)
+    return Spoiled(service, operation, draw(st.integers(1, 3)), fault, for_ever)
 
 
 class Lives(RuleBasedStateMachine):
@@ -59,7 +59,7 @@ class Lives(RuleBasedStateMachine):
         self.world.reset({"MAX_CONNECTIONS_PER_CLIENT": str(LIMIT)})
 
     @rule(client=st.sampled_from(("alice", "bob", None)), trouble=troubles())
-    def connect(self, client: str | None, trouble: tuple[str, Spoiled] | None) -> None:
+    def connect(self, client: str | None, trouble: Spoiled | None) -> None:
         """Open a connection, unless the handshake is refused."""
         connection_id = f"c{next(self.numbers)}"
         query = {"clientId": [client]} if client else {}
@@ -79,7 +79,7 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.leaving)
     @rule(choice=st.integers(0), trouble=troubles(), comes_again=st.booleans())
-    def report(self, choice: int, trouble: tuple[str, Spoiled] | None, comes_again: bool) -> None:
+    def report(self, choice: int, trouble: Spoiled | None, comes_again: bool) -> None:
         """Deliver a `$disconnect`, which may come twice."""
         number = choice % len(self.leaving)
         connection_id, code = self.leaving[number]
@@ -94,7 +94,7 @@ class Lives(RuleBasedStateMachine):
         del self.leaving[choice % len(self.leaving)]
 
     @rule(client=st.sampled_from(("alice", "bob")), trouble=troubles())
-    def kick(self, client: str, trouble: tuple[str, Spoiled] | None) -> None:
+    def kick(self, client: str, trouble: Spoiled | None) -> None:
         """Close all connections of a client."""
         targets = {name for name in self.world.api.inboxes if self.is_of(name, client)}
         done = self.invoke("close", {"clientId": client, "reason": "signed out"}, trouble)
@@ -104,12 +104,12 @@ class Lives(RuleBasedStateMachine):
         self.check(list(invariants.of_close(self.world, done, living)))
 
     @rule(trouble=troubles())
-    def sweep(self, trouble: tuple[str, Spoiled] | None) -> None:
+    def sweep(self, trouble: Spoiled | None) -> None:
         """Sweep the table."""
         self.invoke("sweep", {}, trouble)
 
     @rule(trouble=troubles())
-    def notify(self, trouble: tuple[str, Spoiled] | None) -> None:
+    def notify(self, trouble: Spoiled | None) -> None:
         """Send a notification to everybody."""
         self.invoke("notify", sns_event(), trouble)
 
@@ -125,16 +125,15 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let the dust settle, and compare the table, the counts and the announcements."""
         self.world.settle()
-        seen = Seen(tuple(self.spoiled), LIMIT, self.tracked, self.living)
+        was_down = any(each.takes_down for each in self.spoiled)
+        seen = Seen(tuple(self.spoiled), LIMIT, self.tracked, self.living, was_down)
         self.check(list(invariants.of_world(self.world, seen)))
 
-    def invoke(
-        self, function: str, event: dict[str, Any], trouble: tuple[str, Spoiled] | None
-    ) -> Invocation:
+    def invoke(self, function: str, event: dict[str, Any], trouble: Spoiled | None) -> Invocation:
         """Invoke a function in a trouble, and deliver what it has closed later."""
         if trouble:
-            self.world.spoil(*trouble)
-            self.spoiled.append(trouble[1])
+            self.world.spoil(trouble)
+            self.spoiled.append(trouble)
         done = self.world.invoke(function, event, INTERVAL_S.get(function, 30.0))
         self.world.spoil()
         for connection_id in self.world.api.closed:

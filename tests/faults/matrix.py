@@ -16,22 +16,20 @@ _MOST_FOLLOWING = 10
 # With many connections, faults are tried whose cost adds up.
 SLOW = (Fault.HANG, Fault.LATE, Fault.THROTTLE, Fault.ERROR, Fault.LOSE, Fault.DELAY)
 
+# The faults of which two are tried together: each stays for ever.
+FIRST = (Fault.HANG, Fault.LATE, Fault.DENY, Fault.GARBAGE)
+SECOND = (Fault.HANG, Fault.LOSE, Fault.DENY)
+
 
 @dataclass(frozen=True)
 class Case:
-    """A scenario in which calls to one service are spoiled, or in calm if there are none."""
+    """A scenario in which calls are spoiled, or in calm if there are none."""
 
     scenario: Scenario
-    service: str = ""
     spoiled: tuple[Spoiled, ...] = ()
 
     def __str__(self) -> str:
-        spoiled = [
-            f"{self.service} {each.operation} #{each.number} {each.fault}"
-            f"{' for ever' if each.for_ever else ''}"
-            for each in self.spoiled
-        ]
-        return " | ".join([self.scenario.name, *spoiled])
+        return " | ".join([self.scenario.name, *map(str, self.spoiled)])
 
 
 def cases(world: World, scenario: Scenario) -> Iterator[Case]:
@@ -41,7 +39,20 @@ def cases(world: World, scenario: Scenario) -> Iterator[Case]:
     for service, operation, number in calls(world, calm):
         for fault in SLOW if scenario.is_crowd else Fault:
             for for_ever in (True,) if scenario.is_crowd else (False, True):
-                yield Case(scenario, service, (Spoiled(operation, number, fault, for_ever),))
+                yield Case(scenario, (Spoiled(service, operation, number, fault, for_ever),))
+
+
+def second_cases(world: World, scenario: Scenario) -> Iterator[Case]:
+    """Yield cases with two faults: of calls that only the first fault makes the function do."""
+    calm = Case(scenario)
+    in_calm = calls(world, calm)
+    for service, operation, number in in_calm:
+        for fault in FIRST:
+            first = Spoiled(service, operation, number, fault, for_ever=True)
+            for again in calls(world, Case(scenario, (first,))):
+                if again not in in_calm and again[:2] != (service, operation):
+                    for second in SECOND:
+                        yield Case(scenario, (first, Spoiled(*again, second, for_ever=True)))
 
 
 def calls(world: World, case: Case) -> list[tuple[str, str, int]]:
@@ -71,7 +82,8 @@ def run(world: World, case: Case) -> list[Failure]:
     _follow(world, first)
     missed = _missed(world, first) if first.function == "notify" else frozenset[str]()
     world.settle()
-    seen = Seen(case.spoiled, case.scenario.client_limit, tracked, living)
+    may_leave_a_row = len(case.spoiled) > 1 or any(each.takes_down for each in case.spoiled)
+    seen = Seen(case.spoiled, case.scenario.client_limit, tracked, living, may_leave_a_row)
     found = [failure for each in world.invocations for failure in invariants.of_invocation(each)]
     found += invariants.of_world(world, seen)
     if first.function == "notify":
@@ -90,7 +102,7 @@ def _first(world: World, case: Case) -> Invocation:
     limit = case.scenario.limit or _limit_that_hands_on(world, case.scenario)
     world.reset(settings)
     event = case.scenario.prepare(world)
-    world.spoil(case.service, *case.spoiled)
+    world.spoil(*case.spoiled)
     return world.invoke(case.scenario.function, event, limit)
 
 

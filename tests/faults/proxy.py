@@ -101,13 +101,23 @@ class Service(Protocol):
 class Spoiled:
     """The calls to spoil: the `number`th call of an operation, from 1, or all from it on.
 
-    `GET *` is every GET, whatever connection it is for.
+    `GET *` is every GET, whatever connection it is for. `service` is the name of the service.
     """
 
+    service: str
     operation: str
     number: int
     fault: Fault
     for_ever: bool = False
+
+    def __str__(self) -> str:
+        for_ever = " for ever" if self.for_ever else ""
+        return f"{self.service} {self.operation} #{self.number} {self.fault}{for_ever}"
+
+    @property
+    def takes_down(self) -> bool:
+        """Return whether the service is down for good, clean-ups included."""
+        return self.fault is Fault.REFUSE and self.for_ever
 
     def includes(self, calls: Sequence[str]) -> bool:
         """Return whether the last of these calls is spoiled."""

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import click
 
-from tests.faults.matrix import cases, run
+from tests.faults.matrix import cases, run, second_cases
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import world
 
@@ -19,7 +19,13 @@ _perf_counter = time.perf_counter
 
 
 def share(
-    number: int, shares: int, only: str | None, match: str, seed: int | None, sample: int | None
+    number: int,
+    shares: int,
+    only: str | None,
+    match: str,
+    seed: int | None,
+    sample: int | None,
+    pairs: bool,
 ) -> list[Outcome]:
     """Run every `shares`th case from `number` on."""
     outcomes: list[Outcome] = []
@@ -28,7 +34,7 @@ def share(
             case
             for scenario in SCENARIOS
             if only in (None, scenario.function)
-            for case in cases(this, scenario)
+            for case in (second_cases if pairs else cases)(this, scenario)
             if match in str(case)
         ]
         if seed is not None:
@@ -45,6 +51,7 @@ def share(
 @click.option("--seed", type=int, help="Run in a random order.")
 @click.option("--sample", type=int, help="Run only so many cases.")
 @click.option("--jobs", type=int, default=2, help="Processes to run them in.")
+@click.option("--pairs", is_flag=True, help="Two faults at a time.")
 @click.option("--list", "listing", is_flag=True, help="Print only the names of what fails.")
 @click.option("--report", is_flag=True, help="Print the failing cases one by one, too.")
 def main(
@@ -55,12 +62,14 @@ def main(
     jobs: int,
     report: bool,
     listing: bool,
+    pairs: bool,
 ) -> None:
     """Run the cases and print how many fail, by function and kind."""
     started = _perf_counter()
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running = [
-            pool.submit(share, number, jobs, only, match, seed, sample) for number in range(jobs)
+            pool.submit(share, number, jobs, only, match, seed, sample, pairs)
+            for number in range(jobs)
         ]
         outcomes = sorted(outcome for each in running for outcome in each.result())
     if listing:

@@ -123,10 +123,10 @@ class World:
             "EVENT_BUS": BUS,
         }
 
-    def spoil(self, service: str | None = None, *spoiled: Spoiled) -> None:
-        """Spoil calls to one service, and no others, from here on."""
+    def spoil(self, *spoiled: Spoiled) -> None:
+        """Spoil these calls, and no others, from here on."""
         for name, proxy in self.proxies.items():
-            proxy.spoil(*(spoiled if name == service else ()))
+            proxy.spoil(*(each for each in spoiled if each.service == name))
             proxy.drop_connections()
         self.clock.forget()
 
