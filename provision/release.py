@@ -18,11 +18,32 @@ from typing import TYPE_CHECKING
 import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.waiter import WaiterModel, create_waiter_with_client
 
 from provision.errors import NotDeployedError, ProvisionError
+from provision.session import region_of
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
+
+# An account may create one deployment in 5 s, and a first `chalice deploy` has just created one.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+_DEPLOYMENT_CREATED = WaiterModel(
+    {
+        "version": 2,
+        "waiters": {
+            "DeploymentCreated": {
+                "operation": "CreateDeployment",
+                "delay": 6,
+                "maxAttempts": 20,
+                "acceptors": [
+                    {"matcher": "status", "expected": 201, "state": "success"},
+                    {"matcher": "error", "expected": "TooManyRequestsException", "state": "retry"},
+                ],
+            }
+        },
+    }
+)
 
 
 def websocket_api_id(deployed: Path) -> str:
@@ -53,8 +74,12 @@ def _responds(client: ApiGatewayV2Client, api_id: str, route_id: str) -> bool:
 
 
 def release(client: ApiGatewayV2Client, api_id: str, stage: str) -> None:
-    """Take a snapshot of the API's routes and point the stage at it."""
-    client.create_deployment(ApiId=api_id, StageName=stage)
+    """Take a snapshot of the API's routes and point the stage at it.
+
+    Wait up to two minutes while API Gateway refuses it for the account's rate.
+    """
+    waiter = create_waiter_with_client("DeploymentCreated", _DEPLOYMENT_CREATED, client)
+    waiter.wait(ApiId=api_id, StageName=stage)
 
 
 @click.command(name="python -m provision.release")
@@ -71,7 +96,7 @@ def main(stage: str, project: Path, region: str | None) -> None:
     """Publish the API's current routes to the stage."""
     try:
         api_id = websocket_api_id(project / ".chalice" / "deployed" / f"{stage}.json")
-        client = boto3.client("apigatewayv2", region_name=region)
+        client = boto3.client("apigatewayv2", region_name=region_of(region))
         ensure_route_response(client, api_id)
         release(client, api_id, stage)
     except (ProvisionError, BotoCoreError, ClientError) as error:
