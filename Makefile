@@ -30,7 +30,7 @@ run: $(VENV) ## Run the application on this machine, behind the local gateway.
 
 ##@ Check
 
-test: $(VENV) ## Run the tests with branch coverage. Some of them: ARGS="-k limit".
+test: $(VENV) ## Run the tests with branch coverage, or some: ARGS="-k limit".
 	$(PYTEST) -m "not proof" $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
 
 proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real packages and deployments, faults, storms.
