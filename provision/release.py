@@ -12,13 +12,13 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.waiter import WaiterModel, create_waiter_with_client
 
 from provision.errors import NotDeployedError, ProvisionError
 from provision.session import region_of
@@ -28,22 +28,8 @@ if TYPE_CHECKING:
 
 # An account may create one deployment in 5 s, and a first `chalice deploy` has just created one.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-_DEPLOYMENT_CREATED = WaiterModel(
-    {
-        "version": 2,
-        "waiters": {
-            "DeploymentCreated": {
-                "operation": "CreateDeployment",
-                "delay": 6,
-                "maxAttempts": 20,
-                "acceptors": [
-                    {"matcher": "status", "expected": 201, "state": "success"},
-                    {"matcher": "error", "expected": "TooManyRequestsException", "state": "retry"},
-                ],
-            }
-        },
-    }
-)
+DEPLOYMENT_PERIOD_S = 6
+DEPLOYMENT_ATTEMPTS = 20
 
 
 def websocket_api_id(deployed: Path) -> str:
@@ -78,8 +64,14 @@ def release(client: ApiGatewayV2Client, api_id: str, stage: str) -> None:
 
     Wait up to two minutes while API Gateway refuses it for the account's rate.
     """
-    waiter = create_waiter_with_client("DeploymentCreated", _DEPLOYMENT_CREATED, client)
-    waiter.wait(ApiId=api_id, StageName=stage)
+    for _ in range(DEPLOYMENT_ATTEMPTS - 1):
+        try:
+            client.create_deployment(ApiId=api_id, StageName=stage)
+        except client.exceptions.TooManyRequestsException:
+            time.sleep(DEPLOYMENT_PERIOD_S)
+        else:
+            return
+    client.create_deployment(ApiId=api_id, StageName=stage)
 
 
 @click.command(name="python -m provision.release")

@@ -54,6 +54,8 @@ def test_without_a_deployed_api_the_command_says_what_to_run_first(
     [
         ([], []),
         (["TooManyRequestsException"] * 3, [6, 6, 6]),
+        (["TooManyRequestsException"] * 19, [6] * 19),
+        (["TooManyRequestsException"] * 20, None),
         (["NotFoundException"], None),
         (["TooManyRequestsException", "BadRequestException"], None),
     ],
@@ -65,7 +67,7 @@ def test_a_release_waits_for_the_rate_of_deployments_and_for_nothing_else(
     client = boto3.client("apigatewayv2", region_name="eu-west-1")
     monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
     slept: list[int] = []
-    monkeypatch.setattr("botocore.waiter.time.sleep", slept.append)
+    monkeypatch.setattr("provision.release.time.sleep", slept.append)
     snapshot = {"ApiId": "abc123", "StageName": "dev"}
 
     with Stubber(client) as api_gateway:
@@ -73,8 +75,7 @@ def test_a_release_waits_for_the_rate_of_deployments_and_for_nothing_else(
         for error in errors:
             api_gateway.add_client_error("create_deployment", error)
         if pauses is not None:
-            created = {"DeploymentId": "d1", "ResponseMetadata": {"HTTPStatusCode": 201}}
-            api_gateway.add_response("create_deployment", created, snapshot)
+            api_gateway.add_response("create_deployment", {"DeploymentId": "d1"}, snapshot)
         result = release(tmp_path, RECORD)
 
     api_gateway.assert_no_pending_responses()
