@@ -88,10 +88,10 @@ deploy: table ## Create them, then deploy the stage with Chalice.
 package: $(VENV) ## Package the stage for CloudFormation into build/.
 	$(BIN)/python -m provision.package --stage $(STAGE) $(ARGS)
 
-deploy-stack: $(AWS) ## Package the stage and deploy its stack: BUCKET=...
+deploy-stack: $(VENV) $(AWS) ## Package the stage and deploy its stack: BUCKET=...
 	@test -n "$(BUCKET)" || { echo "BUCKET is empty; name a bucket of yours in the region of the \
 	stack: make deploy-stack STAGE=$(STAGE) BUCKET=..." >&2; exit 2; }
-	$(MAKE) package STAGE=$(STAGE)
+	$(BIN)/python -m provision.package --stage $(STAGE)
 	$(AWS) cloudformation package --template-file build/$(STAGE)/sam.json --s3-bucket $(BUCKET) \
 		--use-json --output-template-file build/$(STAGE)/packaged.json
 	$(AWS) cloudformation deploy --template-file build/$(STAGE)/packaged.json \

@@ -226,8 +226,8 @@ def on_failure(stage: str, function: str) -> list[Call]:
     resources = json.loads((CHALICE / "resources.json").read_text())["Resources"]
     calls = []
     for resource in resources.values():
-        if resource.get("Type") == "AWS::Lambda::EventInvokeConfig":
-            config = resource["Properties"]
+        config = resource.get("Properties", {})
+        if "DestinationConfig" in config:
             queue, _ = config["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"]
             name = resources[queue]["Properties"]["QueueName"]["Fn::Sub"].replace("${Stage}", stage)
             if config["FunctionName"] == {"Ref": function.capitalize()}:
