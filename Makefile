@@ -33,7 +33,7 @@ run: $(VENV) ## Run the application on this machine, behind the local gateway.
 test: $(VENV) ## Run the tests with branch coverage, or some: ARGS="-k limit".
 	$(PYTEST) -m "not proof" $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
 
-proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real packages and deployments, faults, storms.
+proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real deployments, faults, storms.
 	$(PYTEST) -m proof $(ARGS)
 
 check: lint imports templates test ## Run lint, imports, templates and test, in this order.
@@ -79,14 +79,14 @@ doctor: $(VENV) ## Check that the stage can be deployed to this account.
 	@$(BIN)/python -m provision.doctor --stage $(STAGE) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
 table: $(VENV) ## Create the stage's table, event bus and topic in AWS.
-	$(BIN)/python -m provision --stage $(STAGE) $(ARGS)
+	$(strip $(BIN)/python -m provision --stage $(STAGE) $(ARGS))
 
 deploy: table ## Create them, then deploy the stage with Chalice.
 	$(BIN)/chalice deploy --stage $(STAGE)
 	$(BIN)/python -m provision.release --stage $(STAGE)
 
 package: $(VENV) ## Package the stage for CloudFormation into build/.
-	$(BIN)/python -m provision.package --stage $(STAGE) $(ARGS)
+	$(strip $(BIN)/python -m provision.package --stage $(STAGE) $(ARGS))
 
 deploy-stack: $(VENV) $(AWS) ## Package the stage and deploy its stack: BUCKET=...
 	@test -n "$(BUCKET)" || { echo "BUCKET is empty; name a bucket of yours in the region of the \
