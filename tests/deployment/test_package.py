@@ -572,6 +572,23 @@ def test_cfn_lint_accepts_the_template(package: Package) -> None:
     assert linted.returncode == 0, linted.stdout
 
 
+def test_the_example_authorizer_decides_about_handshakes_only(
+    project: Project, tmp_path: Path
+) -> None:
+    """It is merged over the template, and cfn-lint accepts the result."""
+    merge = ("--merge", ".chalice/authorizer.json", "--out", str(tmp_path))
+    project.run("python", "-m", "provision.package", "--stage", "dev", *merge)
+
+    resources = json.loads((tmp_path / "sam.json").read_text())["Resources"]
+
+    routes = {n: r["Properties"] for n, r in resources.items() if r["Type"].endswith("V2::Route")}
+    authorized = {name for name, route in routes.items() if "AuthorizerId" in route}
+    assert authorized == {"WebsocketConnectRoute"}
+    assert routes["WebsocketConnectRoute"]["RouteKey"] == "$connect"
+    linted = cfn_lint(tmp_path / "sam.json")
+    assert linted.returncode == 0, linted.stdout
+
+
 @pytest.mark.parametrize(
     ("resource", "properties"),
     [
