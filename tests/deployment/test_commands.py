@@ -42,7 +42,7 @@ VALUES = {
 }
 PLACEHOLDER = re.compile(rf"\b({'|'.join(VALUES)})\b")
 # What the AWS CLI 1 prints before the code of a service's error.
-ANSWERED = re.compile(r"An error occurred \(\w+\)|Waiter \w+ failed|Unable to parse response")
+ANSWERED = re.compile(r"An error occurred \([\w.]+\)|Waiter \w+ failed|Unable to parse response")
 
 
 def commands() -> list[tuple[str, str]]:
@@ -70,10 +70,9 @@ def folder(project: Project, aws: Aws) -> Path:
     for name in ("requirements-dev.txt", "requirements-aws.txt"):
         shutil.copy(ROOT / name, project.folder)
     (project.folder / ".venv").symlink_to(ROOT / ".venv")
-    for stage in ("dev", "prod"):
-        project.package(stage)
-        packaged = project.folder / "build" / stage / "packaged.json"
-        shutil.copy(project.folder / "build" / stage / "sam.json", packaged)
+    dev = project.package("dev")
+    shutil.copy(dev / "sam.json", dev / "packaged.json")
+    shutil.copytree(dev, dev.with_name("prod"))
     (project.folder / "event.json").write_text("{}")
     return project.folder
 
