@@ -16,8 +16,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: help run test proof check lint imports format templates bench lock \
-	doctor table deploy package deploy-stack redrive
+.PHONY: help run test proof check lint imports format templates bench table package deploy lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -74,6 +73,8 @@ lock: $(VENV) ## Renew the pins of what ships to Lambda, from requirements.in.
 	done; done
 
 ##@ Deploy (STAGE=dev or STAGE=prod, REGION=...)
+
+.PHONY: doctor deploy-stack redrive
 
 doctor: $(VENV) ## Check that the stage can be deployed to this account.
 	@$(BIN)/python -m provision.doctor --stage $(STAGE) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)

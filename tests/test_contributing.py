@@ -17,9 +17,8 @@ def text_of(name: str) -> str:
 
 def targets() -> set[str]:
     """Return the targets of the Makefile."""
-    makefile = text_of("Makefile").replace("\\\n", "")
-    [names] = re.findall(r"^\.PHONY: (.*)", makefile, re.MULTILINE)
-    return set(names.split())
+    lines = re.findall(r"^\.PHONY: (.*)", text_of("Makefile"), re.MULTILINE)
+    return {name for line in lines for name in line.split()}
 
 
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "SECURITY.md"])

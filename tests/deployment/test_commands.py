@@ -202,6 +202,30 @@ def test_make_gives_every_tool_the_same_region(name: str, tmp_path: Path) -> Non
     assert shown.stdout == "eu-west-3 eu-west-3\n"
 
 
+def test_make_deploy_stack_runs_the_documented_pipeline(tmp_path: Path) -> None:
+    """A pipeline may run the three commands itself."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    alarms = "AlarmTopicArn=arn:aws:sns:REGION:ACCOUNT:TOPIC"
+    keep = ["-o", ".venv/.installed", "-o", "aws", "AWS=aws"]
+    given = ["STAGE=prod", "BUCKET=BUCKET", f"PARAMETERS={alarms}"]
+
+    planned = subprocess.run(
+        ["make", "--dry-run", *keep, "deploy-stack", *given],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    [block] = re.findall(
+        r"```sh\n(python -m provision.package --stage prod\naws .*?)```", text, re.S
+    )
+    documented = re.sub(r" *\\\n\s*", " ", block).splitlines()[:3]
+    plan = re.sub(r" *\\\n\s*", " ", planned)
+    assert [command for command in documented if command not in plan] == []
+
+
 def test_deploy_stack_without_a_bucket_says_so(tmp_path: Path) -> None:
     """It stops before anything is packaged."""
     shutil.copy(ROOT / "Makefile", tmp_path)
