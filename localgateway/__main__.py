@@ -24,9 +24,8 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 SHARE = click.FloatRange(0, 1)
 PORT = click.IntRange(0, 65535)
 MORE = """\b
-HTTP addresses of the gateway (requests need not be signed):
-  http://HOST:PORT/STAGE/@connections/ID   @connections, for apigatewaymanagementapi
-  http://HOST:PORT                         Invoke, for `aws lambda invoke --endpoint-url`
+AWS clients reach @connections, Invoke and the embedded AWS at http://HOST:PORT, with the
+credentials of the run: eval "$(python -m localgateway.client env)" sets both.
 docs/local-gateway.md describes how it matches API Gateway and where it differs."""
 
 
@@ -40,6 +39,18 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
 @click.option("--stage", default=Options.stage, help="Stage in .chalice/config.json to run.")
 @click.option("--host", default=Options.host, help="Address to listen on.")
 @click.option("--port", type=PORT, default=Options.port, help="Port; 0 picks a free one.")
+@click.option(
+    "--allow-host",
+    metavar="NAME",
+    multiple=True,
+    help="Another name for HTTP requests to this machine, e.g. host.docker.internal.",
+)
+@click.option(
+    "--region",
+    envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+    default=Options.region,
+    help="AWS region, by default that of AWS_REGION or AWS_DEFAULT_REGION, if set.",
+)
 @click.option(
     "--log",
     type=click.Choice(["json", "pretty"]),
@@ -93,7 +104,8 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     "--dynamodb-port",
     type=PORT,
     default=Options.dynamodb_port,
-    help="Port of the embedded DynamoDB; 0 picks a free one.",
+    show_default="8766, or a free port",
+    help="Port of the embedded AWS; 0 picks a free one.",
 )
 @click.option(
     "--dynamodb-fail",

@@ -10,7 +10,8 @@ import resource
 import sys
 from typing import TYPE_CHECKING
 
-from localgateway import embedded_aws
+from localgateway import embedded_aws, run_file
+from localgateway.access import Access, allowed_hosts
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
@@ -18,13 +19,17 @@ from localgateway.api_gateway.server import OTHER_SOCKETS, Server, configuration
 from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
 from localgateway.errors import AddressError
+from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime import project, schedules
 from localgateway.lambda_runtime.functions import Function
-from localgateway.lambda_runtime.invoke_api import PREFIX, Invocations
+from localgateway.lambda_runtime.invoke_api import Invocations
 from localgateway.listener import listen
-from localgateway.process_environment import REGION, embedded, with_dynamodb
+from localgateway.one_address import OneAddress
+from localgateway.process_environment import Credentials, embedded, shell_credentials, with_dynamodb
+from localgateway.run_file import Run
 from localgateway.startup import startup_text
 from localgateway.terminal_log import TerminalLog
+from provision.template import load_tables
 
 if TYPE_CHECKING:
     import socket
@@ -52,13 +57,14 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(listener)
         authority = _authority(listener, options.host)
-        engine = await embedded_aws.start(options, f"http://{authority}")
+        own = embedded(os.environ, Credentials(), options.region)
+        engine = await embedded_aws.start(options, f"http://{authority}", own, os.environ)
         stack.push_async_callback(engine.stop)
         engine_url, described = await asyncio.gather(
             embedded_aws.url(engine),
-            project.inspect(options.project, options.stage, embedded(os.environ)),
+            project.inspect(options.project, options.stage, own),
         )
-        variables = with_dynamodb(os.environ, engine_url, options.dynamodb_endpoint)
+        variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
         await embedded_aws.create_tables(options, variables)
         topics = await embedded_aws.subscribe(described.subscriptions, variables)
         api = Api(described.api_stage, authority, listener.getsockname()[1])
@@ -79,12 +85,18 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             stack.push_async_callback(function.stop)
         invocations = Invocations(functions)
         stack.push_async_callback(invocations.stop)
-        application = _application(api, described, functions, invocations, options)
-        text = startup_text(described, options, address, variables, topics)
+        application = _application(
+            api, described, functions, invocations, options, Forwarder(engine_url)
+        )
+        run = _run_of(api, described, options, variables, topics)
+        stack.enter_context(run_file.written(run))
+        text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
         server = Server(configured, lambda: started(text, server.stop))
         await stack.enter_async_context(
-            schedules.running(described.schedules, functions, options.schedule_every, REGION)
+            schedules.running(
+                described.schedules, functions, options.schedule_every, options.region
+            )
         )
         await _run(server, listener, engine)
 
@@ -134,24 +146,59 @@ def _application(
     functions: Mapping[str, Function],
     invocations: Invocations,
     options: Options,
+    others: Forwarder,
 ) -> ASGIApp:
     registry = Registry(options.max_connections)
     by_route = {key: functions[name] for key, name in described.routes.items()}
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
     websockets = WebSocketApi(api, by_route, registry, timeouts, options.drop_disconnects)
-    connections = connections_api(api.stage, registry)
-    lambda_ = invocations.application()
+    http = OneAddress(
+        Access(allowed_hosts(options.host, options.allow_host)),
+        api.stage,
+        connections_api(api.stage, registry),
+        invocations.application(),
+        others,
+    )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette's router would keep its layers in memory for each connection.
         if scope["type"] == "websocket":
             await websockets(scope, receive, send)
-        elif scope["path"].startswith(PREFIX):
-            await lambda_(scope, receive, send)
         else:
-            await connections(scope, receive, send)
+            await http(scope, receive, send)
 
     return application
+
+
+def _run_of(
+    api: Api,
+    described: project.Project,
+    options: Options,
+    variables: Mapping[str, str],
+    topics: list[str],
+) -> Run:
+    # The shell's own credentials, for another DynamoDB, stay in the shell.
+    foreign = shell_credentials(os.environ) if options.dynamodb_endpoint else {}
+    settings = {
+        name: value
+        for name, value in variables.items()
+        if name.startswith("AWS_") and name not in foreign
+    }
+    resources = options.project / ".chalice" / "resources.json"
+    tables = load_tables(resources, {"Stage": options.stage}) if resources.exists() else []
+    prefix = f"{described.app}-{options.stage}-"
+    return Run(
+        pid=os.getpid(),
+        port=api.port,
+        project=str(options.project),
+        app=described.app,
+        stage=options.stage,
+        url=f"ws://{api.domain_name}/{api.stage}",
+        variables={**settings, "AWS_ENDPOINT_URL": f"http://{api.domain_name}"},
+        functions={name.removeprefix(prefix): name for name in described.functions},
+        topics=topics,
+        tables=[table.name for table in tables],
+    )
 
 
 async def _run(server: Server, listener: socket.socket, engine: Child) -> None:

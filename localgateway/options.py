@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from localgateway.api_gateway.quotas import CONNECTION_DURATION, IDLE_TIMEOUT
+from localgateway.process_environment import REGION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,14 +18,16 @@ LogFormat = Literal["json", "pretty"]
 class Options:
     """The options of the command line; times are in seconds unless the name ends with `_ms`.
 
-    Port 0 picks a free port. `dynamodb_fail` and `drop_disconnects` are shares from 0 to 1.
-    `schedule_every` replaces the rate of every schedule.
+    Port 0 picks a free port; `dynamodb_port` None prefers a fixed one. `dynamodb_fail` and
+    `drop_disconnects` are shares from 0 to 1. `schedule_every` replaces the rate of every schedule.
     """
 
     project: Path
     stage: str = "dev"
     host: str = "127.0.0.1"
     port: int = 8765
+    allow_host: tuple[str, ...] = ()
+    region: str = REGION
     log: LogFormat = "json"
     environments: int = 2
     max_connections: int = 5000
@@ -33,7 +36,7 @@ class Options:
     schedule_every: float | None = None
     drop_disconnects: float = 0.0
     dynamodb_endpoint: str | None = None
-    dynamodb_port: int = 0
+    dynamodb_port: int | None = None
     dynamodb_fail: float = 0.0
     dynamodb_lag_ms: int = 0
     ttl_interval: float = 60.0

@@ -20,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from localgateway import run_file
 from tests.conftest import ROOT, TABLE
 from tests.support.issuer import AUDIENCE, Issuer, ec_key, issuing, rsa_key, signed
 
@@ -59,8 +60,14 @@ class Gateway:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Give the table's rows by their `clientId`."""
+        port = int(self.address.split(":")[2].split("/")[0])
+        variables = run_file.find(port).variables
         client = boto3.client(
-            "dynamodb", endpoint_url=self._printed(r"DynamoDB\s+(\S+)"), region_name="us-east-1"
+            "dynamodb",
+            endpoint_url=variables["AWS_ENDPOINT_URL"],
+            region_name="us-east-1",
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         )
         items = client.scan(TableName=TABLE, ConsistentRead=True)["Items"]
         return {item["clientId"]["S"]: item for item in items if "clientId" in item}
@@ -100,6 +107,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Gateway]:
     config["stages"]["dev"]["environment_variables"] |= environment
     path.write_text(json.dumps(config))
     command = [sys.executable, "-u", "-m", "localgateway", "--project", str(folder), "--port", "0"]
+    command.append("--region=us-east-1")
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -52,9 +52,7 @@ def start(tmp_path: Path) -> Start:
 
 def publish(gateway: Gateway, message: str, subject: str = "", client_id: Any = None) -> str:
     """Publish a message, to all or to one client or a list of them; give its id."""
-    sns = boto3.client(
-        "sns", endpoint_url=gateway.found(r"DynamoDB +(\S+)"), region_name="us-east-1"
-    )
+    sns = gateway.client("sns")
     arguments: dict[str, Any] = {"Subject": subject} if subject else {}
     if client_id is not None:
         kind, value = "String", client_id
@@ -62,7 +60,8 @@ def publish(gateway: Gateway, message: str, subject: str = "", client_id: Any = 
             kind, value = "String.Array", json.dumps(client_id)
         attribute = {"DataType": kind, "StringValue": value}
         arguments["MessageAttributes"] = {"clientId": attribute}
-    return sns.publish(TopicArn=TOPIC, Message=message, **arguments)["MessageId"]
+    message_id: str = sns.publish(TopicArn=TOPIC, Message=message, **arguments)["MessageId"]
+    return message_id
 
 
 def notified(gateway: Gateway, number: int = 1) -> list[dict[str, Any]]:

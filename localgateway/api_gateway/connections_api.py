@@ -1,7 +1,7 @@
 """`@connections`: post to, look up and close connections over HTTP.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
-Requests need not be signed; signatures are ignored.
+Under one address for all AWS services, which names no stage, the path begins with `@connections`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def connections_api(stage: str, registry: Registry) -> Starlette:
         routes=[
             Route(f"/{stage}", _upgrade_required),
             Route(f"/{stage}/@connections/{{connection_id}}", ConnectionResource),
+            Route("/@connections/{connection_id}", ConnectionResource),
         ],
         exception_handlers={
             GoneError: _gone,

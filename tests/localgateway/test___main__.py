@@ -124,8 +124,8 @@ def test_each_printed_command_runs_as_it_stands(
                 timeout=PATIENCE,
             ).stdout
 
-        assert run("table") == "[]\n"
-        assert run("notify") == ""
+        assert run("table") == "Things-dev is empty\n"
+        assert run("notify").startswith("published ")
         news = recorder.wait(hears, known + 1)[known]
         assert news.content["Records"][0]["Sns"]["Message"] == "Hello"
         assert "Connected to ws://127.0.0.1" in run("connect")

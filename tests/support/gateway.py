@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from localgateway import run_file
 from tests.conftest import ROOT, TABLE
 
 PATIENCE_S = 120.0
@@ -83,14 +84,31 @@ class Gateway:
         return {
             "AWS_ENDPOINT_URL": self.found(r"DynamoDB +(\S+)"),
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
+            **self.credentials(),
             "AWS_DEFAULT_REGION": "us-east-1",
             "CONNECTIONS_TABLE": TABLE,
         }
 
+    def credentials(self) -> dict[str, str]:
+        """Return the variables of the run's own credentials, from its run file."""
+        variables = run_file.find(int(self.lambda_endpoint.rpartition(":")[2])).variables
+        return {name: variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+    def client(self, service: Any) -> Any:
+        """Return a client of the embedded AWS with the run's credentials."""
+        credentials = self.credentials()
+        return boto3.client(
+            service,
+            endpoint_url=self.found(r"DynamoDB +(\S+)"),
+            region_name="us-east-1",
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        )
+
     def dynamodb(self) -> DynamoDBClient:
         """Return a client of the gateway's DynamoDB."""
-        endpoint = self.found(r"DynamoDB +(\S+)")
-        return boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
+        client: DynamoDBClient = self.client("dynamodb")
+        return client
 
 
 @contextmanager
@@ -114,7 +132,14 @@ def serving(
     for function, timeout in (timeouts or {}).items():
         config["stages"]["dev"]["lambda_functions"][function]["lambda_timeout"] = timeout
     path.write_text(json.dumps(config))
-    command = [sys.executable, "-m", "localgateway", "--port=0", f"--project={project}"]
+    command = [
+        sys.executable,
+        "-m",
+        "localgateway",
+        "--port=0",
+        "--region=us-east-1",
+        f"--project={project}",
+    ]
     with subprocess.Popen(
         [*command, *options],
         cwd=ROOT,

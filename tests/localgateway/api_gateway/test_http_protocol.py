@@ -77,7 +77,7 @@ def test_a_later_head_on_the_same_socket_is_limited_as_well(
     """Each request on a socket has the time limit."""
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
     with raw(gateway) as opened:
-        opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
+        opened.sendall(request_head("GET /live HTTP/1.1", "Host: localhost"))
         assert answered(opened).startswith(b"HTTP/1.1 426 ")
 
         opened.sendall(b"GET /live HTTP/1.1\r\nX-Slow: ")
@@ -97,5 +97,5 @@ def test_sockets_over_the_limit_are_dropped(
             assert drained(third) == b""
 
         for opened in (first, second):
-            opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
+            opened.sendall(request_head("GET /live HTTP/1.1", "Host: localhost"))
             assert answered(opened).startswith(b"HTTP/1.1 426 ")
