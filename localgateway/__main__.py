@@ -43,6 +43,7 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     "--allow-host",
     metavar="NAME",
     multiple=True,
+    default=Options.allow_host,
     help="Another name for HTTP requests to this machine, e.g. host.docker.internal.",
 )
 @click.option(

@@ -44,7 +44,8 @@ class Run:
 def folder() -> Path:
     """Return the folder of the run files of this user; raise `RunError` if another owns it."""
     path = Path(tempfile.gettempdir()) / f"localgateway-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise RunError(f"{path} has to be a folder that only its owner may open; remove it")

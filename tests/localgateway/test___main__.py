@@ -261,4 +261,4 @@ def test_the_documented_options_are_those_of_the_command_line() -> None:
     assert documented.keys() == options.keys()
     for name, default in options.items():
         shown = f"{default:g}" if isinstance(default, float) else str(default)
-        assert default is None or documented[name] == f"`{shown}`"
+        assert default in (None, ()) or documented[name] == f"`{shown}`"
