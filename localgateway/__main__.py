@@ -53,6 +53,11 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     help="AWS region, by default that of AWS_REGION or AWS_DEFAULT_REGION, if set.",
 )
 @click.option(
+    "--reload/--no-reload",
+    default=Options.reload,
+    help="Take changes of the sources over while running.",
+)
+@click.option(
     "--log",
     type=click.Choice(["json", "pretty"]),
     default=None,

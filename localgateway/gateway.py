@@ -8,6 +8,8 @@ import logging
 import os
 import resource
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localgateway import embedded_aws, run_file
@@ -20,15 +22,16 @@ from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
 from localgateway.errors import AddressError
 from localgateway.forwarding import Forwarder
-from localgateway.lambda_runtime import project, schedules
-from localgateway.lambda_runtime.functions import Function
+from localgateway.lambda_runtime import project
 from localgateway.lambda_runtime.invoke_api import Invocations
 from localgateway.listener import listen
 from localgateway.one_address import OneAddress
 from localgateway.process_environment import Credentials, embedded, shell_credentials, with_dynamodb
+from localgateway.reloading import Reloader
 from localgateway.run_file import Run
 from localgateway.startup import startup_text
 from localgateway.terminal_log import TerminalLog
+from localgateway.versions import Versions
 from provision.template import load_tables
 
 if TYPE_CHECKING:
@@ -60,9 +63,11 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         own = embedded(os.environ, Credentials(), options.region)
         engine = await embedded_aws.start(options, f"http://{authority}", own, os.environ)
         stack.push_async_callback(engine.stop)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localgateway-")))
+        reloader = Reloader(options, folder, own) if options.reload else None
         engine_url, described = await asyncio.gather(
             embedded_aws.url(engine),
-            project.inspect(options.project, options.stage, own),
+            reloader.first() if reloader else project.inspect(options.project, options.stage, own),
         )
         variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
         await embedded_aws.create_tables(options, variables)
@@ -75,29 +80,19 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             "AWS_ENDPOINT_URL_LAMBDA": f"http://{authority}",
         }
         log = stack.enter_context(_terminal_log(described.app, options))
-        functions = {
-            name: Function(
-                definition, described.folder, function_variables, options.environments, log
-            )
-            for name, definition in described.functions.items()
-        }
-        for function in functions.values():
-            stack.push_async_callback(function.stop)
-        invocations = Invocations(functions)
+        versions = Versions(options, function_variables, log)
+        stack.push_async_callback(versions.stop)
+        invocations = Invocations(versions.functions)
         stack.push_async_callback(invocations.stop)
-        application = _application(
-            api, described, functions, invocations, options, Forwarder(engine_url)
-        )
+        application = _application(api, versions, invocations, options, Forwarder(engine_url))
         run = _run_of(api, described, options, variables, topics)
         stack.enter_context(run_file.written(run))
         text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
         server = Server(configured, lambda: started(text, server.stop))
-        await stack.enter_async_context(
-            schedules.running(
-                described.schedules, functions, options.schedule_every, options.region
-            )
-        )
+        await versions.serve(described)
+        if reloader:
+            await stack.enter_async_context(reloader.running(versions, variables))
         await _run(server, listener, engine)
 
 
@@ -142,16 +137,14 @@ def _authority(listener: socket.socket, host: str) -> str:
 
 def _application(
     api: Api,
-    described: project.Project,
-    functions: Mapping[str, Function],
+    versions: Versions,
     invocations: Invocations,
     options: Options,
     others: Forwarder,
 ) -> ASGIApp:
     registry = Registry(options.max_connections)
-    by_route = {key: functions[name] for key, name in described.routes.items()}
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
-    websockets = WebSocketApi(api, by_route, registry, timeouts, options.drop_disconnects)
+    websockets = WebSocketApi(api, versions.routes, registry, timeouts, options.drop_disconnects)
     http = OneAddress(
         Access(allowed_hosts(options.host, options.allow_host)),
         api.stage,

@@ -28,6 +28,7 @@ class Options:
     port: int = 8765
     allow_host: tuple[str, ...] = ()
     region: str = REGION
+    reload: bool = True
     log: LogFormat = "json"
     environments: int = 2
     max_connections: int = 5000

@@ -15,6 +15,8 @@ from localgateway.api_gateway.quotas import INTEGRATION_TIMEOUT
 from localgateway.api_gateway.responses import Accepted, Refused, admit, notice
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import Message, Scope, Send
 
     from localgateway.api_gateway.connections import Registry
@@ -24,11 +26,13 @@ _log = logging.getLogger(__name__)
 
 
 class Handshakes:
-    """Accepts or refuses handshakes of one API; `function` is the one of `$connect`, if any."""
+    """Accepts or refuses handshakes of one API; `functions` are by route key."""
 
-    def __init__(self, api: events.Api, function: Function | None, registry: Registry) -> None:
+    def __init__(
+        self, api: events.Api, functions: Mapping[str, Function], registry: Registry
+    ) -> None:
         self._api = api
-        self._function = function
+        self._functions = functions
         self._registry = registry
 
     def screen(self, path: str) -> Refused | None:
@@ -43,12 +47,13 @@ class Handshakes:
         self, client: events.Client, handshake: events.Handshake, occasion: events.Occasion
     ) -> Accepted | Refused:
         """Run `$connect` and decide on its outcome; accept if the API has no `$connect`."""
-        if self._function is None:
+        function = self._functions.get("$connect")
+        if function is None:
             return Accepted()
         event = events.connect_event(
             self._api, client, handshake, occasion, events.new_trace_id(occasion.at)
         )
-        return admit(await self._function.invoke(event, INTEGRATION_TIMEOUT))
+        return admit(await function.invoke(event, INTEGRATION_TIMEOUT))
 
 
 async def refuse(

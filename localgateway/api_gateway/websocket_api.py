@@ -37,7 +37,7 @@ class Ending:
 
 
 class WebSocketApi:
-    """Serves the WebSocket connections of one API; `functions` are by route key.
+    """Serves the WebSocket connections of one API; `functions` are by route key and may change.
 
     `drop_disconnects` is the share of `$disconnect` events to drop, from 0 to 1.
     """
@@ -51,10 +51,9 @@ class WebSocketApi:
         drop_disconnects: float,
     ) -> None:
         self._api = api
-        self._handshakes = Handshakes(api, functions.get("$connect"), registry)
-        message_routes = functions.keys() - {"$connect", "$disconnect"}
-        self._messages = Messages(api, {key: functions[key] for key in message_routes})
-        self._disconnect_function = functions.get("$disconnect")
+        self._handshakes = Handshakes(api, functions, registry)
+        self._messages = Messages(api, functions)
+        self._functions = functions
         self._registry = registry
         self._timeouts = timeouts
         self._drop_disconnects = drop_disconnects
@@ -120,7 +119,7 @@ class WebSocketApi:
         return Ending(message["code"], message.get("reason"))
 
     async def _disconnect(self, client: events.Client, ending: Ending) -> None:
-        function = self._disconnect_function
+        function = self._functions.get("$disconnect")
         if function is None:
             return
         if random.random() < self._drop_disconnects:  # noqa: S311 - chance, not secrecy

@@ -242,7 +242,7 @@ def copy_sample(folder: Path, recorder: Recorder) -> Path:
 @contextmanager
 def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gateway]:
     """Run a gateway on a free port within the block."""
-    chosen = dataclasses.replace(Options(project, port=0), **options)
+    chosen = dataclasses.replace(Options(project, port=0, reload=False), **options)
     started: concurrent.futures.Future[Gateway] = concurrent.futures.Future()
     stopped = threading.Event()
 
