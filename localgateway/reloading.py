@@ -17,11 +17,12 @@ from watchfiles import DefaultFilter, awatch
 from localgateway import embedded_aws
 from localgateway.errors import GatewayError, ProjectError
 from localgateway.lambda_runtime import snapshots
-from localgateway.lambda_runtime.project import inspect
+from localgateway.lambda_runtime.project import inspect, inspect_with, inspector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from localgateway.child_processes import Child
     from localgateway.lambda_runtime.project import Project
     from localgateway.options import Options
     from localgateway.versions import Versions
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # In ms: changes that follow each other faster belong to one save; how often to look.
 _QUIET = 100
 _STEP = 50
+# In seconds, in which the first events of a new version have the processors to themselves.
+_PAUSE = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class Reloader:
         self._folder = folder
         self._environ = environ
         self._seen = ""
+        self._standby: Child | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._current: Project
 
     async def first(self) -> Project:
@@ -66,8 +71,12 @@ class Reloader:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            tasks = [each for each in (task, self._preparing) if each is not None]
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._standby is not None:
+                await self._standby.stop()
 
     async def _run(self) -> None:
         async for _ in _changes(self._options.project):
@@ -86,12 +95,26 @@ class Reloader:
             return
         self._seen = mark
         try:
-            new = await inspect(folder, self._options.stage, self._environ)
+            new = await self._inspect(folder)
             await self._take_over(new)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         _log.warning("reloaded in %.2f s", time.monotonic() - started)
+
+    async def _inspect(self, folder: Path) -> Project:
+        # Who saves once will save again: the next inspection waits with Chalice imported.
+        child = self._standby or await inspector(self._options.stage, self._environ)
+        self._standby = None
+        try:
+            return await inspect_with(child, folder)
+        finally:
+            self._preparing = asyncio.create_task(self._prepare())
+
+    async def _prepare(self) -> None:
+        await asyncio.sleep(_PAUSE)
+        if self._standby is None:
+            self._standby = await inspector(self._options.stage, self._environ)
 
     async def _take_over(self, new: Project) -> None:
         old, self._current = self._current, new

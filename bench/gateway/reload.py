@@ -34,6 +34,7 @@ def main() -> None:
                 times = sorted(measure(project, url))
             finally:
                 process.terminate()
+                process.wait()
     print("save to served, s:", " ".join(f"{each:.2f}" for each in times))
     print(f"median {statistics.median(times):.2f}")
 
@@ -42,7 +43,8 @@ def measure(project: Path, url: str) -> list[float]:
     """Return the seconds of each round."""
     path = project / MODULE
     original = path.read_text()
-    assert PONG in original
+    if PONG not in original:
+        raise LookupError(f"{PONG} is not in {path}")
     times = []
     with connect(url) as client:
         for number in range(ROUNDS):

@@ -59,14 +59,23 @@ class Project:
 
 async def inspect(folder: Path, stage: str, environ: Mapping[str, str]) -> Project:
     """Return the project in a folder; raise `ProjectError` if it cannot be served."""
-    child = await Child.start(
+    return await inspect_with(await inspector(stage, environ), folder)
+
+
+async def inspector(stage: str, environ: Mapping[str, str]) -> Child:
+    """Start a process that inspects one folder, for `inspect_with`."""
+    return await Child.start(
         "inspection of the project",
         "localgateway.lambda_runtime.inspection",
-        str(folder),
         stage,
         environ=environ,
     )
+
+
+async def inspect_with(child: Child, folder: Path) -> Project:
+    """Return the project in a folder; raise `ProjectError` if it cannot be served."""
     try:
+        child.write(str(folder))
         description = json.loads(await child.line(_INSPECTION_TIMEOUT))
     finally:
         await child.stop()
