@@ -77,6 +77,19 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     help="Maximum open connections; more handshakes are refused with 429.",
 )
 @click.option(
+    "--connect-rate",
+    type=SECONDS,
+    default=Options.connect_rate,
+    show_default="no limit",
+    help="Maximum handshakes a second; more are refused with 429.",
+)
+@click.option(
+    "--route-responses",
+    type=click.Choice(["template", "all", "none"]),
+    default=Options.route_responses,
+    help="Routes whose functions may reply: those of .chalice/resources.json, all or none.",
+)
+@click.option(
     "--idle-timeout",
     type=SECONDS,
     default=Options.idle_timeout,
@@ -99,6 +112,24 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     type=SHARE,
     default=Options.drop_disconnects,
     help="Share of $disconnect events to drop, from 0 to 1.",
+)
+@click.option(
+    "--drop-posts",
+    type=SHARE,
+    default=Options.drop_posts,
+    help="Share of posts to @connections that are accepted but not delivered, from 0 to 1.",
+)
+@click.option(
+    "--repeat-messages",
+    type=SHARE,
+    default=Options.repeat_messages,
+    help="Share of posted messages that are delivered twice, from 0 to 1.",
+)
+@click.option(
+    "--shuffle-messages",
+    type=SHARE,
+    default=Options.shuffle_messages,
+    help="Share of posted messages that arrive late, so in another order, from 0 to 1.",
 )
 @click.option(
     "--dynamodb-endpoint",

@@ -9,16 +9,24 @@ import json
 import os
 import shlex
 import sys
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from localgateway import run_file
 from localgateway.errors import GatewayError
+from localgateway.faults_api import PATH, SERVICE
 from localgateway.text_table import text_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from localgateway.run_file import Run
+
+
+# Times from 2001 to 2100, by their units in a second.
+_TIMES = {1: (1e9, 4.1e9), 1000: (1e12, 4.1e12)}
 
 
 @click.group(name="python -m localgateway.client")
@@ -112,6 +120,71 @@ def invoke(run: Run, function: str, payload: str) -> None:
     if "FunctionError" in answer:
         raise click.ClickException(f"{result.get('errorType')}: {result.get('errorMessage')}")
     click.echo(_shown(result))
+
+
+@main.command()
+@click.argument("changes", metavar="[NAME=VALUE]...", nargs=-1)
+@click.pass_obj
+def faults(run: Run, changes: tuple[str, ...]) -> None:
+    """Show the faults, and change some: drop_posts=0.5 dynamodb_lag=200."""
+    wanted: dict[str, float] = {}
+    for change in changes:
+        name, _, value = change.partition("=")
+        try:
+            wanted[name.replace("-", "_")] = float(value)
+        except ValueError as error:
+            raise click.ClickException(f"{change!r} is not NAME=NUMBER") from error
+    # The embedded AWS has faults of its own; requests signed for its services reach it.
+    for service, own in ((SERVICE, False), ("dynamodb", True)):
+        part = {name: value for name, value in wanted.items() if ("dynamodb" in name) is own}
+        for name, value in _send(run, service, PATH, part).items():
+            click.echo(f"{name.replace('_', '-')}: {value:g}")
+
+
+@main.command()
+@click.option("--minutes", type=float, required=True, help="By how much.")
+@click.pass_obj
+def age(run: Run, minutes: float) -> None:
+    """Make every row older: move all its times, in epoch s or ms, into the past."""
+    client = _client(run, "dynamodb")
+    rows = 0
+    for table in run.tables:
+        for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+            for item in page["Items"]:
+                client.put_item(TableName=table, Item=aged(item, minutes * 60))
+                rows += 1
+    click.echo(f"{rows} rows are {minutes:g} minutes older")
+
+
+def aged(item: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """Return a row whose numbers that are times of this century are so much earlier."""
+
+    def earlier(value: Any) -> Any:
+        number = float(value["N"]) if "N" in value else 0.0
+        for unit, (low, high) in _TIMES.items():
+            if low <= number < high:
+                return {"N": str(round(number - seconds * unit))}
+        return value
+
+    return {name: earlier(value) for name, value in item.items()}
+
+
+def _send(run: Run, service: str, path: str, body: Mapping[str, float]) -> Any:
+    """POST JSON to the gateway, signed for a service; show an error as a message."""
+    import urllib3
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    variables = run.variables
+    url = f"http://127.0.0.1:{run.port}{path}"
+    request = AWSRequest("POST", url, data=json.dumps(body))
+    keys = Credentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"])
+    SigV4Auth(keys, service, variables["AWS_REGION"]).add_auth(request)
+    answer = urllib3.request("POST", url, body=request.data, headers=dict(request.headers))
+    if answer.status != HTTPStatus.OK:
+        raise click.ClickException(answer.json().get("message", str(answer.status)))
+    return answer.json()
 
 
 def _shown(result: Any) -> str:

@@ -36,7 +36,7 @@ async def start(
         *(f"--port={port}" for port in ports),
         *(f"--allow-host={name}" for name in options.allow_host),
         f"--fail={options.dynamodb_fail}",
-        f"--lag={options.dynamodb_lag_ms / 1000}",
+        f"--lag={options.dynamodb_lag_ms}",
         f"--ttl-interval={options.ttl_interval}",
         f"--lambda-endpoint={lambda_endpoint}",
         environ={**variables, "ACCESS_KEYS": _access_keys(options, variables, shell)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import resource
@@ -17,10 +18,12 @@ from localgateway.access import Access, allowed_hosts
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
+from localgateway.api_gateway.faults import Faults
 from localgateway.api_gateway.server import OTHER_SOCKETS, Server, configuration
 from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
 from localgateway.errors import AddressError
+from localgateway.faults_api import serve_faults
 from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime import project
 from localgateway.lambda_runtime.invoke_api import Invocations
@@ -84,7 +87,9 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         stack.push_async_callback(versions.stop)
         invocations = Invocations(versions.functions)
         stack.push_async_callback(invocations.stop)
-        application = _application(api, versions, invocations, options, Forwarder(engine_url))
+        application = _application(
+            api, versions, invocations, options, Forwarder(engine_url), own["AWS_ACCESS_KEY_ID"]
+        )
         run = _run_of(api, described, options, variables, topics)
         stack.enter_context(run_file.written(run))
         text = startup_text(run, options, engine_url)
@@ -141,16 +146,25 @@ def _application(
     invocations: Invocations,
     options: Options,
     others: Forwarder,
+    access_key: str,
 ) -> ASGIApp:
     registry = Registry(options.max_connections)
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
-    websockets = WebSocketApi(api, versions.routes, registry, timeouts, options.drop_disconnects)
+    faults = Faults(
+        options.drop_disconnects,
+        options.drop_posts,
+        options.repeat_messages,
+        options.shuffle_messages,
+    )
+    websockets = WebSocketApi(api, versions.routes, registry, timeouts, faults, versions.settings)
     http = OneAddress(
         Access(allowed_hosts(options.host, options.allow_host)),
         api.stage,
-        connections_api(api.stage, registry),
+        connections_api(api.stage, registry, faults),
         invocations.application(),
         others,
+        functools.partial(serve_faults, faults),
+        access_key,
     )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

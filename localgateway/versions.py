@@ -7,6 +7,8 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
+from localgateway.api_gateway.settings import ApiSettings
+from localgateway.api_gateway.template import read_template
 from localgateway.lambda_runtime import schedules
 from localgateway.lambda_runtime.functions import Function
 
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 class Versions:
     """Serves one version at a time; `functions` are by name, `routes` by route key.
 
-    Both mappings change when another version takes over, all at once. Function processes get
-    `variables`.
+    These mappings and the settings change when another version takes over, all at once. The
+    processes of functions get `variables`.
     """
 
     def __init__(self, options: Options, variables: Mapping[str, str], log: LogSink | None) -> None:
         self.functions: dict[str, Function] = {}
         self.routes: dict[str, Function] = {}
+        self._by_logical_id: dict[str, Function] = {}
+        self.settings = ApiSettings(
+            options.region, self._by_logical_id, options.route_responses, options.connect_rate
+        )
         self._options = options
         self._variables = variables
         self._log = log
@@ -44,6 +50,7 @@ class Versions:
             )
             for name, definition in project.functions.items()
         }
+        template = read_template(project.folder / ".chalice" / "resources.json")
         await self._schedules.aclose()
         previous, previous_functions = self._project, set(self.functions.values())
         self._project = project
@@ -52,6 +59,11 @@ class Versions:
         self.functions.update(functions)
         self.routes.clear()
         self.routes.update({key: functions[name] for key, name in project.routes.items()})
+        self._by_logical_id.clear()
+        self._by_logical_id.update(
+            {each.definition.logical_id: each for each in functions.values()}
+        )
+        self.settings.template = template
         await self._schedules.enter_async_context(
             schedules.running(
                 project.schedules, functions, self._options.schedule_every, self._options.region

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from localgateway.api_gateway.connections import Connection
+    from localgateway.api_gateway.faults import Faults
 
 _NONE: MappingProxyType[str, str] = MappingProxyType({})
 # The unread rest of a body would otherwise be parsed as the next request.
@@ -53,7 +54,8 @@ class ConnectionResource(HTTPEndpoint):
     async def post(self, request: Request) -> Response:
         """Send the body to the client as a text message."""
         data = await _message(request)
-        _connection(request).post(data)
+        faults: Faults = request.app.state.faults
+        faults.deliver(_connection(request), data)
         return Response()
 
     async def delete(self, request: Request) -> Response:
@@ -62,7 +64,7 @@ class ConnectionResource(HTTPEndpoint):
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def connections_api(stage: str, registry: Registry) -> Starlette:
+def connections_api(stage: str, registry: Registry, faults: Faults) -> Starlette:
     """Return the HTTP application of one stage."""
     application = Starlette(
         routes=[
@@ -79,6 +81,7 @@ def connections_api(stage: str, registry: Registry) -> Starlette:
         },
     )
     application.state.registry = registry
+    application.state.faults = faults
     return application
 
 

@@ -29,6 +29,8 @@ from uvicorn.middleware.wsgi import build_environ
 from localgateway.access import Access, Refusal, allowed_hosts, refuse, signature
 from localgateway.aws.sns_delivery import deliver_by, invoke_at
 from localgateway.aws.time_to_live import expire_forever
+from localgateway.faults_api import PATH as FAULTS_PATH
+from localgateway.faults_api import serve_faults
 from localgateway.listener import listen
 
 if TYPE_CHECKING:
@@ -54,12 +56,12 @@ _ERROR = json.dumps(
 ).encode()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Faults:
-    """Faults of DynamoDB: the share of item calls that fail, and the delay of each in seconds."""
+    """Faults of DynamoDB: the share of item calls that fail, and the delay of each in ms."""
 
-    fail: float = 0.0
-    lag: float = 0.0
+    dynamodb_fail: float = 0.0
+    dynamodb_lag: float = 0.0
 
 
 # What moto offers beside AWS's services: its own API and the metadata of an EC2 instance.
@@ -91,6 +93,9 @@ class Engine:
         """Serve one HTTP request, unless it is refused."""
         if refusal := self._refusal(scope):
             await refuse(scope, send, refusal)
+            return
+        if scope["path"] == FAULTS_PATH:
+            await serve_faults(self._faults, scope, receive, send)
             return
         body = await _body(receive)
         version, _, operation = _target(scope).partition(".")
@@ -126,8 +131,8 @@ class Engine:
     async def _fault(self, operation: str) -> bool:
         if operation not in _ITEM_OPERATIONS:
             return False
-        await asyncio.sleep(self._faults.lag)
-        return random.random() < self._faults.fail  # noqa: S311 - chance, not secrecy
+        await asyncio.sleep(self._faults.dynamodb_lag / 1000)
+        return random.random() < self._faults.dynamodb_fail  # noqa: S311 - chance, not secrecy
 
 
 async def _body(receive: Any) -> bytes:

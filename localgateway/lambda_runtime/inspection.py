@@ -16,6 +16,7 @@ from chalice.cli.factory import CLIFactory, UnknownConfigFileVersion
 from chalice.constants import DEFAULT_LAMBDA_MEMORY_SIZE, DEFAULT_LAMBDA_TIMEOUT
 from chalice.deploy import models
 from chalice.deploy.appgraph import ApplicationGraphBuilder
+from chalice.utils import to_cfn_resource_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +132,7 @@ def _function(function: models.LambdaFunction) -> dict[str, Any]:
         "timeout": function.timeout or DEFAULT_LAMBDA_TIMEOUT,
         "memory_mb": function.memory_size or DEFAULT_LAMBDA_MEMORY_SIZE,
         "variables": function.environment_variables,
+        "logical_id": to_cfn_resource_name(function.resource_name),
     }
 
 

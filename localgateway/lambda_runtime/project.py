@@ -18,13 +18,17 @@ _INSPECTION_TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """A Lambda function as Chalice would deploy it; `timeout` is in seconds."""
+    """A Lambda function as Chalice would deploy it; `timeout` is in seconds.
+
+    `logical_id` is the one in the template that `chalice package` writes.
+    """
 
     name: str
     handler: str
     timeout: int
     memory_mb: int
     variables: Mapping[str, str] = field(default_factory=dict)
+    logical_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -105,3 +105,51 @@ def test_a_failure_is_one_line_and_status_1(
     assert result.returncode == 1
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_faults_are_shown_and_changed_while_it_runs(gateway: Gateway) -> None:
+    """Those of the gateway and those of the embedded AWS."""
+    shown = run(gateway, "faults").stdout
+    changed = run(gateway, "faults", "drop-posts=1", "dynamodb-lag=1").stdout
+    with gateway.opened() as (client, connection_id):
+        api = gateway.management()
+        api.post_to_connection(ConnectionId=connection_id, Data=b"dropped")
+        run(gateway, "faults", "drop-posts=0", "repeat-messages=1", "shuffle-messages=1")
+        api.post_to_connection(ConnectionId=connection_id, Data=b"twice")
+        received = [client.recv(timeout=PATIENCE) for _ in range(2)]
+    restored = run(gateway, "faults", "repeat-messages=0", "shuffle-messages=0", "dynamodb-lag=0")
+
+    names = ["drop-disconnects", "drop-posts", "repeat-messages", "shuffle-messages"]
+    names += ["dynamodb-fail", "dynamodb-lag"]
+    assert shown == restored.stdout == "".join(f"{name}: 0\n" for name in names)
+    assert "drop-posts: 1\n" in changed
+    assert "dynamodb-lag: 1\n" in changed
+    assert received == ["twice", "twice"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("drop-posts", "'drop-posts' is not NAME=NUMBER"),
+        ("drop-cats=1", "drop_cats is 1.0; expected numbers for drop_disconnects, drop_posts"),
+    ],
+)
+def test_an_unknown_fault_is_an_error(gateway: Gateway, change: str, said: str) -> None:
+    """The message lists those that exist."""
+    assert said in run(gateway, "faults", change).stderr
+
+
+def test_rows_can_be_aged(gateway: Gateway) -> None:
+    """Times in s and ms move; other numbers stay."""
+    dynamodb = gateway.dynamodb()
+    row = {"id": "a", "expires": 4_000_000_000, "at": 1_800_000_000_000, "n": 7}
+    item = {name: {"N": str(v)} if isinstance(v, int) else {"S": v} for name, v in row.items()}
+    dynamodb.put_item(TableName="Things-dev", Item=item)
+
+    said = run(gateway, "age", "--minutes", "2").stdout
+
+    [found] = dynamodb.scan(TableName="Things-dev")["Items"]
+    dynamodb.delete_item(TableName="Things-dev", Key={"id": {"S": "a"}})
+    assert said == "1 rows are 2 minutes older\n"
+    numbers = {name: int(found[name]["N"]) for name in ("expires", "at", "n")}
+    assert numbers == {"expires": 3_999_999_880, "at": 1_799_999_880_000, "n": 7}

@@ -72,7 +72,7 @@ def test_items_are_stored_and_read_and_deleted() -> None:
 
 def test_other_services_are_available() -> None:
     """Functions can use every service that moto offers."""
-    with engine(Faults(fail=1.0)) as address:
+    with engine(Faults(dynamodb_fail=1.0)) as address:
         sns = SESSION.client("sns", endpoint_url=address, config=ONE_TRY)
 
         arn = sns.create_topic(Name="topic")["TopicArn"]
@@ -82,7 +82,7 @@ def test_other_services_are_available() -> None:
 
 def test_a_share_of_item_calls_fails() -> None:
     """With a share of 1, every call on items fails, but no call on tables."""
-    with engine(Faults(fail=1.0)) as address:
+    with engine(Faults(dynamodb_fail=1.0)) as address:
         client = dynamodb(address)
 
         table = make_table(client)
@@ -104,7 +104,7 @@ def test_calls_are_delayed_without_delaying_each_other(monkeypatch: pytest.Monke
         await sleep(0)
 
     monkeypatch.setattr("localgateway.aws.engine.asyncio.sleep", note)
-    with engine(Faults(lag=0.75)) as address:
+    with engine(Faults(dynamodb_lag=750)) as address:
         client = dynamodb(address)
         table = make_table(client)
         asked.clear()
