@@ -16,7 +16,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: help run test proof check lint imports format templates bench mutants table package deploy lock
+.PHONY: help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants table package deploy lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -26,6 +26,35 @@ help: ## Show this help.
 
 run: $(VENV) ## Run the application on this machine, behind the local gateway.
 	@$(BIN)/python -m localgateway --stage $(STAGE) $(ARGS)
+
+##@ Talk to the running gateway
+
+CLIENT ?=
+MESSAGE ?= Hello
+DRY ?=
+TALK := $(BIN)/python -m localgateway.client $(if $(PORT),--port $(PORT))
+NAMED := {"clientId": "$(CLIENT)"}
+connect: $(VENV) ## Open a connection, as a client: CLIENT=ada.
+	@$(TALK) connect $(if $(CLIENT),--query 'clientId=$(CLIENT)')
+
+notify : export TEXT = $(MESSAGE)
+notify: $(VENV) ## Publish a notification: MESSAGE="Disk full", to one client: CLIENT=ada.
+	@$(TALK) notify "$$TEXT" $(if $(CLIENT),--attribute 'clientId=$(CLIENT)')
+
+who: $(VENV) ## Show who is connected: CLIENT=ada.
+	@$(TALK) invoke connections '$(if $(CLIENT),$(NAMED),{})'
+
+rows: $(VENV) ## Show the rows of the table.
+	@$(TALK) table
+
+close: $(VENV) ## Close the connections of a client: CLIENT=ada.
+	@$(TALK) invoke close '$(NAMED)'
+
+sweep: $(VENV) ## Sweep the table now; DRY=1 only counts.
+	@$(TALK) invoke sweep '$(if $(DRY),{"dryRun": true},{})'
+
+env: $(VENV) ## Print the exports for AWS clients: eval "$(make env)".
+	@$(TALK) env
 
 ##@ Check
 
