@@ -15,7 +15,7 @@ from accept.errors import TargetError
 from accept.plan import CHECKS
 from accept.results import NAME_WIDTH, good, report, summary
 from accept.run import Run
-from accept.targets import local_gateway
+from accept.targets import deployed, local_gateway
 
 if TYPE_CHECKING:
     from accept.aws import Aws
@@ -81,7 +81,9 @@ def _find(
 ) -> tuple[Target, Aws]:
     if local is not None:
         return local_gateway.find(local)
-    raise TargetError("not yet")
+    if stage is not None:
+        return deployed.by_record(stage, project, url)
+    return deployed.by_stack(str(stack), project, url)
 
 
 async def _checked(

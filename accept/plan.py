@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accept.checks import connecting, ending, functions, messages, notifications, refusals
+from accept.checks import (
+    api,
+    connecting,
+    deployment,
+    ending,
+    events,
+    functions,
+    idling,
+    messages,
+    notifications,
+    observing,
+    refusals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,5 +70,21 @@ CHECKS = (
     Check("limit", ending.limit, (*TRACKED, "ping")),
     Check("disconnect", ending.disconnect, ("row",)),
     Check("sweep-dry-run", functions.sweep, TRACKED),
+    Check("tls", api.tls, aws_only=True),
+    Check("connections-api", api.connections_api, ("row",), aws_only=True),
+    Check("stage", api.stage, aws_only=True),
+    Check("throttling", api.throttling, aws_only=True),
+    Check("access-log", api.access_log, aws_only=True),
+    Check("functions", deployment.functions, aws_only=True),
+    Check("policies", deployment.policies, aws_only=True),
+    Check("table", deployment.table, aws_only=True),
+    Check("subscription", events.subscription, aws_only=True),
+    Check("failure-queue", events.failure_queue, aws_only=True),
+    Check("schedule", events.schedule, aws_only=True),
+    Check("log-groups", observing.log_groups, aws_only=True),
+    Check("alarms", observing.alarms, aws_only=True),
+    Check("dashboard", observing.dashboard, aws_only=True),
+    Check("metrics", observing.metrics, OPENED, aws_only=True, option="--metrics"),
+    Check("idle", idling.idle, ("ping", "notify-some"), aws_only=True, option="--idle"),
     Check("cleanup", ending.cleanup, OPENED),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accept.errors import FailedError, UndecidedError
 from accept.rows import Rows
@@ -31,6 +31,7 @@ class Run:
         self.rows = Rows(aws, target.table)
         self.clients: dict[str, Client] = {}
         self.known: dict[str, Row] = {}  # the rows found so far, by the client's name
+        self.configurations: dict[str, dict[str, Any]] = {}  # by function, as far as read
         self.handshakes = 0
         self._began = time.monotonic()
         self._ends = self._began + seconds

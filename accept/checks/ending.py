@@ -29,7 +29,7 @@ HANDSHAKE_MS = 12_000
 
 
 async def disconnect(run: Run) -> str:
-    """Check that the row goes when the client closes the connection, and when its network is reset."""
+    """Check that the row goes when a client closes its connection, and when it is reset."""
     closing, resetting = await run.open("closing"), await run.open("resetting")
     rows = [await row_of(run, name) for name in ("closing", "resetting")]
     await closing.close()
@@ -40,7 +40,7 @@ async def disconnect(run: Run) -> str:
 
 
 async def limit(run: Run) -> str:
-    """Check that with MAX_CONNECTIONS_PER_CLIENT, a client's oldest connection is closed for one too many."""
+    """Check that MAX_CONNECTIONS_PER_CLIENT closes a client's oldest connection."""
     setting = run.target.settings.get("MAX_CONNECTIONS_PER_CLIENT", "")
     if not setting:
         raise SkippedError("MAX_CONNECTIONS_PER_CLIENT is empty: there is no limit")
@@ -61,7 +61,7 @@ async def limit(run: Run) -> str:
 
 
 async def leftovers(run: Run) -> str:
-    """Check that rows that killed runs left are removed. Those of a run that is still going stay."""
+    """Remove the rows of killed runs. Those of a run that is still going stay."""
     try:
         rows = await run.rows.of_agent(AGENT)
         removed = await _remove_dead(run, rows)

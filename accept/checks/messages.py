@@ -51,9 +51,9 @@ async def unknown_message(run: Run) -> str:
 
 
 async def large_message(run: Run) -> str:
-    """Check that a message of 128 KB in frames of 32 KB is answered; a larger frame or message is not.
+    """Check that a message of 128 KB in frames of 32 KB is answered, and no larger one.
 
-    API Gateway closes the connection of a client that sends one, with 1009.
+    API Gateway closes the connection of a client that sends a larger frame or message, with 1009.
     """
     client = await run.open("large")
     answer = await _answer(run, client, _frames(MESSAGE))

@@ -28,8 +28,8 @@ async def some(run: Run) -> str:
     _one_client_each(run)
     named = [run.clients[FIRST], await run.open(SECOND)]
     bystander = await run.open(BYSTANDER)
-    notification_id = await _published(run, "make accept", named)
-    await _received(run, notification_id, named)
+    notification_id = await publish(run, "make accept", named)
+    await received(run, notification_id, named)
     await pong(run, bystander)
     if bystander.notifications:
         raise FailedError("nothing for the third client", bystander.notifications, _look(run))
@@ -41,23 +41,23 @@ async def large(run: Run) -> str:
     _one_client_each(run)
     client = run.clients[FIRST]
     text = "x" * LARGE
-    notification_id = await _published(run, text, [client])
-    [received] = await _received(run, notification_id, [client])
-    if received["message"] != text:
-        seen = f"{len(received['message'])} characters"
+    notification_id = await publish(run, text, [client])
+    [notification] = await received(run, notification_id, [client])
+    if notification["message"] != text:
+        seen = f"{len(notification['message'])} characters"
         raise FailedError(f"all {LARGE} characters", seen, _look(run))
     return f"{LARGE} bytes"
 
 
 async def everybody(run: Run) -> str:
-    """Check that a notification to all clients reaches all, if only this run's clients are connected."""
+    """Check that a notification to all reaches all, if only this run's clients are connected."""
     clients = [client for client in run.clients.values() if client.is_open]
     counts = await invoke(run, "connections", {})
     others = counts["live"] - len(clients)
     if others > 0:
         raise SkippedError(f"{others} others are connected; they would receive it too")
-    notification_id = await _published(run, "make accept", None)
-    await _received(run, notification_id, clients)
+    notification_id = await publish(run, "make accept", None)
+    await received(run, notification_id, clients)
     return f"{len(clients)} clients"
 
 
@@ -66,7 +66,8 @@ def _one_client_each(run: Run) -> None:
         raise SkippedError("the token's subject may be connected elsewhere, too")
 
 
-async def _published(run: Run, message: str, clients: Sequence[Client] | None) -> str:
+async def publish(run: Run, message: str, clients: Sequence[Client] | None) -> str:
+    """Publish a message to these clients, or to all with None, and return its id."""
     parameters: dict[str, Any] = {"TopicArn": run.target.topic_arn, "Message": message}
     if clients is not None:
         names = json.dumps([client.client_id for client in clients])
@@ -76,16 +77,17 @@ async def _published(run: Run, message: str, clients: Sequence[Client] | None) -
     return str(answer["MessageId"])
 
 
-async def _received(run: Run, notification_id: str, clients: Sequence[Client]) -> list[Any]:
+async def received(run: Run, notification_id: str, clients: Sequence[Client]) -> list[Any]:
+    """Return the notification as each client received it. Raise `FailedError` if one did not."""
     wait_s = run.left(DELIVERY_S)
-    received = await asyncio.gather(
+    arrived = await asyncio.gather(
         *(client.notification(notification_id, wait_s) for client in clients)
     )
-    for client, notification in zip(clients, received, strict=True):
+    for client, notification in zip(clients, arrived, strict=True):
         if notification is None or notification.get("subject") != run.id:
             expected = f"notification {notification_id} at {client.client_id}"
             raise FailedError(expected, f"{notification} after {wait_s:.0f} s", _look(run))
-    return received
+    return arrived
 
 
 def _look(run: Run) -> str:
