@@ -33,7 +33,7 @@ class Aws:
         self._session = session
         self._endpoints = endpoints
         self._clients: dict[str, Any] = {}
-        self._max_calls = max_calls
+        self.max_calls = max_calls
         self.calls = 0
 
     @property
@@ -55,8 +55,8 @@ class Aws:
 
         Raise `UndecidedError` without a call once the run has made all the calls it may make.
         """
-        if self.calls >= self._max_calls:
-            raise UndecidedError(f"not made: the run has made its {self._max_calls} calls")
+        if self.calls >= self.max_calls:
+            raise UndecidedError(f"not made: the run has made its {self.max_calls} calls")
         self.calls += 1
         return await asyncio.to_thread(getattr(self.client(service), operation), **parameters)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from accept.aws import verdict
-from accept.errors import CheckError, SkippedError
+from accept.errors import CheckError, SkippedError, UndecidedError
 from accept.results import Result, Status, not_passed
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ async def check_all(
                 result = not_passed(check.name, error, time.monotonic() - began)
             except (BotoCoreError, ClientError) as error:
                 result = not_passed(check.name, verdict(error), time.monotonic() - began)
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                unread = UndecidedError(f"an answer could not be read: {error!r}")
+                result = not_passed(check.name, unread, time.monotonic() - began)
             results[check.name] = result
             show(result)
     finally:

@@ -31,7 +31,7 @@ class Run:
         self.rows = Rows(aws, target.table)
         self.clients: dict[str, Client] = {}
         self.known: dict[str, Row] = {}  # the rows found so far, by the client's name
-        self.configurations: dict[str, dict[str, Any]] = {}  # by function, as far as read
+        self.read: dict[str, dict[str, Any]] = {}  # answers of AWS that several checks need
         self.handshakes = 0
         self._began = time.monotonic()
         self._ends = self._began + seconds

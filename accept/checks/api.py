@@ -67,27 +67,34 @@ def _unsigned(address: str) -> int:
         connection.close()
 
 
-async def stage(run: Run) -> str:
-    """Check that the stage serves the three routes, and answers messages."""
-    api_id = _api_id(run)
+async def routes(run: Run) -> str:
+    """Check that the API has its three routes, and that the stage serves a deployment of them."""
     seen = await _stage(run)
-    routes = (await run.aws.call("apigatewayv2", "get_routes", ApiId=api_id))["Items"]
-    by_key = {route["RouteKey"]: route["RouteId"] for route in routes}
+    by_key = await _routes(run)
     if by_key.keys() != ROUTES:
         raise FailedError(f"the routes {sorted(ROUTES)}", sorted(by_key), _api(run))
-    responses = await run.aws.call(
-        "apigatewayv2", "get_route_responses", ApiId=api_id, RouteId=by_key["$default"]
-    )
-    if not responses["Items"]:
-        raise FailedError("a route response of $default", "none", _api(run))
     if seen.get("AutoDeploy"):
         return "3 routes, deployed automatically"
     deployment = await run.aws.call(
-        "apigatewayv2", "get_deployment", ApiId=api_id, DeploymentId=seen["DeploymentId"]
+        "apigatewayv2",
+        "get_deployment",
+        ApiId=_api_id(run),
+        DeploymentId=seen["DeploymentId"],
     )
     if deployment["DeploymentStatus"] != "DEPLOYED":
         raise FailedError("a deployment that is served", deployment["DeploymentStatus"], _api(run))
     return f"3 routes, deployment {seen['DeploymentId']}"
+
+
+async def route_response(run: Run) -> str:
+    """Check that the route `$default` has a route response, so that answers reach the client."""
+    route_id = (await _routes(run))["$default"]
+    responses = await run.aws.call(
+        "apigatewayv2", "get_route_responses", ApiId=_api_id(run), RouteId=route_id
+    )
+    if not responses["Items"]:
+        raise FailedError("a route response of $default", "none", _api(run))
+    return str(responses["Items"][0]["RouteResponseKey"])
 
 
 async def throttling(run: Run) -> str:
@@ -116,10 +123,19 @@ async def access_log(run: Run) -> str:
 
 
 async def _stage(run: Run) -> dict[str, Any]:
-    answer = await run.aws.call(
-        "apigatewayv2", "get_stage", ApiId=_api_id(run), StageName=run.target.stage
-    )
-    return dict(answer)
+    """Return the stage, which is read once."""
+    if "stage" not in run.read:
+        run.read["stage"] = await run.aws.call(
+            "apigatewayv2", "get_stage", ApiId=_api_id(run), StageName=run.target.stage
+        )
+    return run.read["stage"]
+
+
+async def _routes(run: Run) -> dict[str, str]:
+    """Return the ids of the API's routes by key, which are read once."""
+    if "routes" not in run.read:
+        run.read["routes"] = await run.aws.call("apigatewayv2", "get_routes", ApiId=_api_id(run))
+    return {route["RouteKey"]: route["RouteId"] for route in run.read["routes"]["Items"]}
 
 
 def _api_id(run: Run) -> str:

@@ -99,7 +99,7 @@ async def table(run: Run) -> str:
         "key": [key["AttributeName"] for key in seen["KeySchema"]],
         "billing": seen.get("BillingModeSummary", {}).get("BillingMode"),
         "indexes": {
-            each["IndexName"]: each["IndexStatus"]
+            each["IndexName"]: each.get("IndexStatus")
             for each in seen.get("GlobalSecondaryIndexes", ())
         },
         "ttl": expiry["TimeToLiveDescription"].get("AttributeName"),
@@ -124,8 +124,9 @@ async def table(run: Run) -> str:
 
 async def configuration(run: Run, function: str) -> dict[str, Any]:
     """Return a function's configuration, which is read once."""
-    if function not in run.configurations:
-        run.configurations[function] = await run.aws.call(
-            "lambda", "get_function_configuration", FunctionName=run.target.functions[function]
+    deployed = run.target.functions[function]
+    if deployed not in run.read:
+        run.read[deployed] = await run.aws.call(
+            "lambda", "get_function_configuration", FunctionName=deployed
         )
-    return run.configurations[function]
+    return run.read[deployed]
