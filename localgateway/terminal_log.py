@@ -16,7 +16,7 @@ from localgateway.log_format import pretty
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# In bytes; what functions write beyond it, while the terminal does not read, is counted and lost.
+# In bytes; lines beyond it, while the terminal does not read, are left out and counted.
 WAITING_LIMIT = 16 * 1024 * 1024
 # In seconds, for the last lines when the gateway stops.
 STOP_TIMEOUT = 5.0

@@ -107,7 +107,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Gateway]:
         reader = threading.Thread(target=gateway.read)
         reader.start()
         try:
-            gateway.wait(lambda line: "Ctrl-C" in line)
+            gateway.wait(lambda line: "Ctrl+C" in line)
             yield gateway
         finally:
             process.send_signal(signal.SIGINT)

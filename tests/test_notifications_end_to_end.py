@@ -210,7 +210,7 @@ def test_killed_clients_become_gone_and_their_rows_go_after_the_grace(start: Sta
             alive = ids(dynamodb)
             for client in await opened(gateway.url, 10):
                 client.transport.abort()
-            unnoticed = "dropped the $disconnect of"
+            unnoticed = "dropped $disconnect of"
             await asyncio.to_thread(
                 gateway.wait, lambda: sum(unnoticed in line for line in list(gateway.said)) == 10
             )

@@ -55,7 +55,7 @@ async def refuse(
     send: Send, client: events.Client, occasion: events.Occasion, refused: Refused
 ) -> None:
     """Send the HTTP response that refuses a handshake."""
-    _log.warning("handshake refused: %d, %s", refused.status, refused.cause)
+    _log.warning("handshake refused: %d %s", refused.status, refused.cause)
     body = refused.body or notice(_message(refused.status), client.connection_id, occasion)
     start: Message = {
         "type": "websocket.http.response.start",

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Messages:
-    """Serves the messages of one API; `functions` are by route key, without `$connect` and such."""
+    """Serves the messages of one API; `functions` are those of message routes, by key."""
 
     def __init__(self, api: events.Api, functions: Mapping[str, Function]) -> None:
         self._api = api

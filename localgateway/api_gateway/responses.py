@@ -47,7 +47,7 @@ def admit(outcome: Outcome) -> Accepted | Refused:
     if status is None:
         return Refused(HTTPStatus.BAD_GATEWAY, f"response has no valid statusCode: {response!r}")
     if status >= HTTPStatus.MULTIPLE_CHOICES:
-        return Refused(status, "response of $connect", _body(response))
+        return Refused(status, "from $connect", _body(response))
     subprotocol = _header(response, "sec-websocket-protocol")
     if subprotocol is not None and not _TOKEN.fullmatch(subprotocol):
         return Refused(HTTPStatus.BAD_GATEWAY, f"invalid subprotocol: {subprotocol!r}")

@@ -24,7 +24,7 @@ class OutputPipe(asyncio.Protocol):
         self._sink = sink
         self._rest = b""
         self._ended = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.ReadTransport | None = None
+        self._transport: asyncio.ReadTransport
 
     @classmethod
     async def open(cls, name: str, sink: LogSink) -> tuple[OutputPipe, int]:
@@ -40,8 +40,7 @@ class OutputPipe(asyncio.Protocol):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_TIMEOUT):
                 await asyncio.shield(self._ended)
-        if self._transport is not None:
-            self._transport.close()
+        self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, to close it."""
@@ -61,5 +60,4 @@ class OutputPipe(asyncio.Protocol):
         del exc
         if self._rest:
             self._sink(self._name, self._rest)
-        if not self._ended.done():
-            self._ended.set_result(None)
+        self._ended.set_result(None)

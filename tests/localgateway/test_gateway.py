@@ -97,6 +97,19 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     assert address in gateway.text
 
 
+def test_pretty_lines_have_short_names_of_functions(
+    sample: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every line is written by the time the gateway has stopped."""
+    with running(sample, recorder, log="pretty") as gateway, gateway.client() as client:
+        client.send('{"do": "print"}')
+        gateway.recorder.wait(
+            lambda told: told.kind == "message" and "print" in told.content["body"]
+        )
+
+    assert "INFO    message      printed code=1\n" in capsys.readouterr().out
+
+
 def test_the_gateway_exits_when_the_embedded_aws_does(sample: Path, recorder: Recorder) -> None:
     """A gateway without its DynamoDB closes its connections and exits with an error."""
     before = set(psutil.Process().children())

@@ -34,10 +34,10 @@ OCCASION = Occasion("NcWzvE4IIAMFUgQ=", 0)
             ),
             Accepted("chat"),
         ),
-        (Returned({"statusCode": 403}), Refused(403, "response of $connect")),
+        (Returned({"statusCode": 403}), Refused(403, "from $connect")),
         (
             Returned({"statusCode": 401, "body": "no"}),
-            Refused(401, "response of $connect", "no"),
+            Refused(401, "from $connect", "no"),
         ),
         (Failed("it raised"), Refused(502, "it raised")),
         (TimedOut(2), Refused(504, "timed out after 2 s")),
