@@ -35,6 +35,7 @@ async def failure_queue(run: Run) -> str:
         "lambda",
         "get_function_event_invoke_config",
         FunctionName=run.target.functions["notify"],
+        Qualifier="$LATEST",
     )
     destination = answer.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", "")
     if destination.rpartition(":")[2] != queue:

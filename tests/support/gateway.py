@@ -99,10 +99,11 @@ def serving(
     *options: str,
     settings: Mapping[str, str] | None = None,
     timeouts: Mapping[str, int] | None = None,
+    change: Callable[[Path], object] = lambda _project: None,
 ) -> Iterator[Gateway]:
     """Serve a copy of the project, created in the folder `project`, within the block.
 
-    `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
+    `change` edits the copy; `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
     of a function in `.chalice/config.json`.
     """
     for folder in (".chalice", "chalicelib"):
@@ -114,6 +115,7 @@ def serving(
     for function, timeout in (timeouts or {}).items():
         config["stages"]["dev"]["lambda_functions"][function]["lambda_timeout"] = timeout
     path.write_text(json.dumps(config))
+    change(project)
     command = [sys.executable, "-m", "localgateway", "--port=0", f"--project={project}"]
     with subprocess.Popen(
         [*command, *options],
