@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accept.errors import FailedError, SkippedError
+from accept.polling import until
 from accept.sockets import Client
 
 if TYPE_CHECKING:
     from accept.run import Run
 
 REFUSED = "refused"
+# A client that should have been refused, and was not, is gone by then.
+ENDED_S = 5.0
 INVALID_CLIENT_ID = "not a client id"
 FOREIGN_ORIGIN = "https://accept.invalid"
 
@@ -42,8 +45,9 @@ async def token(run: Run) -> str:
 
 async def no_row(run: Run) -> str:
     """Check that no refused client has a row."""
-    rows = await run.rows.of_agent(f"{run.agent} {REFUSED}")
-    if rows:
+    agent = f"{run.agent} {REFUSED}"
+    rows, none = await until(lambda: run.rows.of_agent(agent), lambda rows: not rows, ENDED_S)
+    if not none:
         seen = [row["connectionId"] for row in rows]
         raise FailedError("no row of a refused client", seen, f"table {run.target.table}")
     return "none"

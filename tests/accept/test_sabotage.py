@@ -58,7 +58,7 @@ SABOTAGES = (
     Sabotage(
         name="the wrong topic",
         fails="notify-some",
-        seen="not exist",
+        seen="saw None after",
         file="app.py",
         old="topic=settings.notifications_topic()",
         new='topic="Another"',

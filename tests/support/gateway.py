@@ -103,8 +103,8 @@ def serving(
 ) -> Iterator[Gateway]:
     """Serve a copy of the project, created in the folder `project`, within the block.
 
-    `change` edits the copy; `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
-    of a function in `.chalice/config.json`.
+    `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
+    of a function in `.chalice/config.json`; `change` edits the copy before it is served.
     """
     for folder in (".chalice", "chalicelib"):
         shutil.copytree(ROOT / folder, project / folder)
