@@ -97,8 +97,8 @@ def history(project: Project, aws: Ministack) -> History:
     failing = packaged.with_name("failing.json")
     template = json.loads(packaged.read_text())
     template["Resources"]["Refused"] = {
-        "Type": "AWS::ApiGatewayV2::RouteResponse",
-        "Properties": {},
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {"Metrics": [{"Id": "math", "Expression": "1"}]},
         "DependsOn": ["ConnectionsTable", "Notify"],
     }
     failing.write_text(json.dumps(template))
