@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,11 +152,16 @@ def role(request: dict[str, Any]) -> str:
     return next(name for name, deployed in FUNCTIONS.items() if deployed == short)
 
 
+@functools.cache
+def permitted_to(function: str) -> set[tuple[str, str]]:
+    """Return what a function's policy file allows."""
+    return allowed(Stage().run.target, function, Account(arn("connect"), API))
+
+
 def as_in_its_file(function: str, permission: str) -> bool:
     """Decide as a function's policy file does."""
-    account = Account(arn("connect"), API)
     action, _, resource = permission.partition(" ")
-    return (action, resource) in allowed(Stage().run.target, function, account)
+    return (action, resource) in permitted_to(function)
 
 
 @pytest.mark.parametrize(
