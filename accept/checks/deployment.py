@@ -66,17 +66,22 @@ async def policies(run: Run) -> str:
 async def _decisions(
     run: Run, role: str, wanted: set[tuple[str, str]]
 ) -> dict[tuple[str, str], bool]:
-    """Return for each action and resource whether the role may, by one simulation."""
-    answer = await run.aws.call(
-        "iam",
-        "simulate_principal_policy",
-        PolicySourceArn=role,
-        ActionNames=sorted({action for action, _ in wanted}),
-        ResourceArns=sorted({resource for _, resource in wanted}),
-        MaxItems=1000,
-    )
+    """Return for each action and resource whether the role may, by a simulation."""
+    request: dict[str, Any] = {
+        "PolicySourceArn": role,
+        "ActionNames": sorted({action for action, _ in wanted}),
+        "ResourceArns": sorted({resource for _, resource in wanted}),
+        "MaxItems": 1000,
+    }
+    results: list[Any] = []
+    while True:
+        answer = await run.aws.call("iam", "simulate_principal_policy", **request)
+        results += answer["EvaluationResults"]
+        if not answer.get("IsTruncated"):
+            break
+        request["Marker"] = answer["Marker"]
     decisions: dict[tuple[str, str], bool] = {}
-    for result in answer["EvaluationResults"]:
+    for result in results:
         action = result["EvalActionName"]
         decisions[action, result.get("EvalResourceName", "*")] = result["EvalDecision"] == "allowed"
         for each in result.get("ResourceSpecificResults", ()):

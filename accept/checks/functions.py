@@ -21,15 +21,21 @@ async def connections(run: Run) -> str:
     row = await row_of(run, FIRST)
     connection_id = row["connectionId"]
     by_id = await invoke(run, "connections", {"connectionId": connection_id})
-    if (by_id.get("connection") or {}).get("connectionId") != connection_id:
+    if connection_id not in _ids(by_id):
         raise _wrong(run, "connections", f"connection {connection_id!r}", by_id)
     by_client = await invoke(run, "connections", {"clientId": row["clientId"]})
-    if connection_id not in [each["connectionId"] for each in by_client.get("connections", ())]:
+    if connection_id not in _ids(by_client):
         raise _wrong(run, "connections", f"{connection_id!r} among its client's", by_client)
     counts = await invoke(run, "connections", {})
     if not counts.get("live", 0) >= 1:
         raise _wrong(run, "connections", "at least one live connection", counts)
     return f"{counts['live']} live"
+
+
+def _ids(answer: dict[str, Any]) -> list[str]:
+    """Return the ids in an answer, whose shape differs for one connection."""
+    rows = answer.get("connections", [answer.get("connection")])
+    return [row["connectionId"] for row in rows if row]
 
 
 async def kick(run: Run) -> str:
