@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,8 +15,10 @@ import pytest
 from websockets.sync.client import connect
 
 from accept.aws import MAX_CALLS
+from accept.checks import idling
 from accept.plan import CHECKS
-from accept.run import AGENT, MAX_HANDSHAKES
+from accept.run import AGENT, MAX_HANDSHAKES, Run
+from accept.targets import local_gateway
 from tests.conftest import ROOT, TABLE
 from tests.support.acceptance import accept
 
@@ -129,3 +132,20 @@ def test_without_json_each_check_has_a_line(gateway: Gateway) -> None:
     assert "left out by --skip" in shown
     assert " passed, " in last
     assert " handshakes, " in last
+
+
+@pytest.mark.proof
+def test_an_idle_client_is_notified(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On AWS the check takes 20 minutes; here, as many pings in a second."""
+    monkeypatch.setattr(idling, "MINUTES", 1 / 60)
+    monkeypatch.setattr(idling, "PING_EVERY_S", 0.2)
+    target, aws = local_gateway.find(gateway.lambda_endpoint)
+
+    async def check() -> str:
+        run = Run(target, aws, PATIENCE_S)
+        try:
+            return await idling.idle(run)
+        finally:
+            await run.close()
+
+    assert asyncio.run(check()).startswith("notified after")
