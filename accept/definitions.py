@@ -29,6 +29,12 @@ def of_stage(target: Target, name: str) -> Any:
     return _template(target)["Mappings"]["Stages"][target.stage][name]
 
 
+def redrives(target: Target) -> bool:
+    """Return whether the subscription of `notify` keeps what Lambda did not take."""
+    events = _template(target)["Resources"]["Notify"]["Properties"].get("Events", {})
+    return any("RedrivePolicy" in event.get("Properties", {}) for event in events.values())
+
+
 def allowed(target: Target, function: str, account: Account) -> set[tuple[str, str]]:
     """Return the actions and resources that a function's policy file allows, each as a pair.
 

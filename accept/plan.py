@@ -81,6 +81,7 @@ CHECKS = (
     Check("policies", deployment.policies, aws_only=True),
     Check("table", deployment.table, aws_only=True),
     Check("subscription", events.subscription, aws_only=True),
+    Check("redrive", events.redrive, ("subscription",), aws_only=True),
     Check("failure-queue", events.failure_queue, aws_only=True),
     Check("schedule", events.schedule, aws_only=True),
     Check("log-groups", observing.log_groups, aws_only=True),

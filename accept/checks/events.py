@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from accept.checks.api import CHALICE_MAKES_NONE
 from accept.checks.deployment import configuration
-from accept.definitions import resources
+from accept.definitions import redrives, resources
 from accept.errors import FailedError, SkippedError
 
 if TYPE_CHECKING:
@@ -23,6 +24,25 @@ async def subscription(run: Run) -> str:
     if seen != [("lambda", notify)]:
         raise FailedError(f"one subscription, of {notify}", seen, f"topic {run.target.topic_arn}")
     return "1 subscription"
+
+
+async def redrive(run: Run) -> str:
+    """Check that the topic keeps a notification that Lambda did not take."""
+    if run.target.kind == "chalice":
+        raise SkippedError(CHALICE_MAKES_NONE)
+    if not redrives(run.target):
+        raise SkippedError("the resources file sets no RedrivePolicy")
+    topic = run.target.topic_arn
+    answer = await run.aws.call("sns", "list_subscriptions_by_topic", TopicArn=topic)
+    seen = await run.aws.call(
+        "sns",
+        "get_subscription_attributes",
+        SubscriptionArn=answer["Subscriptions"][0]["SubscriptionArn"],
+    )
+    policy = seen["Attributes"].get("RedrivePolicy")
+    if not policy:
+        raise FailedError("a RedrivePolicy", policy, f"the subscription of {topic}")
+    return str(json.loads(policy)["deadLetterTargetArn"])
 
 
 async def failure_queue(run: Run) -> str:

@@ -335,7 +335,14 @@ def test_a_stage_is_throttled_and_logs_requests(
 
 @pytest.mark.parametrize(
     "check",
-    [api.throttling, api.access_log, events.failure_queue, observing.alarms, observing.dashboard],
+    [
+        api.throttling,
+        api.access_log,
+        events.redrive,
+        events.failure_queue,
+        observing.alarms,
+        observing.dashboard,
+    ],
 )
 def test_what_chalice_does_not_make_is_skipped(check: Callable[[Run], Any]) -> None:
     """No call is made."""
@@ -357,6 +364,24 @@ def test_notify_is_the_only_subscriber(stage: Stage, endpoints: list[str]) -> No
         return
     with pytest.raises(FailedError):
         stage.check(events.subscription)
+
+
+@pytest.mark.parametrize("queue", [f"arn:aws:sqs:{REGION}:{ACCOUNT}:failed", ""])
+def test_the_topic_keeps_what_lambda_did_not_take(
+    stage: Stage, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The subscription has the policy that the resources file sets."""
+    monkeypatch.setattr(events, "redrives", lambda _target: True)
+    answer = {"Subscriptions": [{"SubscriptionArn": "subscription"}]}
+    stage.answers("sns", "list_subscriptions_by_topic", answer)
+    policy = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": queue})} if queue else {}
+    stage.answers("sns", "get_subscription_attributes", {"Attributes": policy})
+
+    if queue:
+        assert stage.check(events.redrive) == queue
+        return
+    with pytest.raises(FailedError):
+        stage.check(events.redrive)
 
 
 @pytest.mark.parametrize(
