@@ -139,11 +139,12 @@ def serving(
     *options: str,
     settings: Mapping[str, str] | None = None,
     timeouts: Mapping[str, int] | None = None,
+    change: Callable[[Path], object] = lambda _project: None,
 ) -> Iterator[Gateway]:
     """Serve a copy of the project, created in the folder `project`, within the block.
 
     `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
-    of a function in `.chalice/config.json`.
+    of a function in `.chalice/config.json`; `change` edits the copy before it is served.
     """
     for folder in (".chalice", "chalicelib"):
         shutil.copytree(ROOT / folder, project / folder)
@@ -154,6 +155,7 @@ def serving(
     for function, timeout in (timeouts or {}).items():
         config["stages"]["dev"]["lambda_functions"][function]["lambda_timeout"] = timeout
     path.write_text(json.dumps(config))
+    change(project)
     command = [
         sys.executable,
         "-m",
