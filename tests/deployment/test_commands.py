@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.deployment.conftest import REGION, ROOT
+from tests.support import moto_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.deployment.conftest import Aws, Project
+    from tests.deployment.conftest import Project
+    from tests.support.moto_server import MotoServer
 
 pytestmark = pytest.mark.proof
 
@@ -60,7 +63,14 @@ def commands() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def folder(project: Project, aws: Aws) -> Path:
+def aws() -> Iterator[MotoServer]:
+    """Run a moto server: the documents' commands use more services than ministack has."""
+    with moto_server.running(REGION) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def folder(project: Project, aws: MotoServer) -> Path:
     """Return a folder with the files that the documents' commands read, and the bucket."""
     subprocess.run(["make", ".venv-aws/bin/aws"], cwd=ROOT, check=True, capture_output=True)
     aws.client("s3").create_bucket(
@@ -77,7 +87,7 @@ def folder(project: Project, aws: Aws) -> Path:
     return project.folder
 
 
-def run(folder: Path, aws: Aws, command: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, aws: MotoServer, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command as the shell would, with the AWS CLI of the project and moto as AWS."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AWS")}
     environment = {
@@ -109,7 +119,9 @@ def understood(finished: subprocess.CompletedProcess[str]) -> bool:
     return finished.returncode == 0 or ANSWERED.search(finished.stderr) is not None
 
 
-def test_make_doctor_names_the_missing_role_and_exits_with_an_error(folder: Path, aws: Aws) -> None:
+def test_make_doctor_names_the_missing_role_and_exits_with_an_error(
+    folder: Path, aws: MotoServer
+) -> None:
     """After its commands, the role is there. Runs first, before other commands create the role."""
     command = "make -o .venv/.installed doctor STAGE=prod BUCKET=bucket"
 
@@ -126,7 +138,9 @@ def test_make_doctor_names_the_missing_role_and_exits_with_an_error(folder: Path
 
 
 @pytest.mark.parametrize(("page", "command"), commands())
-def test_a_documented_command_is_accepted(folder: Path, aws: Aws, page: str, command: str) -> None:
+def test_a_documented_command_is_accepted(
+    folder: Path, aws: MotoServer, page: str, command: str
+) -> None:
     """The CLI knows the command, its options and its arguments."""
     if " wait " in command:
         command = f"timeout 8 {command}; test $? = 124 -o $? = 0 -o $? = 255"
@@ -149,13 +163,15 @@ def test_a_documented_command_is_accepted(folder: Path, aws: Aws, page: str, com
         "aws apigatewayv2 no-such-command",
     ],
 )
-def test_a_command_that_the_cli_refuses_is_detected(folder: Path, aws: Aws, command: str) -> None:
+def test_a_command_that_the_cli_refuses_is_detected(
+    folder: Path, aws: MotoServer, command: str
+) -> None:
     """Among them: a template over 51,200 bytes without a bucket, and an option of the CLI 2."""
     assert not understood(run(folder, aws, command))
 
 
 def test_make_deploy_stack_uploads_zip_and_template_and_asks_for_the_stack(
-    folder: Path, aws: Aws
+    folder: Path, aws: MotoServer
 ) -> None:
     """Moto cannot create serverless resources, so the last of the commands ends there."""
     keep = f"-o .venv/.installed AWS={CLI / 'aws'} -o {CLI / 'aws'}"
