@@ -43,6 +43,8 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
             "code": "Throttled",
             "cause": "slow down",
             "uncertain": False,
+            "repeated": False,
+            "item": None,
         },
     ),
     (
