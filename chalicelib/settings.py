@@ -217,6 +217,10 @@ VARIABLES = (
 )
 
 
+_REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_READ = (*(variable.name for variable in VARIABLES), *_REGION_NAMES)
+
+
 @dataclass(frozen=True)
 class Authentication:
     """The issuer whose tokens clients must send."""
@@ -253,13 +257,21 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises `SettingsError` for the first variable that is missing or invalid.
     """
     source = os.environ if environ is None else environ
+    return _parsed(tuple([source.get(name) for name in _READ]))
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(texts: tuple[str | None, ...]) -> Settings:
+    """Parse the values of the variables, which rarely change between two invocations."""
+    named = zip(_READ, texts, strict=True)
+    source = {name: text for name, text in named if text is not None}
     return Settings(
         connections_table=CONNECTIONS_TABLE.read(source),
         ttl_seconds=TTL_HOURS.read(source),
         log_level=LOG_LEVEL.read(source),
         log_connection_rows=LOG_CONNECTION_ROWS.read(source),
         stage=STAGE.read(source),
-        region=source.get("AWS_REGION") or source.get("AWS_DEFAULT_REGION"),
+        region=next(filter(None, map(source.get, _REGION_NAMES)), None),
         authentication=_authentication(source),
         allowed_origins=ALLOWED_ORIGINS.read(source),
         subprotocols=SUBPROTOCOLS.read(source),

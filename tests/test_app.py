@@ -202,7 +202,7 @@ KEY: Any = {"connectionId": {"S": CONNECTION_ID}}
     ("replacement", "found"),
     [
         (None, "no row"),
-        ({**KEY, "createdAt": {"N": "1"}, "ttl": {"N": "2"}}, "read {"),
+        ({**KEY, "createdAt": {"N": "1731324924561"}, "ttl": {"N": "2"}}, "read {"),
         (KEY, "attribute 'createdAt'"),
     ],
 )

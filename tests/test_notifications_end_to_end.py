@@ -47,7 +47,7 @@ def shared(running: Gateway) -> Iterator[Gateway]:
 
 def publish(gateway: Gateway, message: str, subject: str = "", client_id: Any = None) -> str:
     """Publish a message to all clients, one or a list, and return its id."""
-    sns = boto3.client("sns", endpoint_url=gateway.aws_url, region_name="us-east-1")
+    sns = gateway.client("sns")
     arguments: dict[str, Any] = {"Subject": subject} if subject else {}
     if client_id is not None:
         kind, value = "String", client_id
@@ -55,7 +55,8 @@ def publish(gateway: Gateway, message: str, subject: str = "", client_id: Any = 
             kind, value = "String.Array", json.dumps(client_id)
         attribute = {"DataType": kind, "StringValue": value}
         arguments["MessageAttributes"] = {"clientId": attribute}
-    return sns.publish(TopicArn=TOPIC, Message=message, **arguments)["MessageId"]
+    message_id: str = sns.publish(TopicArn=TOPIC, Message=message, **arguments)["MessageId"]
+    return message_id
 
 
 def reports(gateway: Gateway, message_id: str) -> list[dict[str, Any]]:

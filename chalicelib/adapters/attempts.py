@@ -52,12 +52,22 @@ _UNSENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError)
 class CallError(Exception):
     """The service did not confirm a call.
 
-    `code` is the service's error code, the name of botocore's error, or `NotStarted`.
+    `code` is the service's error code, the name of botocore's error, or `NotStarted`. `answered`
+    says whether the last attempt had an answer.
     `uncertain` says whether an attempt whose answer was lost may have been carried out.
     """
 
-    def __init__(self, code: str, cause: str, *, uncertain: bool, repeated: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        cause: str,
+        *,
+        uncertain: bool,
+        repeated: bool = False,
+        answered: bool = False,
+    ) -> None:
         super().__init__(code, cause)
+        self.answered = answered
         self.code = code
         self.cause = cause
         self.uncertain = uncertain
@@ -103,11 +113,13 @@ def call(
             status = refused.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = refused.response["Error"]["Code"]
             if status < 500 and code not in THROTTLING:
-                error = CallError(code, str(refused), uncertain=False, repeated=uncertain)
+                error = CallError(
+                    code, str(refused), uncertain=False, repeated=uncertain, answered=True
+                )
                 error.item = refused.response.get("Item")
                 raise error from refused
             uncertain = uncertain or status >= 500
-            error = CallError(code, str(refused), uncertain=uncertain)
+            error = CallError(code, str(refused), uncertain=uncertain, answered=True)
         except (BotoCoreError, ResponseParserError, UnicodeError) as lost:
             uncertain = uncertain or not isinstance(lost, _UNSENT)
             error = CallError(type(lost).__name__, str(lost), uncertain=uncertain)

@@ -58,8 +58,8 @@ _ALWAYS_SENT = ("connectionId", "apiId", "stage", "domainName")
 
 def check(event: object) -> None:
     """Raise `EventError` unless `event` names a connection and its API, as API Gateway's do."""
-    context = event.get("requestContext") if isinstance(event, Mapping) else None
-    if not isinstance(context, Mapping):
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    if not isinstance(context, dict):
         raise ForeignEventError(context)
     for name in _ALWAYS_SENT:
         value = context.get(name)
@@ -124,12 +124,12 @@ def _multi(event: Mapping[str, Any], many: str, single: str) -> list[tuple[str, 
 
 def _texts(value: object) -> tuple[str, ...]:
     """Return the strings in `value`, which may be one string where a list is due."""
-    values = value if isinstance(value, list | tuple) else (value,)
-    return tuple(each for each in values if isinstance(each, str))
+    values = value if isinstance(value, list) else [value]
+    return tuple([each for each in values if isinstance(each, str)])
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _last(values: tuple[str, ...] | None) -> str | None:

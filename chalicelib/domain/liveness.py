@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from chalicelib.domain.connection import GRACE_S, oldest_possible_ms
+from chalicelib.domain.connection import GRACE_S, MARGIN_MS, oldest_possible_ms
 
 if TYPE_CHECKING:
     from chalicelib.domain.connection import Connection
@@ -27,8 +27,11 @@ DEAD = (Verdict.TOO_OLD, Verdict.GONE)
 
 
 def is_young(connection: Connection, now_ms: int) -> bool:
-    """Return whether the connection is within the grace period, when a 410 proves nothing."""
-    return connection.age_s(now_ms) < GRACE_S
+    """Return whether the connection is within the grace period, when a 410 proves nothing.
+
+    A `createdAt` further ahead than clocks can differ is not young: a probe has to tell.
+    """
+    return -MARGIN_MS < now_ms - connection.created_at < GRACE_S * 1000
 
 
 def judge(connection: Connection, now_ms: int, *, young: bool = False) -> Verdict | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Time kept for the last log line.
 RESERVE_S = 0.25
 # Time kept for removing a row that may have been written by an attempt without an answer.
-CLEAN_UP_S = ATTEMPT_S
+CLEAN_UP_S = ATTEMPT_S + 0.25
 
 
 def connect(event: WebsocketEvent) -> Response:

@@ -64,7 +64,7 @@ def ended_as_reported(row: Connection | None, ended: Ended, now_ms: int) -> Endi
         row = Connection(ended.connection_id, opened_at, 0, connected_at=ended.connected_at)
         duration_s = ended.duration_s
     else:
-        duration_s = row.age_s(now_ms) if ended.duration_s is None else ended.duration_s
+        duration_s = row.duration_s(now_ms) if ended.duration_s is None else ended.duration_s
     intent = row.intent(now_ms if ended.ended_at is None else ended.ended_at)
     cause = cause_of(ended.code, duration_s, intent.cause if intent else None)
     reason = intent.reason if intent and cause == intent.cause else None

@@ -13,6 +13,7 @@ from chalicelib.domain.errors import (
     NotificationError,
     RegistryError,
     StoreError,
+    shown,
 )
 from chalicelib.domain.notification import from_sns
 from chalicelib.services.delivery import Cursor, Delivery, DeliveryOutcome
@@ -61,7 +62,7 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
     whole = Deadline.of(context).minus(LOG_S)
     deadline = whole.minus(RESERVE_S - LOG_S)
     notification = from_sns(event)
-    cursor = Cursor.from_json(event[CURSOR]) if CURSOR in event else Cursor()
+    cursor = _cursor(event, notification.id)
     delivery = Delivery(
         envelope=notification.envelope(),
         client_ids=notification.client_ids,
@@ -89,6 +90,16 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
     report = _report(notification.id, delivery, finished, time.monotonic() - started)
     log.info("notified", **report, **metrics.fields(config.stage, _values(report)))
     return report
+
+
+def _cursor(event: Mapping[str, Any], notification_id: str) -> Cursor:
+    if CURSOR not in event:
+        return Cursor()
+    try:
+        return Cursor.from_json(event[CURSOR])
+    except (AttributeError, LookupError, TypeError) as error:
+        problem = f"{CURSOR} is {shown(event[CURSOR])}; expected the cursor of a delivery"
+        raise NotificationError(notification_id, problem) from error
 
 
 def _report(

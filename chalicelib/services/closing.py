@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # How often a connection that is not open yet is tried again.
 NOT_OPEN_PAUSE_S = 0.5
 # Time kept for withdrawing an intent.
-WITHDRAW_S = ATTEMPT_S
+WITHDRAW_S = ATTEMPT_S + 0.25
 
 
 class CloseOutcome(StrEnum):

@@ -126,7 +126,7 @@ def _remove_orphan(
     if row is None:
         return None
     removed_ms = now_ms()
-    duration_s = row.age_s(removed_ms)
+    duration_s = row.duration_s(removed_ms)
     ending = Ending(row, Cause.ORPHANED, None, removed_ms, duration_s, row.close_reason)
     log_end("orphan removed", ending, log, config.stage, orphanId=row.connection_id)
     return ending

@@ -184,9 +184,11 @@ class SweepLimit:
         verdicts = self.prober.verdicts(connections, young=True)
         judged = list(itertools.takewhile(lambda each: verdicts[each] is not None, connections))
         known: Verdicts = {connection: verdicts[connection] for connection in judged}
-        complete = len(judged) == len(connections) < SWEEP_ROWS + self.limit
+        living = [each for each in judged if known[each] is Verdict.LIVE]
+        unproven = sum(verdict is Verdict.UNPROVEN for verdict in known.values())
+        is_proven = min(len(living), self.limit) + unproven <= self.limit
+        complete = is_proven and len(judged) == len(connections) < SWEEP_ROWS + self.limit
         if self.dry_run:
-            living = [each for each in judged if verdicts[each] is Verdict.LIVE]
             self.replaced += len(over_limit(living, self.limit))
             return complete
         excess = _Excess(self.limit, self.store, self.config, self.log, self.prober.timeout)

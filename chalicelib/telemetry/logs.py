@@ -29,8 +29,11 @@ class JsonLine(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        text = json.dumps(line, default=str, ensure_ascii=False)
+        text = _encode(line)
         return text if text.isprintable() else "".join(map(_printable, text))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def _printable(character: str) -> str:

@@ -339,7 +339,15 @@ def test_addresses_only_reads_what_posting_needs(
     )
     [request] = made
     projected = {name.strip() for name in request["ProjectionExpression"].split(",")}
-    assert projected == {"connectionId", "createdAt", "#ttl", "#region", "apiId", "stage"}
+    assert projected == {
+        "connectionId",
+        "createdAt",
+        "connectedAt",
+        "#ttl",
+        "#region",
+        "apiId",
+        "stage",
+    }
 
 
 def test_no_expression_contains_a_reserved_word(
@@ -373,8 +381,8 @@ def test_a_closing_cause_is_written_to_the_row_of_that_connection_only(
     assert connections.get("one=") == replace(ONE, closing="kicked", closing_at=7)
 
     [newer] = put(replace(ONE, created_at=ONE.created_at + 1))
-    connections.mark_closing(ONE, Intent("replaced", 7))
-    assert connections.get("one=") == newer
+    connections.mark_closing(ONE, Intent("replaced", 8))
+    assert connections.get("one=") == replace(newer, closing="kicked", closing_at=7)
 
     connections.delete("one=")
     connections.mark_closing(ONE, Intent("kicked", 7))
@@ -416,7 +424,7 @@ def test_the_pages_of_the_table_hold_every_row_but_the_sweeps(
     read = [each for page in pages for each in page.connections]
     assert len(read) == len(every)
     assert set(read) == set(every)
-    assert [name for page in pages for name in page.malformed] == ["bare="]
+    assert [row["connectionId"]["S"] for page in pages for row in page.malformed] == ["bare="]
     assert {request["Limit"] for request in made} == {500}
     for number, last in enumerate(read, start=1):
         rest = connections.pages(last.connection_id)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from chalice.local import LambdaContext
 
-from chalicelib.adapters import eventbridge
+from chalicelib.adapters import eventbridge as announcements
 from chalicelib.adapters.connections_api.calls import Reply
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.domain import admission, errors
@@ -24,9 +24,9 @@ from chalicelib.services.delivery import DeliveryOutcome
 from chalicelib.telemetry.metrics import NAMESPACE, SERVICE, Metric
 from tests.conftest import TABLE
 from tests.deployment.conftest import ROOT
-from tests.support.connections import tracked
 from tests.support.events import connect_event, disconnect_event
 from tests.support.notifications import sns_event
+from tests.support.surroundings import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,15 +37,10 @@ if TYPE_CHECKING:
     from tests.conftest import Wire
 
 STAGE = "dev"
-OURS = {"service": SERVICE, "stage": STAGE}
 TEMPLATE = json.loads((ROOT / ".chalice" / "resources.json").read_text())
 METRICS, RUNBOOK, EVENTS = (
     (ROOT / "docs" / name).read_text(encoding="utf-8")
     for name in ("metrics.md", "runbook.md", "events.md")
-)
-FUNCTIONS = (
-    *("WebsocketConnect", "WebsocketDisconnect", "WebsocketMessage", "Notify"),
-    *("Connections", "Close", "Sweep"),
 )
 SEARCH = re.compile(r"""SEARCH\('\{([^}]+)} (.*) MetricName="(\w+)"', '(\w+)', \d+\)""")
 
@@ -213,13 +208,54 @@ def test_alarms_and_dashboard_use_only_emitted_metrics(lines: list[dict[str, Any
 
     known = emitted(lines)
 
-    any_cause = {
-        Series.of(s.namespace, s.name, dict(s.dimensions) | {"cause": "*"})
-        for s in known
-        if "cause" in dict(s.dimensions)
-    }
+    any_cause = {of_any_cause(series) for series in known if "cause" in dict(series.dimensions)}
+    by_cause = {series for series in ours if of_any_cause(series) in any_cause}
     assert ours
-    assert ours - known - any_cause == set()
+    assert ours - known - any_cause - by_cause == set()
+
+
+def of_any_cause(series: Series) -> Series:
+    """Return the series with any value of its cause."""
+    return Series.of(series.namespace, series.name, dict(series.dimensions) | {"cause": "*"})
+
+
+def test_the_dashboard_stays_within_the_free_size() -> None:
+    """Up to 50 metrics cost nothing; a search counts as everything that it can find."""
+    found = {"Refused": len(reasons()), "Closed": len(Cause)}
+    metrics = [m for w in BODY["widgets"] for m in w["properties"].get("metrics", [])]
+    sizes = [found[searched(m[0]["expression"]).name] if len(m) == 1 else 1 for m in metrics]
+    assert sum(sizes) <= 50
+
+
+QUERIES = resources("AWS::Logs::QueryDefinition")
+KEYWORDS = {"fields", "filter", "stats", "sort", "limit", "by", "as", "desc", "or", "like"}
+COMPUTED = {"count", "avg", "max", "handshakes", "connections", "requests", "meanSeconds", "latest"}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_saved_query_uses_fields_that_are_logged(name: str, lines: list[dict[str, Any]]) -> None:
+    """The runbook lists each query by its name."""
+    query = QUERIES[name]
+    text = re.sub(r'"[^"]*"|/[^/]*/|@\w+', "", query["QueryString"])
+    used = set(re.findall(r"[A-Za-z_][\w.]*", text)) - KEYWORDS - COMPUTED
+    if name == "ApiErrorsQuery":
+        logged = set(json.loads(access_log_format()))
+    else:
+        logged = {field for line in lines for field in line} | {"row.clientId", "failedId"}
+
+    assert used
+    assert used - logged - {"errorType", "status", "detail"} == set()
+    assert query["Name"].removeprefix(f"incident-websocket-{STAGE}/") in names(
+        RUNBOOK, "How to look"
+    )
+    assert query["LogGroupNames"]
+
+
+def access_log_format() -> str:
+    """Return the format of API Gateway's access log."""
+    stage = TEMPLATE["Resources"]["WebsocketAPIStage"]["Properties"]
+    text: str = stage["AccessLogSettings"]["Format"]
+    return text
 
 
 def test_every_metric_is_emitted_and_drawn(lines: list[dict[str, Any]]) -> None:
@@ -229,48 +265,17 @@ def test_every_metric_is_emitted_and_drawn(lines: list[dict[str, Any]]) -> None:
     assert {series.name for series in DRAWN if series.namespace == NAMESPACE} == names
 
 
+@pytest.mark.parametrize("metric", ["Refused", "Closed"])
+def test_refusals_and_ends_are_drawn_by_cause(metric: str) -> None:
+    """The dashboard splits them by cause."""
+    dimensions = {"service": "incident-websocket", "stage": STAGE, "cause": "*"}
+    assert Series.of(NAMESPACE, metric, dimensions) in DRAWN
+
+
 def test_the_dashboard_shows_the_median_and_the_tail_of_durations() -> None:
     """A mean would hide both the many short and the few long connections."""
     metrics = [m for w in BODY["widgets"] for m in w["properties"].get("metrics", [])]
     assert {m[-1]["stat"] for m in metrics if m[:2] == [NAMESPACE, "Duration"]} == {"p50", "p99"}
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_failing_function_raises_an_alarm(function: str) -> None:
-    """Each function has its own alarm, and its errors and durations are drawn."""
-    alarm = ALARMS[f"{function.removeprefix('Websocket')}Failing"]
-    errors_of = Series.of("AWS/Lambda", "Errors", {"FunctionName": function})
-
-    assert series_of_alarm(alarm) == {"": errors_of}
-    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
-    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-    assert errors_of in DRAWN
-    assert Series.of("AWS/Lambda", "Duration", {"FunctionName": function}) in DRAWN
-
-
-@pytest.mark.parametrize(
-    ("alarm", "watched"),
-    [
-        (
-            "NotificationsRejected",
-            Series.of(NAMESPACE, "Rejected", OURS),
-        ),
-        (
-            "NotificationsLeft",
-            Series.of(
-                "AWS/SQS",
-                "ApproximateNumberOfMessagesVisible",
-                {"QueueName": "FailedNotifications.QueueName"},
-            ),
-        ),
-    ],
-)
-def test_one_lost_notification_raises_an_alarm(alarm: str, watched: Series) -> None:
-    """It was rejected or dead-lettered; nothing sends it again automatically."""
-    assert series_of_alarm(ALARMS[alarm]) == {"": watched}
-    assert (ALARMS[alarm]["Threshold"], ALARMS[alarm]["EvaluationPeriods"]) == (1, 1)
-    assert ALARMS[alarm]["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-    assert watched in DRAWN
 
 
 def test_the_dashboard_shows_the_median_and_the_tail_of_a_post() -> None:
@@ -285,110 +290,12 @@ def test_the_dashboard_shows_the_median_and_the_tail_of_a_post() -> None:
 
 def test_the_dashboard_shows_what_became_of_the_connections() -> None:
     """One chart shows the four outcomes as parts of a whole."""
-    outcomes = {Series.of(NAMESPACE, outcome.capitalize(), OURS) for outcome in DeliveryOutcome}
+    outcomes = {
+        Series.of(NAMESPACE, outcome.capitalize(), {"service": SERVICE, "stage": STAGE})
+        for outcome in DeliveryOutcome
+    }
     [widget] = [w for w in BODY["widgets"] if "Skipped" in str(w["properties"].get("metrics"))]
     assert {drawn(entry) for entry in widget["properties"]["metrics"]} == outcomes
-
-
-@pytest.mark.parametrize(
-    ("namespace", "name", "dimensions"),
-    [
-        (NAMESPACE, "Refused", OURS | {"cause": "*"}),
-        (NAMESPACE, "Closed", OURS | {"cause": "*"}),
-        # notifications that did not reach the function, beside the published ones
-        ("AWS/SNS", "NumberOfMessagesPublished", {"TopicName": "NotificationsTopic.TopicName"}),
-        ("AWS/SNS", "NumberOfNotificationsFailed", {"TopicName": "NotificationsTopic.TopicName"}),
-        ("AWS/Lambda", "Throttles", {"FunctionName": "Notify"}),
-        ("AWS/Lambda", "AsyncEventsDropped", {"FunctionName": "Notify"}),
-        ("AWS/Lambda", "DestinationDeliveryFailures", {"FunctionName": "Notify"}),
-    ],
-)
-def test_the_dashboard_shows_this_metric(
-    namespace: str, name: str, dimensions: dict[str, str]
-) -> None:
-    assert Series.of(namespace, name, dimensions) in DRAWN
-
-
-def test_a_throttled_table_or_index_raises_an_alarm() -> None:
-    """A throttled index also throttles writes to the table."""
-    table = {"TableName": "ConnectionsTable"}
-    index = table | {"GlobalSecondaryIndexName": "ByClient"}
-    expected = {
-        Series.of("AWS/DynamoDB", f"{kind}ThrottleEvents", dimensions)
-        for kind in ("Read", "Write")
-        for dimensions in (table, index)
-    }
-
-    assert set(series_of_alarm(ALARMS["TableThrottled"]).values()) == expected
-    assert expected <= DRAWN
-    [total] = [m for m in ALARMS["TableThrottled"]["Metrics"] if m["ReturnData"]]
-    assert total["Expression"] == "SUM(METRICS())"
-
-
-def test_a_sweep_that_does_not_run_raises_an_alarm() -> None:
-    """A schedule that does not fire leaves no data."""
-    alarm = ALARMS["SweepNotRun"]
-    invocations = Series.of("AWS/Lambda", "Invocations", {"FunctionName": "Sweep"})
-    assert series_of_alarm(alarm) == {"": invocations}
-    assert alarm["TreatMissingData"] == "breaching"
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
-    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (900, 1)
-    others = [other for name, other in ALARMS.items() if name != "SweepNotRun"]
-    assert {other["TreatMissingData"] for other in others} == {"notBreaching"}
-
-
-@pytest.mark.parametrize(
-    ("alarm", "counts", "fires"),
-    [
-        ("HandshakesRefused", {"opened": 89, "refused": 11}, True),
-        ("HandshakesRefused", {"opened": 90, "refused": 10}, False),
-        ("HandshakesRefused", {"opened": None, "refused": 20}, True),
-        ("HandshakesRefused", {"opened": 5, "refused": 14}, False),
-        ("HandshakesRefused", {"opened": 100, "refused": None}, False),
-        ("DisconnectsMissed", {"closed": 100, "orphaned": 11}, True),
-        ("DisconnectsMissed", {"closed": 100, "orphaned": 10}, False),
-        ("DisconnectsMissed", {"closed": 19, "orphaned": 19}, False),
-        ("DisconnectsMissed", {"closed": 100, "orphaned": None}, False),
-        ("DeliveriesFailed", {"delivered": 94, "failed": 6}, True),
-        ("DeliveriesFailed", {"delivered": 95, "failed": 5}, False),
-        ("DeliveriesFailed", {"delivered": None, "failed": 20}, True),
-        ("DeliveriesFailed", {"delivered": 0, "failed": 19}, False),
-        ("DeliveriesFailed", {"delivered": 100, "failed": None}, False),
-    ],
-)
-def test_an_alarm_on_a_share_fires_above_its_threshold_of_enough_events(
-    alarm: str, counts: dict[str, int | None], *, fires: bool
-) -> None:
-    """CloudWatch's arithmetic is Python's; the test adds its two functions."""
-    watched = ALARMS[alarm]
-    [share] = [m["Expression"] for m in watched["Metrics"] if m["ReturnData"]]
-    functions = {
-        "IF": lambda condition, then, otherwise: then if condition else otherwise,
-        "FILL": lambda count, value: value if count is None else count,
-    }
-
-    percent = eval(share, functions | counts)  # noqa: S307 - the expression is the project's own
-
-    assert watched["ComparisonOperator"] == "GreaterThanThreshold"
-    assert (percent > watched["Threshold"]) is fires
-    names = {
-        name: (s.name, dict(s.dimensions).get("cause"))
-        for name, s in series_of_alarm(watched).items()
-    }
-    assert names == {
-        name: ("Closed", "orphaned") if name == "orphaned" else (name.capitalize(), None)
-        for name in counts
-    }
-
-
-def test_alarms_notify_the_topic_if_one_is_given() -> None:
-    """Each sends a message when it fires and when it clears."""
-    to_topic = {"Fn::If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}
-    for alarm in ALARMS.values():
-        assert alarm["AlarmActions"] == alarm["OKActions"] == to_topic
-    assert TEMPLATE["Parameters"]["AlarmTopicArn"]["Default"] == ""
-    given = {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]}
-    assert TEMPLATE["Conditions"]["HasAlarmTopic"] == given
 
 
 def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
@@ -400,7 +307,7 @@ def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
     assert f"--function-name incident-websocket-{STAGE}-sweep" in text
     assert f"/aws/lambda/incident-websocket-{STAGE}-" in text
     named = set(re.findall(r"`([a-z_]+)`", text))
-    assert named - {"connect", "notify"} <= {cause.value for cause in Cause} | reasons()
+    assert named <= {cause.value for cause in Cause} | reasons()
 
 
 def test_the_widgets_do_not_overlap() -> None:
@@ -418,7 +325,7 @@ def test_the_widgets_do_not_overlap() -> None:
 
 
 def reasons() -> set[str]:
-    """Return every reason for which a handshake is refused."""
+    """Give every reason for which a handshake is refused."""
     found = {error.reason for error in errors.RegistryError.__subclasses__()}
     return found - {errors.RegistryError.reason} | set(admission.REASONS)
 
@@ -431,10 +338,13 @@ def table(document: str, heading: str) -> list[list[str]]:
 
 
 def names(document: str, heading: str) -> list[str]:
+    """Return the first column of a table."""
     return [row[0].strip("`") for row in table(document, heading)]
 
 
 def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]]) -> None:
+    """Name, unit, and whether there is a cause."""
+    # GIVEN
     definitions = {
         metric["Name"]: metric["Unit"]
         for line in lines
@@ -443,6 +353,7 @@ def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]
     }
     always = {name: all("cause" in line for line in lines if name in line) for name in definitions}
 
+    # THEN
     documented = {row[0].strip("`"): (row[1], bool(row[2])) for row in table(METRICS, "Metrics")}
     assert documented == {name: (unit, always[name]) for name, unit in definitions.items()}
     assert list(documented) == [metric.value for metric in Metric]
@@ -450,24 +361,27 @@ def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]
 
 
 def test_the_documented_reasons_and_causes_are_those_of_the_code() -> None:
+    """None is missing, none is made up."""
     assert sorted(names(METRICS, "Why a handshake is refused")) == sorted(reasons())
     assert names(METRICS, "Why a connection ended") == [cause.value for cause in Cause]
 
 
 @pytest.mark.parametrize("row", table(METRICS, "Why a connection ended"), ids=lambda row: row[0])
 def test_the_documented_close_codes_have_these_causes(row: list[str]) -> None:
-    """Some causes need the cause that the server stored."""
+    """Each listed code leads to its cause; what only the server knows takes its word."""
+    # GIVEN
     name, codes, _ = row
     cause = Cause(name.strip("`"))
     known_to_server = cause if cause in (Cause.REPLACED, Cause.KICKED) else None
     duration_s = 7200 if cause is Cause.MAX_DURATION else 10
 
+    # THEN
     for code in map(int, re.findall(r"\d+", codes)):
         assert cause_of(code, duration_s, known_to_server) is cause
 
 
 def test_the_documented_alarms_are_those_of_the_template() -> None:
-    """A reader looks for the name in the alarm's mail."""
+    """A reader finds what to do by the name that the alarm's mail has."""
     prefix = f"incident-websocket-{STAGE}-"
     assert names(RUNBOOK, "Alarms") == [
         a["AlarmName"].removeprefix(prefix) for a in ALARMS.values()
@@ -475,13 +389,17 @@ def test_the_documented_alarms_are_those_of_the_template() -> None:
 
 
 def test_the_documented_event_is_the_announced_one() -> None:
+    """Source, detail type and the fields, in their types."""
+    # GIVEN
     [text] = re.findall(r"```json\n(.*?)```", EVENTS, flags=re.DOTALL)
     shown = json.loads(text)
     connection = Connection("L0SM9cOFvHcCIhw=", 1731324924565, 1, "ada", 1731324924561)
 
+    # WHEN
     detail = Ending(connection, Cause.CLIENT_CLOSED, 1000, 1731325015061, 90.5).detail()
 
-    assert shown["source"] == eventbridge.SOURCE
+    # THEN
+    assert shown["source"] == announcements.SOURCE
     assert shown["detail-type"] == endings.DETAIL_TYPE
     assert shown["detail"] == detail
     assert names(EVENTS, "Events") == list(detail)

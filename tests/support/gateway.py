@@ -19,6 +19,7 @@ from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib.store import SWEEP_ROW
+from localgateway import run_file
 from tests.conftest import ROOT, TABLE
 
 PATIENCE_S = 120.0
@@ -93,6 +94,7 @@ class Gateway:
         return {
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
+            **self.credentials(),
             "AWS_DEFAULT_REGION": "us-east-1",
             "CONNECTIONS_TABLE": TABLE,
         }
@@ -102,19 +104,33 @@ class Gateway:
         """Return the URL of the embedded AWS services."""
         return self.found(r"DynamoDB +(\S+)")
 
+    def credentials(self) -> dict[str, str]:
+        """Return the variables of the run's own credentials, from its run file."""
+        variables = run_file.find(int(self.lambda_endpoint.rpartition(":")[2])).variables
+        return {name: variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
     @functools.cache  # noqa: B019 - a gateway lives as long as its tests
+    def client(self, service: Any, url: str | None = None) -> Any:
+        """Return a client with the run's credentials, by default of the embedded AWS."""
+        credentials = self.credentials()
+        return boto3.client(
+            service,
+            endpoint_url=url or self.aws_url,
+            region_name="us-east-1",
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        )
+
     def dynamodb(self) -> DynamoDBClient:
         """Return a client of the gateway's DynamoDB."""
-        return boto3.client("dynamodb", endpoint_url=self.aws_url, region_name="us-east-1")
+        client: DynamoDBClient = self.client("dynamodb")
+        return client
 
-    @functools.cache  # noqa: B019 - same
     def connections_api(self) -> ApiGatewayManagementApiClient:
         """Return a client of the gateway's @connections."""
-        return boto3.client(
-            "apigatewaymanagementapi",
-            endpoint_url=self.url.replace("ws://", "http://"),
-            region_name="us-east-1",
-        )
+        url = self.url.replace("ws://", "http://")
+        client: ApiGatewayManagementApiClient = self.client("apigatewaymanagementapi", url)
+        return client
 
 
 @contextlib.contextmanager
@@ -123,11 +139,12 @@ def serving(
     *options: str,
     settings: Mapping[str, str] | None = None,
     timeouts: Mapping[str, int] | None = None,
+    change: Callable[[Path], object] = lambda _project: None,
 ) -> Iterator[Gateway]:
     """Serve a copy of the project, created in the folder `project`, within the block.
 
     `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
-    of a function in `.chalice/config.json`.
+    of a function in `.chalice/config.json`; `change` edits the copy before it is served.
     """
     for folder in (".chalice", "chalicelib"):
         shutil.copytree(ROOT / folder, project / folder)
@@ -138,7 +155,15 @@ def serving(
     for function, timeout in (timeouts or {}).items():
         config["stages"]["dev"]["lambda_functions"][function]["lambda_timeout"] = timeout
     path.write_text(json.dumps(config))
-    command = [sys.executable, "-m", "localgateway", "--port=0", f"--project={project}"]
+    change(project)
+    command = [
+        sys.executable,
+        "-m",
+        "localgateway",
+        "--port=0",
+        "--region=us-east-1",
+        f"--project={project}",
+    ]
     with subprocess.Popen(
         [*command, *options],
         cwd=ROOT,

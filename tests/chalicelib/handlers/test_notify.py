@@ -20,7 +20,6 @@ from bench.fanout.signatures import Received
 from chalicelib import clock, store
 from chalicelib.domain.errors import ContinuationError, SettingsError, StoreError
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, from_sns
-from chalicelib.handlers import notify as notify_module
 from chalicelib.handlers.notify import CURSOR, RESERVE_S
 from chalicelib.services import delivery
 from chalicelib.store import ConnectionStore
@@ -329,7 +328,6 @@ def time_is_up(api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch) -> TimeIsUp
     """Give a function that ends the time as a delivery sees it, however slow the machine is."""
     present = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
     monkeypatch.setattr(clock, "time", present)
-    monkeypatch.setattr(notify_module, "REMOVAL_S", SECONDS)
 
     def end(after: int, answer: Answer = Answer()) -> None:  # noqa: B008 - it is frozen
         posted = itertools.count(1)

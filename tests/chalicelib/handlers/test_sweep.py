@@ -173,6 +173,23 @@ def test_a_connection_registered_meanwhile_under_the_same_id_survives(
 # One bad row never stops it
 
 
+@pytest.mark.usefixtures("api", "connections")
+def test_an_expired_row_that_was_never_a_connection_is_removed(
+    dynamodb: DynamoDBClient, logged: Logged
+) -> None:
+    for connection_id, ttl in (("expired=", "1731324924"), ("later=", "4102444800")):
+        row: Any = {"connectionId": {"S": connection_id}, "ttl": {"S": ttl}}
+        dynamodb.put_item(TableName=TABLE, Item=row)
+
+    sweep(dryRun=True)
+    assert left(dynamodb) == ["expired=", "later="]
+    sweep()
+
+    assert left(dynamodb) == ["later="]
+    removed = [line for line in logged() if line["message"] == "removed malformed rows"]
+    assert [line["malformedIds"] for line in removed] == [["expired="]]
+
+
 def test_a_malformed_row_is_named_and_left(
     dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi, logged: Logged
 ) -> None:
@@ -285,7 +302,7 @@ def test_removals_end_with_the_time(
     found = report_on(run)
 
     removed = found["removed"]["tooOld"]
-    monkeypatch.undo()
+    monkeypatch.setattr(clock, "time", time)
     assert not found["finished"]
     assert 1 <= removed <= 8  # as many as were being removed when the time was up
     assert len(left(dynamodb)) == 40 - removed
@@ -631,10 +648,7 @@ def test_the_limit_is_enforced_by_the_next_run_when_the_time_is_up(
     dynamodb.meta.events.register("before-call.dynamodb.Query", end_of_time(monkeypatch, 60))
     report_on(run)
     assert api.asked("DELETE") == []
-    monkeypatch.undo()
-    monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
-    monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "3")
+    monkeypatch.setattr(clock, "time", time)
 
     report = sweep()
 

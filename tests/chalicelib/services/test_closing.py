@@ -149,7 +149,7 @@ def test_without_time_nothing_is_begun(
     assert close(seconds=1, connectionId="open=")["error"]["code"] == "store"
 
     assert api.requests == []
-    assert wire.calls == ["GetItem"]
+    assert wire.calls == []
 
 
 def test_a_row_that_cannot_be_marked_is_not_closed(

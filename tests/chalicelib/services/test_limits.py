@@ -14,6 +14,7 @@ from chalicelib.domain.limits import over_limit
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
 from tests.support.connections import NO_DEADLINE
+from tests.support.connections_api import Answer
 from tests.support.events import connect_event, disconnect_event
 from tests.support.surroundings import ConnectionsApi, Context, api_in_use, tracked
 
@@ -174,7 +175,8 @@ def test_an_api_that_does_not_close_refuses_nobody(
 ) -> None:
     """The outcome is in the log."""
     put_connections(connections, api, 10, 20, 30)
-    api.statuses["30="] = 403
+    answer = api.behave
+    api.behave = lambda request: Answer(403) if request.method == "DELETE" else answer(request)
 
     assert connect("new=") == 200
 
