@@ -123,6 +123,7 @@ def test_escapes_count_in_the_size_of_an_envelope() -> None:
         ({"clientId": ("String", "ada,bob")}, ("ada,bob",)),
         ({"clientId": ("String", '["ada"]')}, ('["ada"]',)),
         ({"clientId": ("String", "unknown")}, ("unknown",)),
+        ({"clientId": ("String", "x")}, ("x",)),
         ({"clientId": ("String", "x" * 128)}, ("x" * 128,)),
         ({"clientId": ("String.Array", '["ada"]')}, ("ada",)),
         ({"clientId": ("String.Array", '["ada", "bob", "ada"]')}, ("ada", "bob")),

@@ -292,6 +292,19 @@ def test_an_error_of_the_calls_is_raised_after_the_calls_in_flight() -> None:
     assert all(connection.closed for connection in run.connections)
 
 
+def test_after_an_error_a_call_that_waits_for_a_retry_ends_with_its_last_reply() -> None:
+    run = Run(answer=lambda _: BUSY)
+
+    def broken() -> Iterator[Call]:
+        yield from calls(1)
+        raise StopRunError
+
+    with pytest.raises(StopRunError):
+        run.dispatch(broken(), concurrency=1, retry=busy_is_retried(LONG / 2))
+
+    assert run.replied == [("0", 429)]
+
+
 def test_an_error_of_on_reply_is_raised_after_the_other_replies() -> None:
     run = Run()
     source = calls(100)

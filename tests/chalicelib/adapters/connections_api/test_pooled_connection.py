@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from awscrt import io as network  # type: ignore[import-untyped] # has no types
+from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped] # same
 from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -150,6 +151,31 @@ def test_a_request_aborted_by_close_is_not_sent_again(api: ConnectionsApi) -> No
 
     assert sender.reply().status is None
     assert [request.body for request in api.received] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("2058"), AwsCrtError(2058, "CLOSED", "closed")])
+def test_a_request_that_meets_a_closing_connection_is_sent_on_a_new_one(
+    api: ConnectionsApi, error: Exception
+) -> None:
+    """The runtime raises both errors."""
+
+    class Closing:
+        def is_open(self) -> bool:
+            return True
+
+        def request(self, *_: object) -> None:
+            raise error
+
+    sender = Sender(api.url)
+    sender.start(Call("POST", "first", b"1"))
+    assert sender.reply().status == 200
+    sender.connection._connection = Closing()
+
+    sender.start(Call("POST", "second", b"2"))
+
+    assert sender.reply().status == 200
+    assert [request.body for request in api.received] == [b"1", b"2"]
+    sender.connection.close()
 
 
 def test_callbacks_keep_the_thread_state_of_python(api: ConnectionsApi) -> None:
