@@ -17,6 +17,7 @@ LAST_LINES = {
     "close": ("closed", "close failed"),
     "sweep": ("swept", "sweep failed"),
 }
+STATUSES = ("connect", "disconnect", "message")
 MAY_RAISE = ("notify", "sweep")
 
 
@@ -69,6 +70,13 @@ def of_invocation(done: Invocation) -> Iterator[Failure]:
         counts = Counter({name: _sum([done], name) for name in ("Opened", "Refused")})
         if +counts != Counter({"Opened" if done.status == 200 else "Refused": 1}):
             yield Failure("metric lost", f"{dict(counts)} for status {done.status}")
+
+
+def of_calm(done: Invocation) -> Iterator[Failure]:
+    """Yield a failure if an invocation without faults does not do its work."""
+    worked = done.status == 200 if done.function in STATUSES else done.result
+    if not worked or "error" in done.result:
+        yield Failure("does not work in calm", f"{done.result!r}"[:200])
 
 
 def of_world(world: World, seen: Seen) -> Iterator[Failure]:

@@ -86,6 +86,8 @@ def run(world: World, case: Case) -> list[Failure]:
     seen = Seen(case.spoiled, case.scenario.client_limit, tracked, living, may_leave_a_row)
     found = [failure for each in world.invocations for failure in invariants.of_invocation(each)]
     found += invariants.of_world(world, seen)
+    if not case.spoiled:
+        found += invariants.of_calm(first)
     if first.function == "notify":
         found += invariants.of_notification(world, missed)
     if first.function == "close":
