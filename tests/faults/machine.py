@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.faults import invariants
 from tests.faults.invariants import Failure, Seen
-from tests.faults.proxy import Fault, Spoiled
+from tests.faults.proxy import UNCERTAIN, Fault, Spoiled
 from tests.faults.world import Invocation, World
 from tests.support.notifications import sns_event
 
@@ -131,7 +131,8 @@ class Lives(RuleBasedStateMachine):
         """Let the dust settle, and compare the table, the counts and the announcements."""
         self.world.settle()
         was_down = any(each.takes_down for each in self.spoiled)
-        seen = Seen(tuple(self.spoiled), LIMIT, self.tracked, self.living, was_down)
+        may_repeat = any(each.fault in UNCERTAIN for each in self.spoiled)
+        seen = Seen(LIMIT, self.tracked, self.living, may_repeat, was_down)
         self.check(list(invariants.of_world(self.world, seen)))
 
     def invoke(self, function: str, event: dict[str, Any], trouble: Spoiled | None) -> Invocation:
