@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.faults import invariants
 from tests.faults.invariants import Failure, Seen
-from tests.faults.proxy import Fault, Spoiled
+from tests.faults.proxy import LOST, UNCERTAIN, Fault, Spoiled
 from tests.faults.scenarios import Scenario
 from tests.faults.world import Invocation, World
 
@@ -82,10 +82,18 @@ def run(world: World, case: Case) -> list[Failure]:
     _follow(world, first)
     missed = _missed(world, first) if first.function == "notify" else frozenset[str]()
     world.settle()
-    may_leave_a_row = len(case.spoiled) > 1 or any(each.takes_down for each in case.spoiled)
-    seen = Seen(case.spoiled, case.scenario.client_limit, tracked, living, may_leave_a_row)
+    uncertain = UNCERTAIN if case.scenario.is_told_already else LOST
+    seen = Seen(
+        case.scenario.client_limit,
+        tracked,
+        living,
+        may_repeat=any(each.fault in uncertain for each in case.spoiled),
+        may_leave_a_row=len(case.spoiled) > 1 or any(each.takes_down for each in case.spoiled),
+    )
     found = [failure for each in world.invocations for failure in invariants.of_invocation(each)]
     found += invariants.of_world(world, seen)
+    if not case.spoiled:
+        found += invariants.of_calm(first)
     if first.function == "notify":
         found += invariants.of_notification(world, missed)
     if first.function == "close":

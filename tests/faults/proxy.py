@@ -46,6 +46,8 @@ LOST = {
     *(Fault.LOSE, Fault.CLOSE, Fault.LATE, Fault.HALF_RESET, Fault.HALF_CLOSE, Fault.GARBAGE),
     *(Fault.DRIP, Fault.RESET_AFTER),
 }
+# The function cannot know whether the service has carried such a call out.
+UNCERTAIN = LOST | {Fault.RESET, Fault.HANG, Fault.REFUSE, Fault.ERROR}
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ class World:
     def reset(self, settings: Mapping[str, str]) -> None:
         """Forget everything and set the environment anew."""
         self.spoil()
+        self.clock.rewind()
         self.table.empty()
         self.bus.announced.clear()
         self.functions.queued.clear()
