@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from bench.cost.logs import LogBytes
     from bench.cost.model import Bill
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cost.md"
+TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 SIZES = (0, 50, 1_000, 100_000, 1_000_000)
 
 
@@ -51,38 +55,16 @@ def by_line(bills: dict[str, Bill]) -> str:
     return table([*rows, total])
 
 
-@click.command(name="python -m bench.cost")
-@click.option("--connections", type=int, help="Connections open at the same time.")
-@click.option("--hours", default=24.0, show_default=True, help="Hours of each day.")
-@click.option("--minutes", default=120.0, show_default=True, help="Life of a connection.")
-@click.option("--ping-minutes", default=5.0, show_default=True, help="Time between two pings.")
-@click.option("--notifications", default=20.0, show_default=True, help="Notifications a day.")
-@click.option("--envelope", default=1024, show_default=True, help="Bytes of a notification.")
-@click.option("--region", type=click.Choice(list(REGIONS)), default="us-east-1", show_default=True)
-def main(
-    connections: int | None,
-    hours: float,
-    minutes: float,
-    ping_minutes: float,
-    notifications: float,
-    envelope: int,
-    region: str,
-) -> None:
-    """Print the bill of a month. Without --connections, print the tables of docs/cost.md."""
-    usage = Usage(connections or 0, hours, minutes, ping_minutes, notifications, envelope)
+def all_tables(usage: Usage) -> list[str]:
+    """Return the tables of docs/cost.md, in their order."""
     found = measured()
-    if connections is not None:
-        made = bill(usage, REGIONS[region], found)
-        rows = [["", "units", "US dollars"]]
-        rows += [[x.name, f"{amount(x.units)} {x.unit}".strip(), money(x.cost)] for x in made.lines]
-        click.echo(table([*rows, ["**a month**", "", f"**{money(made.total)}**"]]))
-        return
+    tables = []
     for prices in REGIONS.values():
         bills = {
             f"{size:,}" if size else "idle": bill(replace(usage, connections=size), prices, found)
             for size in SIZES
         }
-        click.echo(by_line(bills))
+        tables.append(by_line(bills))
     ways = {
         "as it is": usage,
         "without the row on the line `connected`": replace(usage, row_logged=False),
@@ -95,10 +77,51 @@ def main(
             for size in SIZES[1:]
         ]
         rows.append([name, *map(money, totals)])
-    click.echo(table(rows))
+    tables.append(table(rows))
     rows = [["bytes in the logs", "billed"]]
     rows += [[name, f"{value}"] for name, value in vars(found).items()]
-    click.echo(table(rows))
+    return [*tables, table(rows)]
+
+
+def written(document: str, tables: list[str]) -> str:
+    """Return the document with its first tables replaced."""
+    left = iter(tables)
+    return TABLE.sub(lambda old: next(left, old[0]), document)
+
+
+@click.command(name="python -m bench.cost")
+@click.option("--connections", type=int, help="Connections open at the same time.")
+@click.option("--hours", default=24.0, show_default=True, help="Hours of each day.")
+@click.option("--minutes", default=120.0, show_default=True, help="Life of a connection.")
+@click.option("--ping-minutes", default=5.0, show_default=True, help="Time between two pings.")
+@click.option("--notifications", default=20.0, show_default=True, help="Notifications a day.")
+@click.option("--envelope", default=1024, show_default=True, help="Bytes of a notification.")
+@click.option("--region", type=click.Choice(list(REGIONS)), default="us-east-1", show_default=True)
+@click.option("--write", is_flag=True, help="Put the tables into docs/cost.md.")
+def main(
+    connections: int | None,
+    hours: float,
+    minutes: float,
+    ping_minutes: float,
+    notifications: float,
+    envelope: int,
+    region: str,
+    *,
+    write: bool,
+) -> None:
+    """Print the bill of a month. Without --connections, print the tables of docs/cost.md."""
+    if connections is None:
+        tables = all_tables(Usage(0))
+        if write:
+            DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8"), tables), "utf-8")
+        for each in tables:
+            click.echo(each)
+        return
+    usage = Usage(connections, hours, minutes, ping_minutes, notifications, envelope)
+    made = bill(usage, REGIONS[region], measured())
+    rows = [["", "units", "US dollars"]]
+    rows += [[x.name, f"{amount(x.units)} {x.unit}".strip(), money(x.cost)] for x in made.lines]
+    click.echo(table([*rows, ["**a month**", "", f"**{money(made.total)}**"]]))
 
 
 if __name__ == "__main__":
