@@ -14,7 +14,7 @@ from accept.checking import check_all
 from accept.errors import TargetError
 from accept.plan import CHECKS
 from accept.results import NAME_WIDTH, good, report, summary
-from accept.run import Run
+from accept.run import Run, subject
 from accept.targets import deployed, local_gateway
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def main(
     if sum(each is not None for each in (local, stage, stack)) != 1:
         raise click.UsageError("give one of --local, --stage and --stack")
     try:
+        if token is not None:
+            subject(token)
         target, aws = _find(local, stage, stack, project, url)
     except TargetError as error:
         raise click.ClickException(str(error)) from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from accept.errors import FailedError, UndecidedError
+from accept.errors import FailedError, TargetError, UndecidedError
 from accept.rows import Rows
 from accept.sockets import Client
 
@@ -18,6 +20,19 @@ if TYPE_CHECKING:
 MAX_HANDSHAKES = 30
 # Every client of every run says so; a run's own clients add the id of the run.
 AGENT = "incident-websocket-accept/"
+
+
+def subject(token: str) -> str:
+    """Return the subject of a JSON web token, whose signature the stage verifies.
+
+    Raise `TargetError` if it is not such a token.
+    """
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return str(claims["sub"])
+    except (IndexError, ValueError, KeyError, TypeError) as error:
+        raise TargetError(f"--token is not a JSON web token with a subject ({error!r})") from error
 
 
 class Run:
@@ -56,8 +71,8 @@ class Run:
         return min(wanted, left)
 
     def client_id(self, name: str) -> str:
-        """Return the clientId of this run's client `name`."""
-        return f"{self.id}-{name}"
+        """Return the clientId of this run's client `name`, which is the token's subject if any."""
+        return subject(self.token) if self.token else f"{self.id}-{name}"
 
     async def attempt(
         self, name: str, *, client_id: str | None = None, origin: str | None = None

@@ -68,7 +68,7 @@ def _unsigned(address: str) -> int:
 
 
 async def routes(run: Run) -> str:
-    """Check that the API has its three routes, and that the stage serves a deployment of them."""
+    """Check that the API has its three routes and its stage serves a deployment of them."""
     seen = await _stage(run)
     by_key = await _routes(run)
     if by_key.keys() != ROUTES:

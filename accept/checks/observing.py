@@ -32,7 +32,7 @@ async def log_groups(run: Run) -> str:
 
 
 async def alarms(run: Run) -> str:
-    """Check that every alarm of the resources file exists and that none is in ALARM."""
+    """Check that every alarm of the resources file exists and none is in ALARM."""
     if run.target.kind == "chalice":
         raise SkippedError(CHALICE_MAKES_NONE)
     prefix = f"{APP}-{run.target.stage}-"

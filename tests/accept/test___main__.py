@@ -40,6 +40,15 @@ def test_a_wrong_command_says_what_is_expected(arguments: list[str], problem: st
     assert problem in result.output
 
 
+def test_a_token_without_a_subject_is_an_error() -> None:
+    """The token itself is not shown."""
+    result = CliRunner().invoke(main, ["--stage=dev", "--token=secret"])
+
+    assert result.exit_code == 1
+    assert "--token is not a JSON web token" in result.output
+    assert "secret" not in result.output
+
+
 def test_a_stage_that_is_not_deployed_is_an_error(tmp_path: Path) -> None:
     """The message names the file that Chalice would have written."""
     result = CliRunner().invoke(main, ["--stage=dev", f"--project={tmp_path}"])

@@ -21,6 +21,8 @@ from accept.run import AGENT, MAX_HANDSHAKES, Run
 from accept.targets import local_gateway
 from tests.conftest import ROOT, TABLE
 from tests.support.acceptance import accept
+from tests.support.gateway import serving
+from tests.support.issuer import AUDIENCE, issuing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from tests.support.acceptance import Accepted
     from tests.support.gateway import Gateway
+    from tests.support.issuer import Issuer
 
 PING = '{"action": "ping"}'
 PATIENCE_S = 60
@@ -132,6 +135,40 @@ def test_without_json_each_check_has_a_line(gateway: Gateway) -> None:
     assert "left out by --skip" in shown
     assert " passed, " in last
     assert " handshakes, " in last
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Issuer]]:
+    """Run a gateway that requires tokens of an issuer."""
+    with issuing() as issuer:
+        settings = {"AUTH_ISSUER": issuer.url, "AUTH_AUDIENCE": AUDIENCE}
+        with serving(tmp_path_factory.mktemp("guarded") / "p", settings=settings) as gateway:
+            yield gateway, issuer
+
+
+@pytest.mark.proof
+def test_with_a_token_the_checks_are_those_of_its_subject(
+    guarded: tuple[Gateway, Issuer],
+) -> None:
+    """Checks that could reach the subject's other connections are skipped."""
+    gateway, issuer = guarded
+
+    accepted = accept(local(gateway), f"--token={issuer.token()}")
+
+    assert accepted.having("failed") == accepted.having("unknown") == {}
+    assert accepted.having("passed").keys() >= {"metadata", "index", "refused-token", "kick"}
+    for name in ("refused-client", "notify-some", "limit"):
+        assert name in accepted.having("skipped")
+
+
+@pytest.mark.proof
+def test_without_a_token_only_its_refusal_is_checked(guarded: tuple[Gateway, Issuer]) -> None:
+    """The result says how to pass one."""
+    accepted = accept(local(guarded[0]))
+
+    assert accepted.having("passed").keys() == {"leftovers", "refused-token"}
+    assert "--token" in accepted.having("skipped")["handshake"]
+    assert accepted.status == 0
 
 
 @pytest.mark.proof

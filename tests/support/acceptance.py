@@ -1,16 +1,14 @@
-"""`python -m accept` as people run it: in a process of its own."""
+"""The command line of `accept`, run in the test's own process."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.conftest import ROOT
+from click.testing import CliRunner
 
-PATIENCE_S = 240
+from accept.__main__ import main
 
 
 @dataclass(frozen=True)
@@ -31,15 +29,8 @@ def accept(
 ) -> Accepted:
     """Run the checks and return what came of them; `skip` are the names of checks to leave out."""
     left_out = [f"--skip={name}" for name in skip]
-    finished = subprocess.run(
-        [sys.executable, "-m", "accept", "--json", *arguments, *left_out],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    sys.stdout.write(finished.stdout)
-    sys.stderr.write(finished.stderr)
-    return Accepted(finished.returncode, json.loads(finished.stdout))
+    finished = CliRunner().invoke(main, ["--json", *arguments, *left_out], env=environment)
+    sys.stdout.write(finished.output)
+    if not isinstance(finished.exception, SystemExit | None):
+        raise finished.exception
+    return Accepted(finished.exit_code, json.loads(finished.output))
