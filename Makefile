@@ -32,7 +32,7 @@ run: $(VENV) ## Run the application on this machine, behind the local gateway.
 CLIENT ?=
 MESSAGE ?= Hello
 DRY ?=
-TALK := $(BIN)/python -m localgateway.client $(if $(PORT),--port $(PORT))
+TALK := $(BIN)/python -m localgateway.client $(if $(filter command,$(origin PORT)),--port $(PORT))
 NAMED := {"clientId": "$(CLIENT)"}
 connect: $(VENV) ## Open a connection, as a client: CLIENT=ada.
 	@$(TALK) connect $(if $(CLIENT),--query 'clientId=$(CLIENT)')

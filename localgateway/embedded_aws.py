@@ -39,13 +39,16 @@ async def start(
         f"--lag={options.dynamodb_lag_ms}",
         f"--ttl-interval={options.ttl_interval}",
         f"--lambda-endpoint={lambda_endpoint}",
-        environ={**variables, "ACCESS_KEYS": _access_keys(options, variables, shell)},
+        environ={**variables, "ACCESS_KEYS": access_keys(options, variables, shell)},
     )
 
 
-def _access_keys(options: Options, variables: Mapping[str, str], shell: Mapping[str, str]) -> str:
-    # Functions that use another DynamoDB sign with the shell's credentials, for all services. The
-    # key of a profile is not known here.
+def access_keys(options: Options, variables: Mapping[str, str], shell: Mapping[str, str]) -> str:
+    """Return the access keys that the embedded AWS accepts, with commas; `*` accepts any.
+
+    Functions that use another DynamoDB sign with the shell's credentials, for all services. The
+    key of a profile is not known here.
+    """
     own = shell_credentials(shell) if options.dynamodb_endpoint else {}
     if own and "AWS_ACCESS_KEY_ID" not in own:
         return "*"

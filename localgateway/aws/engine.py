@@ -1,8 +1,9 @@
 """The embedded AWS: moto behind one event loop, as a child process.
 
 moto keeps everything in memory and holds the interpreter lock, so more threads would not be
-faster. DynamoDB calls go directly to moto's DynamoDB: moto's dispatcher tries the address of each
-service, which costs as much as the call. All other services go through the dispatcher.
+faster. Calls on items go directly to moto's handler (`items`), other DynamoDB calls to moto's
+DynamoDB: moto's dispatcher tries the address of each service, which costs as much as the call. All
+other services go through the dispatcher.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from uvicorn.middleware.wsgi import build_environ
 
 from localgateway.access import Access, Refusal, allowed_hosts, refuse, signature
+from localgateway.aws import items
+from localgateway.aws.comparisons import match_types
 from localgateway.aws.sns_delivery import deliver_by, invoke_at
 from localgateway.aws.time_to_live import expire_forever
 from localgateway.faults_api import PATH as FAULTS_PATH
@@ -86,6 +89,7 @@ class Engine:
         self._faults = faults
         self._access = access
         self._access_keys = access_keys
+        match_types()
         self._dynamodb: Application = create_backend_app("dynamodb")
         self._any: Application = DomainDispatcherApplication(create_backend_app)
 
@@ -99,13 +103,16 @@ class Engine:
             return
         body = await _body(receive)
         version, _, operation = _target(scope).partition(".")
-        environ = build_environ(scope, {}, io.BytesIO(body))  # type: ignore[arg-type] # unused
         if not version.startswith("DynamoDB_"):
+            environ = _environ(scope, body)
             status, headers, answer = await asyncio.to_thread(_call, self._any, environ)
         elif await self._fault(operation):
             status, headers, answer = 500, [("Content-Type", "application/x-amz-json-1.0")], _ERROR
         else:
-            status, headers, answer = _call(self._dynamodb, environ)
+            region = signature(scope["headers"]).region  # type: ignore[union-attr] # it is signed
+            status, headers, answer = items.call(operation, body, region) or _call(
+                self._dynamodb, _environ(scope, body)
+            )
         lines = [
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in headers
@@ -133,6 +140,10 @@ class Engine:
             return False
         await asyncio.sleep(self._faults.dynamodb_lag / 1000)
         return random.random() < self._faults.dynamodb_fail  # noqa: S311 - chance, not secrecy
+
+
+def _environ(scope: Any, body: bytes) -> Any:
+    return build_environ(scope, {}, io.BytesIO(body))  # type: ignore[arg-type] # unused
 
 
 async def _body(receive: Any) -> bytes:
@@ -205,9 +216,9 @@ def main(
     access = Access(allowed_hosts("127.0.0.1", allow_host))
     config = uvicorn.Config(
         Engine(Faults(fail, lag), access, None if "*" in keys else frozenset(keys)),
-        http="h11",
+        http="httptools",
         ws="none",
-        loop="asyncio",
+        loop="uvloop",
         lifespan="off",
         log_config=None,
         log_level="warning",

@@ -133,7 +133,10 @@ def test_an_api_may_lack_routes(
         "    return {'statusCode': 200, 'body': '{\"message\": \"answered\"}'}\n"
     )
 
-    with running(tmp_path, recorder) as gateway, gateway.client() as client:
+    with (
+        running(tmp_path, recorder, route_responses="all") as gateway,
+        gateway.client() as client,
+    ):
         client.send("hello")
 
         assert json.loads(client.recv(timeout=PATIENCE))["message"] == reply

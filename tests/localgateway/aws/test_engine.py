@@ -161,3 +161,43 @@ def test_an_answer_has_no_cors_header() -> None:
 
     assert "content-type" in names
     assert not [name for name in names if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["#v < :v", "#v >= :v", "#v BETWEEN :v AND :v", "begins_with(#v, :v)", "size(#v) > :v"],
+)
+def test_a_filter_leaves_out_rows_of_another_type(expression: str) -> None:
+    """DynamoDB compares values of one type only; the other rows come back."""
+    with engine(Faults()) as address:
+        client = dynamodb(address)
+        table = make_table(client)
+        for key, value in (("number", {"N": "5"}), ("list", {"L": []}), ("bool", {"BOOL": True})):
+            client.put_item(TableName=table, Item={"id": {"S": key}, "v": value})
+        bound = {"S": "5"} if "begins" in expression else {"N": "5"}
+
+        found = client.scan(
+            TableName=table,
+            FilterExpression=expression,
+            ExpressionAttributeNames={"#v": "v"},
+            ExpressionAttributeValues={":v": bound},
+        )["Items"]
+
+    expected = {"number"} if "=" in expression or "BETWEEN" in expression else set()
+    assert {item["id"]["S"] for item in found} == expected
+
+
+def test_what_moto_cannot_parse_is_a_validation_error() -> None:
+    """Never a traceback with status 500."""
+    with engine(Faults()) as address:
+        client = dynamodb(address)
+        table = make_table(client)
+
+        with pytest.raises(ClientError) as raised:
+            client.put_item(
+                TableName=table,
+                Item={"id": {"S": "a"}},
+                ConditionExpression="attribute_exists(id) AND",
+            )
+
+    assert raised.value.response["Error"]["Code"] == "ValidationException"

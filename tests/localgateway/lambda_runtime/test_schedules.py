@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from localgateway.lambda_runtime import schedules
+from localgateway.lambda_runtime.cron import Cron
 from localgateway.lambda_runtime.functions import Function
 from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
+from localgateway.lambda_runtime.project import Schedule
 from tests.localgateway.support import Gateway, Told
 
 
@@ -83,6 +85,43 @@ def test_a_failed_run_is_logged_and_the_next_one_starts(
         "schedule rule: it raised",
         "schedule rule: timed out after 3 s",
     ]
+
+
+class Moments:
+    """A cron expression with given seconds until its runs, instead of minutes."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds = list(seconds)
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """Return the next run, or None after the last."""
+        return moment + timedelta(seconds=self.seconds.pop(0)) if self.seconds else None
+
+
+def test_a_cron_schedule_runs_at_its_times() -> None:
+    """It ends when no further run is due."""
+    function = Scripted(Returned(None), Failed("it raised"))
+    cron = Moments(0.01, 0.02)
+
+    asyncio.run(schedules.run_at("rule", cast(Cron, cron), cast(Function, function), "us-east-1"))
+
+    assert [event["resources"][0][-9:] for event in function.events] == ["rule/rule"] * 2
+
+
+def test_a_schedule_that_eventbridge_would_not_take_is_skipped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log says why."""
+    schedule = Schedule("rule", "cron(0 0 * * * *)", "function")
+
+    async def run() -> None:
+        functions = {"function": cast(Function, Scripted())}
+        async with schedules.running([schedule], functions, None, "us-east-1"):
+            """Nothing runs."""
+
+    asyncio.run(run())
+
+    assert "skipping schedule rule: 'cron(0 0 * * * *)': one of day" in caplog.text
 
 
 def test_schedules_run_at_their_rate(hasty: Gateway) -> None:
