@@ -2,9 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.connections_api import Answer as Answer
-from tests.support.connections_api import ConnectionsApi as ConnectionsApi
-from tests.support.connections_api import connections_api
+from tests.support.connections_api import ConnectionsApi, connections_api
 
 
 @pytest.fixture

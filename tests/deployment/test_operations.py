@@ -24,9 +24,9 @@ from chalicelib.services.delivery import DeliveryOutcome
 from chalicelib.telemetry.metrics import NAMESPACE, SERVICE, Metric
 from tests.conftest import TABLE
 from tests.deployment.conftest import ROOT
+from tests.support.connections import tracked
 from tests.support.events import connect_event, disconnect_event
 from tests.support.notifications import sns_event
-from tests.support.surroundings import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from tests.chalicelib.telemetry.test_metrics import assert_counts
 from tests.conftest import ROOT, TABLE, Wire
+from tests.support.embedded_metrics import assert_counts
 from tests.support.events import CONNECTION_ID, connect_event
 from tests.support.issuer import AUDIENCE, Issuer, rsa_key, signed
 

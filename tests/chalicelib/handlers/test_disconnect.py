@@ -9,8 +9,8 @@ import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib.adapters import aws_clients as sdk
-from tests.chalicelib.telemetry.test_metrics import assert_counts
 from tests.conftest import TABLE, Wire
+from tests.support.embedded_metrics import assert_counts
 from tests.support.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
 
 Invoke = Callable[..., Any]

@@ -15,8 +15,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 import app
 from chalicelib import store
 from chalicelib.handlers import connect as opening
-from tests.chalicelib.telemetry.test_metrics import assert_counts
 from tests.conftest import ROOT, TABLE, UNSET, Wire
+from tests.support.embedded_metrics import assert_counts
 from tests.support.events import CONNECTION_ID, connect_event, disconnect_event
 from tests.support.lambda_context import Context
 from tests.support.notifications import sns_event

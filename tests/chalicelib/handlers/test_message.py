@@ -12,7 +12,7 @@ import app
 from chalicelib.adapters import aws_clients as sdk
 from chalicelib.handlers.message import reply
 from tests.support.events import connect_event
-from tests.support.surroundings import Context
+from tests.support.lambda_context import Context
 
 NOW_MS = 1731324924561
 

@@ -23,11 +23,11 @@ from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, from_sns
 from chalicelib.handlers.notify import CURSOR, RESERVE_S
 from chalicelib.services import delivery
 from chalicelib.store import ConnectionStore
-from tests.chalicelib.conftest import Answer, ConnectionsApi
 from tests.conftest import TABLE, Wire
-from tests.support.connections import NO_DEADLINE
+from tests.support.connections import NO_DEADLINE, tracked
+from tests.support.connections_api import Answer, ConnectionsApi
+from tests.support.lambda_context import Context
 from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
-from tests.support.surroundings import Context, tracked
 
 Logged = Callable[[], list[dict[str, Any]]]
 

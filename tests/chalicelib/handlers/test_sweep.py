@@ -18,16 +18,11 @@ from chalicelib.services.table_pass import TablePass
 from chalicelib.store import SWEEP_ROW, ConnectionStore
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
+from tests.support.connections import now_ms, tracked
+from tests.support.connections_api import ConnectionsApi, api_in_use
+from tests.support.event_bus import BUS, listen
 from tests.support.events import disconnect_event
-from tests.support.surroundings import (
-    BUS,
-    ConnectionsApi,
-    Context,
-    api_in_use,
-    listen,
-    now_ms,
-    tracked,
-)
+from tests.support.lambda_context import Context
 
 Logged = Callable[[], list[dict[str, Any]]]
 

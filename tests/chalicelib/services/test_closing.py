@@ -14,16 +14,11 @@ from chalicelib.settings import load
 from chalicelib.store import ConnectionStore
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
-from tests.support.connections import NO_DEADLINE
+from tests.support.connections import NO_DEADLINE, tracked
+from tests.support.connections_api import ConnectionsApi, api_in_use
+from tests.support.event_bus import BUS, listen
 from tests.support.events import disconnect_event
-from tests.support.surroundings import (
-    BUS,
-    ConnectionsApi,
-    Context,
-    api_in_use,
-    listen,
-    tracked,
-)
+from tests.support.lambda_context import Context
 
 Logged = Callable[[], list[dict[str, Any]]]
 

@@ -24,10 +24,10 @@ from chalicelib.services import delivery
 from chalicelib.services.delivery import Cursor, Delivery, DeliveryOutcome, outcome_of
 from chalicelib.store import ConnectionStore, Position
 from chalicelib.telemetry.logs import Log
-from tests.chalicelib.conftest import Answer, ConnectionsApi
 from tests.conftest import TABLE, Wire
-from tests.support.connections import NO_DEADLINE
-from tests.support.surroundings import BUS, listen, now_ms, tracked
+from tests.support.connections import NO_DEADLINE, now_ms, tracked
+from tests.support.connections_api import Answer, ConnectionsApi
+from tests.support.event_bus import BUS, listen
 
 Logged = Callable[[], list[dict[str, Any]]]
 

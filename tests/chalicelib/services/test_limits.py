@@ -13,10 +13,10 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.limits import over_limit
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
-from tests.support.connections import NO_DEADLINE
-from tests.support.connections_api import Answer
+from tests.support.connections import NO_DEADLINE, tracked
+from tests.support.connections_api import Answer, ConnectionsApi, api_in_use
 from tests.support.events import connect_event, disconnect_event
-from tests.support.surroundings import ConnectionsApi, Context, api_in_use, tracked
+from tests.support.lambda_context import Context
 
 Logged = Callable[[], list[dict[str, Any]]]
 

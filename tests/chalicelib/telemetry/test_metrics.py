@@ -6,7 +6,7 @@ from chalicelib.domain.admission import REASONS
 from chalicelib.domain.close_causes import Cause
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.metrics import Metric
-from tests.support.embedded_metrics import assert_counts as assert_counts
+from tests.support.embedded_metrics import assert_counts
 
 SECONDS = {"Duration", "SweepLag", "DeliveryTime", "PostP50", "PostP99"}
 
