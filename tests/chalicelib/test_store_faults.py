@@ -1,0 +1,189 @@
+"""The store when DynamoDB's answers are lost: a real table, and a client that loses them."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from mypy_boto3_dynamodb import DynamoDBClient
+
+from chalicelib.domain.connection import Connection, Intent
+from chalicelib.domain.errors import StoreError
+from chalicelib.domain.rows import to_item
+from chalicelib.store import ConnectionStore, Removed
+from tests.conftest import TABLE
+from tests.support.connections import NO_DEADLINE, tracked
+
+ONE = tracked("one=", connected_at=1731324924561)
+
+
+class Losing:
+    """A client whose first `lost` calls of a method are carried out and never answered.
+
+    The first `unsent` of a method are not carried out, and not answered either.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, lost: dict[str, int], unsent: dict[str, int] | None = None
+    ) -> None:
+        self.meta = client.meta
+        self._client: Any = client
+        self._lost = Counter(lost)
+        self._unsent = Counter(unsent or {})
+
+    def __getattr__(self, method: str) -> Any:
+        def call(**arguments: Any) -> Any:
+            silence = ReadTimeoutError(endpoint_url="http://x")
+            if self._unsent[method]:
+                self._unsent[method] -= 1
+                raise silence
+            if not self._lost[method]:
+                return getattr(self._client, method)(**arguments)
+            self._lost[method] -= 1
+            try:
+                getattr(self._client, method)(**arguments)
+            finally:
+                raise silence
+
+        return call
+
+
+def losing(client: DynamoDBClient, unsent: dict[str, int] | None = None, **lost: int) -> Any:
+    return ConnectionStore(Losing(client, lost, unsent), TABLE, NO_DEADLINE)  # type: ignore[arg-type] # a fake
+
+
+def stored(client: DynamoDBClient) -> Connection | None:
+    return ConnectionStore(client, TABLE, NO_DEADLINE).get("one=")
+
+
+def put(client: DynamoDBClient, connection: Connection) -> None:
+    client.put_item(TableName=TABLE, Item=to_item(connection))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_delete_without_an_answer_counts_as_done_if_the_row_is_gone(
+    dynamodb: DynamoDBClient, lost: int
+) -> None:
+    put(dynamodb, ONE)
+
+    assert losing(dynamodb, delete_item=lost).delete("one=") == Removed(None)
+    assert stored(dynamodb) is None
+
+
+def test_a_delete_that_was_not_carried_out_is_an_error(dynamodb: DynamoDBClient) -> None:
+    put(dynamodb, ONE)
+
+    with pytest.raises(StoreError) as caught:
+        losing(dynamodb, unsent={"delete_item": 3}).delete("one=")
+
+    assert caught.value.uncertain
+    assert stored(dynamodb) == ONE
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_removal_without_an_answer_returns_the_row_that_was_judged(
+    dynamodb: DynamoDBClient, lost: int
+) -> None:
+    put(dynamodb, ONE)
+
+    assert losing(dynamodb, delete_item=lost).remove(ONE) == ONE
+    assert stored(dynamodb) is None
+
+
+def test_a_removal_that_was_not_carried_out_is_an_error(dynamodb: DynamoDBClient) -> None:
+    put(dynamodb, ONE)
+
+    with pytest.raises(StoreError):
+        losing(dynamodb, unsent={"delete_item": 3}).remove(ONE)
+
+    assert stored(dynamodb) == ONE
+
+
+def test_a_replaced_row_is_not_removed_although_an_answer_was_lost(
+    dynamodb: DynamoDBClient,
+) -> None:
+    newer = replace(ONE, created_at=ONE.created_at + 1)
+    put(dynamodb, newer)
+
+    assert losing(dynamodb, unsent={"delete_item": 1}).remove(ONE) is None
+    assert stored(dynamodb) == newer
+
+
+def test_the_read_that_settles_a_delete_may_fail_too(dynamodb: DynamoDBClient) -> None:
+    put(dynamodb, ONE)
+
+    with pytest.raises(StoreError, match="DeleteItem"):
+        losing(dynamodb, delete_item=3, get_item=3).delete("one=")
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_put_whose_answer_was_lost_finds_its_own_row(dynamodb: DynamoDBClient, lost: int) -> None:
+    losing(dynamodb, put_item=lost).put(ONE)
+
+    assert stored(dynamodb) == ONE
+
+
+def test_a_put_without_any_answer_is_uncertain(dynamodb: DynamoDBClient) -> None:
+    with pytest.raises(StoreError) as caught:
+        losing(dynamodb, put_item=3).put(ONE)
+
+    assert caught.value.uncertain
+
+
+def test_the_clean_up_of_one_delivery_spares_the_row_that_the_other_took_over(
+    dynamodb: DynamoDBClient,
+) -> None:
+    """The same `$connect` delivered twice at once: the first is refused, the second accepted."""
+    store = losing(dynamodb)
+    second = replace(ONE, created_at=ONE.created_at + 5, ttl=ONE.ttl + 5)
+    store.put(ONE)
+
+    store.put(second)
+
+    assert store.remove(ONE) is None
+    assert stored(dynamodb) == second
+
+
+def test_a_take_over_whose_answer_was_lost_has_happened(dynamodb: DynamoDBClient) -> None:
+    second = replace(ONE, created_at=ONE.created_at + 5, ttl=ONE.ttl + 5)
+    put(dynamodb, ONE)
+
+    losing(dynamodb, update_item=1).put(second)
+
+    assert stored(dynamodb) == second
+
+
+def test_a_put_replaces_a_row_that_is_not_a_connection(dynamodb: DynamoDBClient) -> None:
+    dynamodb.put_item(TableName=TABLE, Item={"connectionId": {"S": "one="}})
+
+    losing(dynamodb).put(ONE)
+
+    assert stored(dynamodb) == ONE
+
+
+def test_an_intent_is_withdrawn_only_if_it_is_still_the_rows(dynamodb: DynamoDBClient) -> None:
+    store = losing(dynamodb)
+    first, second = Intent("kicked", 1000, "maintenance"), Intent("replaced", 2000)
+    put(dynamodb, ONE)
+
+    assert store.mark_closing(ONE, first)
+    marked = stored(dynamodb)
+    assert marked is not None
+    assert marked.intent(1500) == first
+    assert not store.withdraw_closing(ONE, second)
+    assert store.withdraw_closing(ONE, first)
+    assert stored(dynamodb) == ONE
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_malformed_row_is_removed_unless_it_changed(
+    dynamodb: DynamoDBClient, changed: bool
+) -> None:
+    item: dict[str, Any] = {"connectionId": {"S": "one="}, "ttl": {"S": "1731324924"}}
+    dynamodb.put_item(TableName=TABLE, Item=item)
+    if changed:
+        put(dynamodb, ONE)
+
+    assert losing(dynamodb).remove_malformed(item) is not changed
+    assert (stored(dynamodb) is not None) is changed
