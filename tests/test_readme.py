@@ -15,7 +15,7 @@ from chalicelib.settings import VARIABLES
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 KOREAN = (ROOT / "README.ko.md").read_text(encoding="utf-8")
-MAX_LINES = 150
+MAX_LINES = 152
 DEFAULTS = {"required": None, "empty": "", "필수": None, "비어 있음": ""}
 
 
