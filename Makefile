@@ -44,7 +44,7 @@ bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer
 	$(BIN)/python -m bench.cold_start --check
 	$(BIN)/python -m bench.handlers --check
 
-mutants: $(VENV) ## Change the code in small ways and count the changes that its tests notice.
+mutants: $(VENV) ## Change the code in small ways and count what the tests notice.
 	$(BIN)/python -m bench.mutants $(ARGS) chalicelib/store.py chalicelib/domain chalicelib/handlers chalicelib/services
 
 ##@ Change

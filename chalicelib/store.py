@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Intent
+    from chalicelib.domain.rows import Item
 
 CLIENT_INDEX = "ByClient"
 # The sweep's own row. It has no `createdAt`, so no reader takes it for a connection, and `#` is
@@ -39,10 +40,10 @@ _CONFLICT = "ConditionalCheckFailedException"
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the table: its connections, and the ids of malformed rows."""
+    """A page of the table: its connections, and the items of malformed rows."""
 
     connections: tuple[Connection, ...]
-    malformed: tuple[str, ...]
+    malformed: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ class ConnectionStore:
         """Return a store whose calls end by another deadline."""
         return replace(self, deadline=deadline)
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: Connection, retries: Deadline | None = None) -> None:
         """Store the row of a connection, whose `$connect` may be delivered twice at once.
 
         If the other delivery has stored its row, this one takes it over by setting `createdAt`
         and `ttl`, so that the other one's clean-up cannot remove it. Costs one PutItem, and one
-        UpdateItem to take a row over.
+        UpdateItem to take a row over. Attempts after the first end by `retries`, if given.
         """
         for _ in range(PUT_ROUNDS):
             try:
@@ -104,6 +105,7 @@ class ConnectionStore:
                     Item=to_item(connection),
                     ConditionExpression="attribute_not_exists(connectionId)",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    retries=retries,
                 )
             except StoreError as error:
                 if error.code != _CONFLICT:
@@ -189,6 +191,24 @@ class ConnectionStore:
                 return None
             raise
         return from_item(answer.body["Attributes"])
+
+    def remove_malformed(self, item: Item) -> bool:
+        """Remove a row that is not a connection, if it has not changed. Return whether it did."""
+        conditions, values = [], {}
+        for name in ("createdAt", "ttl"):
+            if name in item:
+                conditions.append(f"#{name} = :{name}")
+                values[f":{name}"] = item[name]
+            else:
+                conditions.append(f"attribute_not_exists(#{name})")
+        given = {"ExpressionAttributeValues": values} if values else {}
+        return self._if_unchanged(
+            "delete_item",
+            Key={"connectionId": item["connectionId"]},
+            ConditionExpression=" AND ".join(conditions),
+            ExpressionAttributeNames={"#createdAt": "createdAt", "#ttl": "ttl"},
+            **given,
+        )
 
     def _exists(self, connection_id: str, error: StoreError) -> bool:
         """Return whether a row is there after the uncertain `error`, by one consistent read."""

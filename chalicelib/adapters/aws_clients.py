@@ -31,6 +31,7 @@ with _absent("awscrt"):
     from botocore.config import Config
     from botocore.exceptions import NoCredentialsError
     from botocore.loaders import Loader
+    from botocore.parsers import ResponseParserError as ResponseParserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

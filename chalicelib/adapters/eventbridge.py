@@ -42,14 +42,18 @@ def put_events(
         for detail in details
     ]
     errors: list[str] = []
-    start = 0
     try:
         client = cast("EventBridgeClient", aws_clients.client("events"))
-        for start in range(0, len(entries), ENTRIES_A_CALL):
-            batch = entries[start : start + ENTRIES_A_CALL]
+    except BotoCoreError as error:  # for example, no region is configured
+        return [str(error)] * len(entries)
+    for start in range(0, len(entries), ENTRIES_A_CALL):
+        batch = entries[start : start + ENTRIES_A_CALL]
+        try:
             errors += _put(client, batch, deadline)
-    except (CallError, BotoCoreError) as error:
-        errors += [str(error)] * (len(entries) - start)
+        except CallError as error:
+            if not error.answered:
+                return errors + [str(error)] * (len(entries) - start)
+            errors += [str(error)] * len(batch)
     return errors
 
 

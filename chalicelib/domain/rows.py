@@ -55,14 +55,14 @@ def from_item(item: Item) -> Connection:
     )
 
 
-def decoded(items: Iterable[Item]) -> tuple[tuple[Connection, ...], tuple[str, ...]]:
-    """Split items into connections and the ids of malformed rows, which stop no reader."""
+def decoded(items: Iterable[Item]) -> tuple[tuple[Connection, ...], tuple[Item, ...]]:
+    """Split items into connections and malformed rows, which stop no reader."""
     connections, malformed = [], []
     for item in items:
         try:
             connections.append(from_item(item))
-        except MalformedRowError as error:
-            malformed.append(error.connection_id)
+        except MalformedRowError:
+            malformed.append(item)
     return tuple(connections), tuple(malformed)
 
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 # Time kept for the last log line.
-RESERVE_S = 0.5
-# Time kept for removing the row of a handshake that is refused.
-CLEAN_UP_S = ATTEMPT_S
+RESERVE_S = 0.25
+# Time kept for removing a row that may have been written by an attempt without an answer.
+CLEAN_UP_S = ATTEMPT_S + 0.25
 
 
 def connect(event: WebsocketEvent) -> Response:
@@ -66,9 +66,8 @@ def connect(event: WebsocketEvent) -> Response:
         handshake, decision.client_id, config.region, now_ms(), config.ttl_seconds
     )
     try:
-        in_time = store.until(deadline.minus(CLEAN_UP_S))
-        in_time.put(written)
-        _verify(written, in_time, log, event.stage, config.log_connection_rows)
+        store.put(written, retries=deadline.minus(CLEAN_UP_S))
+        _verify(written, store, log, event.stage, config.log_connection_rows)
     except RegistryError as error:
         _clean_up(written, store, log, error)
         raise
@@ -128,6 +127,6 @@ def _clean_up(written: Connection, store: ConnectionStore, log: Log, error: Regi
     if isinstance(error, StoreError) and not error.uncertain:
         return
     try:
-        store.remove(written)
+        store.until(store.deadline.within(CLEAN_UP_S)).remove(written)
     except RegistryError as failure:
         log.error("row of a refused handshake may remain until the sweep", error=str(failure))

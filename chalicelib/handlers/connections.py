@@ -23,7 +23,7 @@ EXPECTED = '{"clientId": "…"}, {"connectionId": "…"} or {} for the counts'
 # Upper ends of the age groups in minutes. The last group holds all older connections.
 AGES_MIN = (1, 10, 60, 125)
 # Time kept for the last log line.
-RESERVE_S = 0.5
+RESERVE_S = 0.25
 
 
 def connections(event: object, context: object) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from chalicelib.domain.events import Ended
 
 # Time kept for the last log line.
-RESERVE_S = 0.5
+RESERVE_S = 0.25
 
 
 def disconnect(event: WebsocketEvent) -> Response:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # How often a connection that is not open yet is tried again.
 NOT_OPEN_PAUSE_S = 0.5
 # Time kept for withdrawing an intent.
-WITHDRAW_S = ATTEMPT_S
+WITHDRAW_S = ATTEMPT_S + 0.25
 
 
 class CloseOutcome(StrEnum):
@@ -56,6 +56,7 @@ class Closing:
 
     `wait_for_opening`: a connection whose handshake is running answers 410. It is tried again
     until it opens; with no time left its outcome is `not open yet`, and the sweep closes it.
+    `timeout` (s) is the time for one request.
     """
 
     cause: Cause
@@ -65,6 +66,7 @@ class Closing:
     deadline: Deadline
     reason: str | None = None
     wait_for_opening: bool = False
+    timeout: float = ConnectionsApiClient.timeout
     outcomes: dict[str, CloseOutcome] = field(default_factory=dict)
     _gone: list[Connection] = field(default_factory=list)
     # The intents in the rows, and the ids of those that stay there.
@@ -88,7 +90,7 @@ class Closing:
                 for connection in pending
                 if self.outcomes[connection.connection_id] is CloseOutcome.NOT_OPEN_YET
             ]
-            worst_s = NOT_OPEN_PAUSE_S + ATTEMPT_S + ConnectionsApiClient.timeout
+            worst_s = NOT_OPEN_PAUSE_S + ATTEMPT_S + self.timeout
             if not (pending and self.wait_for_opening and until.allows(worst_s)):
                 break
             time.sleep(NOT_OPEN_PAUSE_S)
@@ -103,13 +105,13 @@ class Closing:
         def on_reply(call: Call, reply: Reply) -> None:
             self._on_reply(by_id[call.connection_id], reply)
 
-        api = ConnectionsApiClient(endpoint, aws_clients.credentials())
+        api = ConnectionsApiClient(endpoint, aws_clients.credentials(), timeout=self.timeout)
         api.send_all(self._calls(connections, until), on_reply, until.at, retry=backoff)
 
     def _calls(self, connections: list[Connection], until: Deadline) -> Iterator[Call]:
         """Yield the calls lazily, marking each row just before its call starts."""
         for connection in connections:
-            if not until.allows(ATTEMPT_S + ConnectionsApiClient.timeout):
+            if not until.allows(ATTEMPT_S + self.timeout):
                 return
             if connection.connection_id in self._intents:  # a connection that was not open yet
                 yield Call("DELETE", connection.connection_id)

@@ -10,10 +10,14 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from chalicelib.adapters.attempts import ATTEMPT_S
+from chalicelib.clock import now_ms
+from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import GRACE_S
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.limits import over_limit
 from chalicelib.domain.liveness import DEAD, Verdict
+from chalicelib.services.endings import remove_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +30,10 @@ if TYPE_CHECKING:
     from chalicelib.store import ConnectionStore
     from chalicelib.telemetry.logs import Log
 
-# The handshake waits for looking at, marking and closing the older connections.
-CONNECT_BUDGET_S = 4.0
+# The handshake waits for looking at, marking and closing the older connections: one GET, one
+# UpdateItem and one DELETE without an answer, and time to withdraw the mark.
+CONNECT_BUDGET_S = 6.5
+CONNECT_TIMEOUT_S = 1.0
 # The rows of a client that `$connect` looks at; the sweep looks at more.
 CONNECT_ROWS = 50
 SWEEP_ROWS = 1000
@@ -57,7 +63,8 @@ def enforce_on_connect(
             if other.connection_id != connection.connection_id
         ]
         if len(others) >= limit:
-            _Excess(limit - 1, within, config, log).close(others[:CONNECT_ROWS])
+            excess = _Excess(limit - 1, within, config, log, CONNECT_TIMEOUT_S)
+            excess.close(others[:CONNECT_ROWS])
     except Exception as error:  # noqa: BLE001 - whatever it is, the handshake goes on
         log.error("limit not enforced", error=str(error), clientId=client_id)
 
@@ -70,39 +77,50 @@ class _Excess:
     store: ConnectionStore
     config: Settings
     log: Log
+    timeout: float
 
     def close(self, connections: list[Connection]) -> None:
         # Imported here because most handshakes close nothing: 10 ms of a cold start.
-        from chalicelib.clock import now_ms
+        from chalicelib.services.closing import WITHDRAW_S
         from chalicelib.services.probing import Prober
 
         deadline = self.store.deadline
         prober = Prober(
-            self.config.management_endpoint, now_ms(), deadline.minus(2.0), probes_a_second=None
+            self.config.management_endpoint,
+            now_ms(),
+            deadline.minus(WITHDRAW_S + ATTEMPT_S + self.timeout),
+            probes_a_second=None,
+            timeout=self.timeout,
         )
         verdicts = prober.verdicts(connections, young=True)
+        if None in verdicts.values():
+            error, client_id = "no time left", connections[0].client_id
+            self.log.error("limit not enforced", error=error, clientId=client_id)
         self.replace(verdicts)
         self.remove_dead(verdicts)
 
     def replace(self, verdicts: Verdicts) -> dict[str, CloseOutcome]:
         """Close the oldest living connections, with the cause `replaced`."""
-        from chalicelib.domain.close_causes import Cause
         from chalicelib.services.closing import Closing
 
         living = [each for each, verdict in verdicts.items() if verdict is Verdict.LIVE]
         excess = over_limit(living, self.allowed)
         if not excess:
             return {}
-        closing = Closing(Cause.REPLACED, self.store, self.config, self.log, self.store.deadline)
+        closing = Closing(
+            Cause.REPLACED,
+            self.store,
+            self.config,
+            self.log,
+            self.store.deadline,
+            timeout=self.timeout,
+        )
         outcomes = closing.close(excess)
         self.log.info("replaced", clientId=excess[0].client_id, outcomes=outcomes)
         return outcomes
 
     def remove_dead(self, verdicts: Verdicts) -> None:
         """Remove the rows of connections that are dead, past the grace period."""
-        from chalicelib.adapters.attempts import ATTEMPT_S
-        from chalicelib.services.endings import remove_orphans
-
         dead = [each for each, verdict in verdicts.items() if verdict in DEAD]
         deadline = self.store.deadline
         remove_orphans(
@@ -166,12 +184,15 @@ class SweepLimit:
         verdicts = self.prober.verdicts(connections, young=True)
         judged = list(itertools.takewhile(lambda each: verdicts[each] is not None, connections))
         known: Verdicts = {connection: verdicts[connection] for connection in judged}
-        complete = len(judged) == len(connections) < SWEEP_ROWS + self.limit
+        living = [each for each in judged if known[each] is Verdict.LIVE]
+        unproven = sum(verdict is Verdict.UNPROVEN for verdict in known.values())
+        is_proven = min(len(living), self.limit) + unproven <= self.limit
+        complete = is_proven and len(judged) == len(connections) < SWEEP_ROWS + self.limit
         if self.dry_run:
-            living = [each for each in judged if verdicts[each] is Verdict.LIVE]
             self.replaced += len(over_limit(living, self.limit))
             return complete
-        outcomes = _Excess(self.limit, self.store, self.config, self.log).replace(known)
+        excess = _Excess(self.limit, self.store, self.config, self.log, self.prober.timeout)
+        outcomes = excess.replace(known)
         closed = [outcome for outcome in outcomes.values() if outcome == "closed"]
         self.replaced += len(closed)
         gone = [outcome for outcome in outcomes.values() if outcome == "already gone"]

@@ -29,13 +29,15 @@ PROBES_A_SECOND = 500
 class Prober:
     """Judges connections until `deadline`.
 
-    `now_ms` is the epoch ms that ages are counted to; `probed` counts the calls answered.
+    `now_ms` is the epoch ms that ages are counted to, `timeout` (s) the time for one probe;
+    `probed` counts the calls answered.
     """
 
     override: str
     now_ms: int
     deadline: Deadline
     probes_a_second: float | None = PROBES_A_SECOND
+    timeout: float = ConnectionsApiClient.timeout
     probed: int = 0
 
     def verdicts(self, connections: Iterable[Connection], *, young: bool = False) -> Verdicts:
@@ -45,7 +47,7 @@ class Prober:
         """
         verdicts = {each: judge(each, self.now_ms, young=young) for each in connections}
         undecided = [connection for connection, verdict in verdicts.items() if verdict is None]
-        if not self.deadline.allows(ConnectionsApiClient.timeout if undecided else 0):
+        if not self.deadline.allows(self.timeout if undecided else 0):
             return dict.fromkeys(verdicts)
         verdicts |= dict.fromkeys(undecided, Verdict.UNPROVEN)
         for endpoint, group in by_endpoint(undecided, self.override).items():
@@ -61,7 +63,8 @@ class Prober:
             connection = by_id[call.connection_id]
             verdicts[connection] = judge_reply(reply.status, is_young(connection, self.now_ms))
 
-        ConnectionsApiClient(endpoint, aws_clients.credentials()).send_all(
+        api = ConnectionsApiClient(endpoint, aws_clients.credentials(), timeout=self.timeout)
+        api.send_all(
             (Call("GET", connection_id) for connection_id in by_id),
             on_reply,
             self.deadline.at,

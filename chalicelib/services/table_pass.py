@@ -6,19 +6,23 @@ import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from chalicelib.adapters.attempts import NOT_STARTED
 from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import OPENING_S
+from chalicelib.domain.errors import StoreError
 from chalicelib.domain.liveness import DEAD, Tally
+from chalicelib.domain.malformed_rows import disposable
 from chalicelib.services.closing import Closing
 from chalicelib.services.endings import remove_orphans
 from chalicelib.services.limits import PENDING_CLIENTS, SweepLimit
 from chalicelib.store import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Connection
+    from chalicelib.domain.rows import Item
     from chalicelib.services.probing import Prober, Verdicts
     from chalicelib.settings import Settings
     from chalicelib.store import ConnectionStore, Page
@@ -44,6 +48,7 @@ class TablePass:
     dry_run: bool = False
     tally: Tally = field(default_factory=Tally)
     finished: bool = False
+    _out_of_time: bool = False
 
     def run(self) -> Position:
         """Examine the rows and return the position reached.
@@ -57,19 +62,28 @@ class TablePass:
         try:
             if limit:
                 limit.look_again(position.clients, self.deadline.within(self.deadline.left() / 2))
-            for page in self.store.until(self.deadline).pages(position.start):
+            for page in self._pages(position.start):
                 examined = self._examine(page, limit, position.previous_ms)
                 if examined:
                     position = replace(position, start=examined[-1].connection_id)
                 if len(examined) < len(page.connections):
                     break
             else:
-                self.finished = True
+                self.finished = not self._out_of_time
         finally:
             position = replace(position, live=position.live + self.tally.live)
             position = self._with_pending(position, limit)
             self._save(position)
         return position
+
+    def _pages(self, start: str | None) -> Iterator[Page]:
+        """Yield the pages until there are no more or time is out."""
+        try:
+            yield from self.store.until(self.deadline).pages(start)
+        except StoreError as error:
+            if error.code != NOT_STARTED:
+                raise
+            self._out_of_time = True
 
     def _start(self) -> Position:
         saved = self.store.position()
@@ -107,9 +121,7 @@ class TablePass:
 
     def _examine(self, page: Page, limit: SweepLimit | None, previous_ms: int) -> list[Connection]:
         """Judge, remove and close. Return the connections before the first not reached in time."""
-        if page.malformed:
-            self.tally.malformed += len(page.malformed)
-            self.log.warning("malformed rows", malformedIds=page.malformed)
+        self._handle_malformed(page.malformed)
         verdicts = self.prober.verdicts(page.connections)
         self._remove(verdicts)
         examined = list(itertools.takewhile(lambda c: verdicts[c] is not None, page.connections))
@@ -119,6 +131,29 @@ class TablePass:
         if limit:
             limit.enforce(examined, previous_ms)
         return examined
+
+    def _handle_malformed(self, items: Sequence[Item]) -> None:
+        """Report rows that are not connections, and remove those that have expired."""
+        removed, left = [], []
+        for item in items:
+            connection_id = item["connectionId"]["S"]
+            if not disposable(item, self.prober.now_ms):
+                left.append(connection_id)
+            elif self.dry_run or self._is_removed(item):
+                removed.append(connection_id)
+        self.tally.malformed += len(left)
+        if removed:
+            message = "would remove malformed rows" if self.dry_run else "removed malformed rows"
+            self.log.warning(message, malformedIds=removed)
+        if left:
+            self.log.warning("malformed rows", malformedIds=left)
+
+    def _is_removed(self, item: Item) -> bool:
+        try:
+            return self.store.until(self.deadline).remove_malformed(item)
+        except StoreError as error:
+            self.log.error("row not removed", error=str(error), orphanId=item["connectionId"]["S"])
+            return False
 
     def _remove(self, verdicts: Verdicts) -> None:
         """Remove the rows of dead connections, unless they changed since they were judged."""

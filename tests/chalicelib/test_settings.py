@@ -136,7 +136,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
     ],
 )
 def test_a_valid_value_is_converted(environ: Mapping[str, str], field: str, value: object) -> None:
-    assert getattr(load(TABLE | environ), field) == value
+    assert getattr(load({**TABLE, **environ}), field) == value
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib import store
-from chalicelib.domain.connection import Connection
+from chalicelib.domain.connection import Connection, Intent
 from chalicelib.domain.errors import MalformedRowError, StoreError
 from chalicelib.domain.rows import to_item
-from chalicelib.store import CLIENT_INDEX, SWEEP_ROW, ConnectionStore, Position, open_store
+from chalicelib.store import CLIENT_INDEX, SWEEP_ROW, ConnectionStore, Position, Removed, open_store
 from tests.conftest import TABLE
+from tests.support.connections import NO_DEADLINE
 
 NOW_MS = 1731324924561
 NOW_S = NOW_MS // 1000
@@ -50,7 +51,7 @@ ONE = connection("one=")
 @pytest.fixture
 def connections(dynamodb: DynamoDBClient) -> ConnectionStore:
     """Return a store of an empty table."""
-    return ConnectionStore(dynamodb, TABLE)
+    return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
 
 
 @pytest.fixture
@@ -96,11 +97,11 @@ def test_a_missing_row_is_none(connections: ConnectionStore) -> None:
 def test_delete_returns_the_removed_row(connections: ConnectionStore, put: Put) -> None:
     put(ONE)
 
-    assert connections.delete("one=") == ONE
+    assert connections.delete("one=") == Removed(ONE)
     assert connections.get("one=") is None
 
 
-def test_put_replaces_an_earlier_row(connections: ConnectionStore, put: Put) -> None:
+def test_put_takes_over_the_row_of_another_delivery(connections: ConnectionStore, put: Put) -> None:
     _, newer = put(ONE, replace(ONE, created_at=ONE.created_at + 1))
 
     assert connections.get("one=") == newer
@@ -110,7 +111,7 @@ CALLS: dict[str, Callable[[ConnectionStore], object]] = {
     "PutItem": lambda rows: rows.put(ONE),
     "GetItem": lambda rows: rows.get("id="),
     "DeleteItem": lambda rows: rows.delete("id="),
-    "UpdateItem": lambda rows: rows.mark_closing(ONE, "kicked"),
+    "UpdateItem": lambda rows: rows.mark_closing(ONE, Intent("kicked", 7)),
     "Query": lambda rows: list(rows.of_client("alice", NOW_MS)),
     "Scan": lambda rows: list(rows.live(NOW_MS)),
 }
@@ -121,7 +122,7 @@ def test_an_error_of_dynamodb_names_operation_table_and_code(
     dynamodb: DynamoDBClient, operation: str
 ) -> None:
     with pytest.raises(StoreError) as caught:
-        CALLS[operation](ConnectionStore(dynamodb, "Nowhere"))
+        CALLS[operation](ConnectionStore(dynamodb, "Nowhere", NO_DEADLINE))
 
     error = caught.value
     assert (error.operation, error.table) == (operation, "Nowhere")
@@ -136,7 +137,7 @@ def test_a_call_without_an_answer_names_operation_table_and_botocores_error(
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
 
     with pytest.raises(StoreError) as caught:
-        CALLS[operation](open_store(TABLE))
+        CALLS[operation](open_store(TABLE, NO_DEADLINE))
 
     error = caught.value
     assert (error.operation, error.table) == (operation, TABLE)
@@ -146,13 +147,13 @@ def test_a_call_without_an_answer_names_operation_table_and_botocores_error(
 def test_a_store_that_could_not_be_opened_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(StoreError) as caught:
-        open_store(TABLE)
+        open_store(TABLE, NO_DEADLINE)
     assert str(caught.value) == (
         f"CreateClient on table '{TABLE}' failed: NoRegionError: You must specify a region."
     )
 
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    open_store(TABLE)
+    open_store(TABLE, NO_DEADLINE)
 
 
 def test_the_client_is_created_once() -> None:
@@ -195,7 +196,8 @@ def test_the_connections_of_a_client_are_read_to_the_last_page(
     dynamodb: DynamoDBClient, connections: ConnectionStore, put: Put
 ) -> None:
     every = put(*aged(7))
-    put(*(replace(each, ttl=NOW_S) for each in every[2:4]))  # an empty second page
+    for each in every[2:4]:  # an empty second page
+        dynamodb.put_item(TableName=TABLE, Item=to_item(replace(each, ttl=NOW_S)))
     made = requests(dynamodb, "Query", rows=2)
 
     assert names(connections.of_client("alice", NOW_MS)) == ["0=", "1=", "4=", "5=", "6="]
@@ -327,11 +329,25 @@ def test_addresses_only_reads_what_posting_needs(
     [found] = connections.live(NOW_MS, addresses_only=True)
 
     assert found == Connection(
-        "one=", NOW_MS, NOW_S + 86_400, region="eu-west-1", api_id="abcdef1234", stage="dev"
+        "one=",
+        NOW_MS,
+        NOW_S + 86_400,
+        connected_at=ONE.connected_at,
+        region="eu-west-1",
+        api_id="abcdef1234",
+        stage="dev",
     )
     [request] = made
     projected = {name.strip() for name in request["ProjectionExpression"].split(",")}
-    assert projected == {"connectionId", "createdAt", "#ttl", "#region", "apiId", "stage"}
+    assert projected == {
+        "connectionId",
+        "createdAt",
+        "connectedAt",
+        "#ttl",
+        "#region",
+        "apiId",
+        "stage",
+    }
 
 
 def test_no_expression_contains_a_reserved_word(
@@ -343,7 +359,7 @@ def test_no_expression_contains_a_reserved_word(
     list(connections.of_client("alice", NOW_MS))
     list(connections.live(NOW_MS, (0, 2), addresses_only=True))
     list(connections.pages(None))
-    connections.mark_closing(ONE, "kicked")
+    connections.mark_closing(ONE, Intent("kicked", 7))
     connections.remove(ONE)
 
     reserved = {word.upper() for word in ReservedKeywords.get_reserved_keywords()}
@@ -361,15 +377,15 @@ def test_a_closing_cause_is_written_to_the_row_of_that_connection_only(
     connections: ConnectionStore, put: Put
 ) -> None:
     put(ONE)
-    connections.mark_closing(ONE, "kicked")
-    assert connections.get("one=") == replace(ONE, closing="kicked")
+    connections.mark_closing(ONE, Intent("kicked", 7))
+    assert connections.get("one=") == replace(ONE, closing="kicked", closing_at=7)
 
     [newer] = put(replace(ONE, created_at=ONE.created_at + 1))
-    connections.mark_closing(ONE, "replaced")
-    assert connections.get("one=") == newer
+    connections.mark_closing(ONE, Intent("replaced", 8))
+    assert connections.get("one=") == replace(newer, closing="kicked", closing_at=7)
 
     connections.delete("one=")
-    connections.mark_closing(ONE, "kicked")
+    connections.mark_closing(ONE, Intent("kicked", 7))
     assert connections.get("one=") is None
 
 
@@ -390,8 +406,8 @@ def test_a_row_is_not_removed_if_it_was_replaced_since_it_was_judged(
     assert connections.remove(ONE) is None
     assert connections.get("one=") == newer
 
-    connections.mark_closing(newer, "kicked")
-    assert connections.remove(newer) == replace(newer, closing="kicked")
+    connections.mark_closing(newer, Intent("kicked", 7))
+    assert connections.remove(newer) == replace(newer, closing="kicked", closing_at=7)
 
 
 def test_the_pages_of_the_table_hold_every_row_but_the_sweeps(
@@ -408,7 +424,7 @@ def test_the_pages_of_the_table_hold_every_row_but_the_sweeps(
     read = [each for page in pages for each in page.connections]
     assert len(read) == len(every)
     assert set(read) == set(every)
-    assert [name for page in pages for name in page.malformed] == ["bare="]
+    assert [row["connectionId"]["S"] for page in pages for row in page.malformed] == ["bare="]
     assert {request["Limit"] for request in made} == {500}
     for number, last in enumerate(read, start=1):
         rest = connections.pages(last.connection_id)

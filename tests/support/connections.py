@@ -1,9 +1,13 @@
 """Connections of a certain age."""
 
+import math
 import time
 from typing import Any
 
+from chalicelib.clock import Deadline
 from chalicelib.domain.connection import Connection
+
+NO_DEADLINE = Deadline(math.inf)
 
 
 def now_ms() -> int:

@@ -1,5 +1,7 @@
 """The local gateway as a process that serves a copy of the project, for end-to-end tests."""
 
+import contextlib
+import functools
 import json
 import re
 import shutil
@@ -7,26 +9,31 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
+from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from chalicelib.store import SWEEP_ROW
 from tests.conftest import ROOT, TABLE
 
 PATIENCE_S = 120.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Gateway:
-    """A local gateway in a process of its own, and the lines that it has printed."""
+    """A local gateway in a process of its own.
+
+    `said` are the lines that it has printed, and `log` those of the functions, parsed.
+    """
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
     def listen(self) -> None:
@@ -34,6 +41,8 @@ class Gateway:
         for line in self.process.stdout or ():
             with self.news:
                 self.said.append(line)
+                if line.startswith("{"):
+                    self.log.append(json.loads(line))
                 self.news.notify_all()
 
     def wait(self, happened: Callable[[], bool]) -> None:
@@ -59,16 +68,17 @@ class Gateway:
         return line
 
     def rows(self) -> set[str]:
-        """Return the connection ids in the table."""
-        pages = self.dynamodb().get_paginator("scan").paginate(TableName=TABLE)
-        return {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+        """Return the ids of the connections in the table."""
+        scan = self.dynamodb().get_paginator("scan")
+        pages = scan.paginate(TableName=TABLE, ConsistentRead=True)
+        ids = {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+        return ids - {SWEEP_ROW}
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         """Return the functions' log lines with a message."""
-        lines = [json.loads(line) for line in list(self.said) if line.startswith("{")]
-        return [line for line in lines if line["message"] == message]
+        return [line for line in list(self.log) if line["message"] == message]
 
-    @property
+    @functools.cached_property
     def url(self) -> str:
         """Return the URL for clients."""
         return self.found(r"(ws://\S+)")
@@ -79,21 +89,35 @@ class Gateway:
         return "http:" + self.found(r"ws:(//[^/\s]+)")
 
     def environment(self) -> dict[str, str]:
-        """Return variables with which code of the app in this process uses the gateway."""
+        """Return variables with which the functions, called in this process, use the gateway."""
         return {
-            "AWS_ENDPOINT_URL": self.found(r"DynamoDB +(\S+)"),
+            "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
             "AWS_DEFAULT_REGION": "us-east-1",
             "CONNECTIONS_TABLE": TABLE,
         }
 
+    @functools.cached_property
+    def aws_url(self) -> str:
+        """Return the URL of the embedded AWS services."""
+        return self.found(r"DynamoDB +(\S+)")
+
+    @functools.cache  # noqa: B019 - a gateway lives as long as its tests
     def dynamodb(self) -> DynamoDBClient:
         """Return a client of the gateway's DynamoDB."""
-        endpoint = self.found(r"DynamoDB +(\S+)")
-        return boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
+        return boto3.client("dynamodb", endpoint_url=self.aws_url, region_name="us-east-1")
+
+    @functools.cache  # noqa: B019 - same
+    def connections_api(self) -> ApiGatewayManagementApiClient:
+        """Return a client of the gateway's @connections."""
+        return boto3.client(
+            "apigatewaymanagementapi",
+            endpoint_url=self.url.replace("ws://", "http://"),
+            region_name="us-east-1",
+        )
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(
     project: Path,
     *options: str,
@@ -133,3 +157,18 @@ def serving(
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=PATIENCE_S) == 0
             listener.join()
+
+
+def age(gateway: Gateway, connection_ids: Iterable[str], seconds: int = 61) -> None:
+    """Rewrite rows as if the connections had been opened earlier, before the grace period."""
+    client = gateway.dynamodb()
+    for connection_id in connection_ids:
+        # a row whose `$disconnect` has run meanwhile stays away
+        with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
+            client.update_item(
+                TableName=TABLE,
+                Key={"connectionId": {"S": connection_id}},
+                UpdateExpression="SET createdAt = createdAt - :ms",
+                ConditionExpression="attribute_exists(connectionId)",
+                ExpressionAttributeValues={":ms": {"N": str(seconds * 1000)}},
+            )

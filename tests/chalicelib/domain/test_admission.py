@@ -1,5 +1,6 @@
 import re
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -161,7 +162,7 @@ def test_an_allowed_origin_may_connect(origin: str | None) -> None:
     ],
 )
 def test_another_origin_is_forbidden_before_anything_else_is_checked(origin: str) -> None:
-    sent = {"origin": origin, "token": "alice's", "client_ids": ("-",)}
+    sent: Any = {"origin": origin, "token": "alice's", "client_ids": ("-",)}
 
     assert decide(origins=ORIGINS, with_tokens=True, **sent) == WRONG_ORIGIN
 
@@ -223,7 +224,7 @@ def test_the_token_comes_from_the_header_then_the_subprotocol_then_the_parameter
     ],
 )
 def test_with_tokens_the_client_is_the_subject(
-    sent: dict[str, object], decision: Admitted | tuple[int, str, str]
+    sent: dict[str, Any], decision: Admitted | tuple[int, str, str]
 ) -> None:
     assert decide(with_tokens=True, **sent) == decision
 

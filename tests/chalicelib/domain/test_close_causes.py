@@ -73,13 +73,16 @@ def test_every_end_has_a_cause(
     assert isinstance(cause_of(code, duration_s, closing), Cause)
 
 
-@pytest.mark.parametrize(("connected_at", "published"), [(900, 900), (None, 1000)])
+@pytest.mark.parametrize(
+    ("connected_at", "published", "identity"), [(900, 900, "id=/900"), (None, 1000, "id=")]
+)
 def test_the_event_has_times_in_ms_by_the_clock_of_api_gateway_if_known(
-    connected_at: int | None, published: int
+    connected_at: int | None, published: int, identity: str
 ) -> None:
     connection = Connection("id=", 1000, 60, "alice", connected_at)
 
     assert Ending(connection, Cause.APPLICATION, 4321, 3500, 2.5).detail() == {
+        "id": identity,
         "connectionId": "id=",
         "clientId": "alice",
         "cause": "application",
@@ -87,4 +90,5 @@ def test_the_event_has_times_in_ms_by_the_clock_of_api_gateway_if_known(
         "connectedAt": published,
         "closedAt": 3500,
         "duration": 2.5,
+        "reason": None,
     }

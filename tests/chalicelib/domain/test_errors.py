@@ -37,7 +37,15 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
         errors.StoreError("PutItem", "Rows", "Throttled", "slow down"),
         "store",
         "PutItem on table 'Rows' failed: Throttled: slow down",
-        {"operation": "PutItem", "table": "Rows", "code": "Throttled", "cause": "slow down"},
+        {
+            "operation": "PutItem",
+            "table": "Rows",
+            "code": "Throttled",
+            "cause": "slow down",
+            "uncertain": False,
+            "repeated": False,
+            "item": None,
+        },
     ),
     (
         errors.MalformedRowError("a=", "ttl", None, "a number"),

@@ -33,7 +33,8 @@ def test_the_connection_id_is_a_non_empty_string(value: Any) -> None:
 def test_a_disconnect_event_tells_code_reason_and_duration() -> None:
     event = disconnect_event(code=1001, reason="Going away", lasted_ms=1500)
 
-    assert ended(event) == Ended(CONNECTION_ID, 1001, "Going away", 1.5)
+    times = (CONNECTED_AT, CONNECTED_AT + 1500)
+    assert ended(event) == Ended(CONNECTION_ID, 1001, "Going away", 1.5, *times)
 
 
 @given(ANYTHING, ANYTHING, ANYTHING, ANYTHING)

@@ -38,12 +38,13 @@ def test_only_a_probe_can_judge_between_the_grace_period_and_the_maximum_age(
     ],
 )
 def test_only_410_proves_that_a_connection_is_dead(status: int | None, verdict: Verdict) -> None:
-    assert judge_reply(status) is verdict
+    assert judge_reply(status, is_young=False) is verdict
 
 
 @given(st.none() | st.integers(100, 599))
 def test_no_other_status_removes_a_row(status: int | None) -> None:
-    assert (judge_reply(status) in DEAD) is (status == 410)
+    assert (judge_reply(status, is_young=False) in DEAD) is (status == 410)
+    assert judge_reply(status, is_young=True) not in DEAD
 
 
 def test_the_names_of_the_verdicts_are_those_of_the_report() -> None:

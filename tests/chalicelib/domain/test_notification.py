@@ -129,7 +129,7 @@ def test_escapes_count_in_the_size_of_an_envelope() -> None:
     ],
 )
 def test_a_notification_is_for_all_clients_or_those_of_the_attribute(
-    attributes: dict[str, tuple[str, str]], clients: tuple[str, ...] | None
+    attributes: Any, clients: tuple[str, ...] | None
 ) -> None:
     assert from_sns(sns_event(**attributes)).client_ids == clients
 

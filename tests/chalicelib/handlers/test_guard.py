@@ -63,7 +63,7 @@ def test_a_row_that_is_not_the_one_written_is_a_failed_verification(
     store.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", remove)
 
     assert invoke("connect", connect_event())["statusCode"] == 500
-    assert wire.calls == ["PutItem", "GetItem"]
+    assert wire.calls == ["PutItem", "GetItem", "DeleteItem"]
     [line] = logged()
     assert assert_counts(line) == {"Refused": (1, "Count"), "VerificationFailures": (1, "Count")}
     assert line["cause"] == "unverified"

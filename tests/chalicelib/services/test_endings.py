@@ -9,6 +9,7 @@ from chalicelib.domain.connection import Connection
 from chalicelib.services.endings import announce
 from chalicelib.settings import load
 from chalicelib.telemetry.logs import Log
+from tests.support.connections import NO_DEADLINE
 from tests.support.embedded_metrics import assert_counts
 from tests.support.event_bus import BUS, queued
 
@@ -28,7 +29,9 @@ def endings(number: int) -> list[Ending]:
 def test_each_end_is_published_if_a_bus_is_set(bus: str, published: int, logged: Logged) -> None:
     take = queued()
 
-    announce(endings(2), load({"CONNECTIONS_TABLE": "Connections", "EVENT_BUS": bus}), LOG)
+    announce(
+        endings(2), load({"CONNECTIONS_TABLE": "Connections", "EVENT_BUS": bus}), LOG, NO_DEADLINE
+    )
 
     events = take()
     assert [event["detail"] for event in events] == [e.detail() for e in endings(published)]
@@ -40,7 +43,7 @@ def test_each_end_is_published_if_a_bus_is_set(bus: str, published: int, logged:
 def test_ends_that_could_not_be_published_are_logged_and_counted(logged: Logged) -> None:
     config = load({"CONNECTIONS_TABLE": "Connections", "EVENT_BUS": "NoSuchBus"})
 
-    announce(endings(12), config, LOG)
+    announce(endings(12), config, LOG, NO_DEADLINE)
 
     [line] = logged()
     assert (line["level"], line["message"]) == ("ERROR", "event not published")
