@@ -241,7 +241,7 @@ def test_a_trouble_fires_its_alarms_in_time_and_they_clear(name: str) -> None:
     series = series_of(changed(normal(), scenario.changes))
 
     first: dict[str, int] = {}
-    for now in range(START, LAST):
+    for now in (*range(START, START + 45), *range(START + 45, LAST, 5)):
         for alarm in firing(series, now):
             first.setdefault(alarm, now - START)
 
