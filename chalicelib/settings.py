@@ -163,6 +163,13 @@ AUTH_JWKS_URL = Variable(
     "the HTTPS URL of the issuer's keys, or empty for AUTH_ISSUER/.well-known/jwks.json",
     _address,
 )
+AUTHORIZER_CLIENT = Variable(
+    "AUTHORIZER_CLIENT",
+    "",
+    "principalId or a key of the Lambda authorizer's context that names the client; empty with "
+    "AUTH_ISSUER or without an authorizer",
+    _any_text,
+)
 ALLOWED_ORIGINS = Variable(
     "ALLOWED_ORIGINS",
     "",
@@ -207,6 +214,7 @@ VARIABLES = (
     AUTH_ISSUER,
     AUTH_AUDIENCE,
     AUTH_JWKS_URL,
+    AUTHORIZER_CLIENT,
     ALLOWED_ORIGINS,
     SUBPROTOCOLS,
     MAX_CONNECTIONS_PER_CLIENT,
@@ -241,6 +249,7 @@ class Settings:
     stage: str
     region: str | None
     authentication: Authentication | None
+    authorizer_client: str
     allowed_origins: tuple[str, ...]
     subprotocols: tuple[str, ...]
     max_connections_per_client: int | None
@@ -273,6 +282,7 @@ def _parsed(texts: tuple[str | None, ...]) -> Settings:
         stage=STAGE.read(source),
         region=next(filter(None, map(source.get, _REGION_NAMES)), None),
         authentication=_authentication(source),
+        authorizer_client=_authorizer_client(source),
         allowed_origins=ALLOWED_ORIGINS.read(source),
         subprotocols=SUBPROTOCOLS.read(source),
         max_connections_per_client=MAX_CONNECTIONS_PER_CLIENT.read(source),
@@ -309,6 +319,20 @@ def short_ttl(environ: Mapping[str, str] | None = None) -> SettingsError | None:
         if "AWS_LAMBDA_FUNCTION_NAME" in source:
             return error
         raise
+
+
+def _authorizer_client(source: Mapping[str, str]) -> str:
+    """Return the key under which an authorizer names the client. Tokens name it, too."""
+    key = AUTHORIZER_CLIENT.read(source)
+    if key and AUTH_ISSUER.read(source):
+        problem = "AUTH_ISSUER is set, too"
+        raise SettingsError(
+            AUTHORIZER_CLIENT.name,
+            source[AUTHORIZER_CLIENT.name],
+            AUTHORIZER_CLIENT.accepted,
+            problem,
+        )
+    return key
 
 
 def _authentication(source: Mapping[str, str]) -> Authentication | None:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.errors import KeysUnavailableError, TokenError
+from chalicelib.domain.subjects import subject_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +26,6 @@ FETCH_TIMEOUT_S = 2
 MAX_KEYS_BYTES = 256 * 1024
 REFETCH_AFTER_S = 60
 KEYS_LIVE_S = 3600
-# The subject becomes the clientId of the row, which must stay under 1 KB.
-MAX_SUBJECT_BYTES = 128
 
 
 class KeySet:
@@ -119,12 +118,10 @@ def _key_id(header: Mapping[str, Any]) -> str:
 
 
 def _subject(claims: Mapping[str, Any]) -> str:
-    subject = claims["sub"]
-    if not isinstance(subject, str) or not subject or not subject.isprintable():
-        raise TokenError("subject (sub) is not printable text")
-    if len(subject.encode()) > MAX_SUBJECT_BYTES:
-        raise TokenError(f"subject (sub) is longer than {MAX_SUBJECT_BYTES} bytes")
-    return subject
+    problem = subject_problem(claims["sub"])
+    if problem:
+        raise TokenError(f"subject (sub) {problem}")
+    return str(claims["sub"])
 
 
 def fetch_keys(address: str) -> Mapping[str, PyJWK]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.domain.errors import KeysUnavailableError, TokenError, shown
 from chalicelib.domain.events import Handshake
+from chalicelib.domain.subjects import subject_problem
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 INVALID_CLIENT_ID = (
@@ -51,18 +52,23 @@ def admit(
     origins: tuple[str, ...],
     subject_of: Callable[[str], str] | None,
     subprotocols: tuple[str, ...] = (),
+    authorizer_client: str = "",
 ) -> Admitted | Refused:
     """Accept or refuse a handshake.
 
     `origins` are the allowed values of `Origin`; an empty tuple allows all. `subject_of` returns
     the subject of a token and raises `TokenError` or `KeysUnavailableError`; with None no token
     is required. `subprotocols` are those that the application speaks, beside `bearer`.
+    `authorizer_client` is the key under which a Lambda authorizer names the client; if it is
+    empty, the authorizer does not name clients.
     """
     if not _origin_allowed(handshake.origin, origins):
         return Refused(403, "origin", "Forbidden", f"Origin is {shown(handshake.origin)}")
     subprotocol = selected(handshake, subprotocols)
     if subject_of is not None:
         return _authenticated(handshake, subject_of, subprotocol)
+    if authorizer_client:
+        return _authorized(handshake, authorizer_client, subprotocol)
     if not handshake.client_ids:
         return Admitted(None, subprotocol)
     if not _one_client(handshake.client_ids):
@@ -96,6 +102,24 @@ def _authenticated(
         return Refused(401, "bad_token", "Unauthorized", str(error))
     except KeysUnavailableError as error:
         return Refused(503, "no_keys", "Service unavailable", str(error))
+    return _named(handshake, subject, subprotocol)
+
+
+def _authorized(handshake: Handshake, key: str, subprotocol: str | None) -> Admitted | Refused:
+    """Admit the client that the authorizer names.
+
+    An authorizer that lets a client in without naming it, or no authorizer, is a mistake in the
+    deployment: admitting the client as an anonymous one would hide it.
+    """
+    subject = handshake.authorizer.get(key)
+    problem = subject_problem(subject)
+    if problem:
+        detail = f"the authorizer's {key} {problem}; see AUTHORIZER_CLIENT"
+        return Refused(500, "settings", "Internal server error", detail)
+    return _named(handshake, str(subject), subprotocol)
+
+
+def _named(handshake: Handshake, subject: str, subprotocol: str | None) -> Admitted | Refused:
     for client_id in handshake.client_ids:
         if client_id != subject:
             return _other_client(handshake)

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from chalicelib.domain.errors import EventError, ForeignEventError
@@ -16,7 +16,8 @@ class Handshake:
     """A client's request to open a connection. A field that is None was not in the event.
 
     `client_ids` and `token` are query parameters, `authorization` and `origin` are headers, and
-    `subprotocols` are those offered, in order. `connected_at` is epoch ms.
+    `subprotocols` are those offered, in order. `connected_at` is epoch ms. `authorizer` is what a
+    Lambda authorizer said about the client: `principalId` and the keys of its context.
     """
 
     connection_id: str
@@ -31,6 +32,7 @@ class Handshake:
     api_id: str | None = None
     stage: str | None = None
     domain_name: str | None = None
+    authorizer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def handshake(event: Mapping[str, Any]) -> Handshake:
         api_id=_text(context.get("apiId")),
         stage=_text(context.get("stage")),
         domain_name=_text(context.get("domainName")),
+        authorizer=_mapping(context.get("authorizer")),
     )
 
 

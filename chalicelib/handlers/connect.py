@@ -50,7 +50,13 @@ def connect(event: WebsocketEvent) -> Response:
     config = settings.load()
     set_level(config.log_level)
     subject_of = _subject_of(config.authentication)
-    decision = admit(handshake, config.allowed_origins, subject_of, config.subprotocols)
+    decision = admit(
+        handshake,
+        config.allowed_origins,
+        subject_of,
+        config.subprotocols,
+        config.authorizer_client,
+    )
     if isinstance(decision, Refused):
         counted = metrics.fields(event.stage, {Metric.REFUSED: 1}, decision.reason)
         log.warning("refused", status=decision.status, detail=decision.detail, **counted)

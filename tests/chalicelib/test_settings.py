@@ -29,6 +29,7 @@ DEFAULTS = Settings(
     stage="dev",
     region=None,
     authentication=None,
+    authorizer_client="",
     allowed_origins=(),
     subprotocols=(),
     max_connections_per_client=None,
@@ -58,7 +59,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
     """A template can set every variable."""
     empty = {v.name: "" for v in VARIABLES if v.default == ""}
 
-    assert len(empty) == 8
+    assert len(empty) == 9
     assert load(TABLE | empty) == DEFAULTS
 
 
@@ -109,6 +110,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
             "management_endpoint",
             "http://localhost:1/dev",
         ),
+        ({"AUTHORIZER_CLIENT": " principalId "}, "authorizer_client", "principalId"),
         (
             TOKENS,
             "authentication",
@@ -186,6 +188,10 @@ def test_a_missing_table_is_reported_as_not_set() -> None:
         ({"AUTH_ISSUER": "", "AUTH_AUDIENCE": "dashboard"}, "AUTH_ISSUER is ''; expected"),
         ({"AUTH_ISSUER": ISSUER}, "AUTH_AUDIENCE is not set; expected the audience of the tokens"),
         ({"AUTH_ISSUER": ISSUER, "AUTH_AUDIENCE": " "}, "AUTH_AUDIENCE is ' '; expected"),
+        (
+            TOKENS | {"AUTHORIZER_CLIENT": "user"},
+            "AUTHORIZER_CLIENT is 'user'; expected principalId or a key",
+        ),
     ],
 )
 def test_half_of_an_authentication_is_refused(environ: dict[str, str], error: str) -> None:

@@ -288,6 +288,11 @@ def test_the_dashboard_shows_the_median_and_the_tail_of_a_post() -> None:
     assert widget == {"PostP50": "Maximum", "PostP99": "Maximum"}
 
 
+@pytest.mark.parametrize("metric", ["Refused", "Closed"])
+def test_refusals_and_ends_are_drawn_by_cause(metric: str) -> None:
+    assert Series.of(NAMESPACE, metric, OURS | {"cause": "*"}) in DRAWN
+
+
 def test_the_dashboard_shows_what_became_of_the_connections() -> None:
     """One chart shows the four outcomes as parts of a whole."""
     outcomes = {

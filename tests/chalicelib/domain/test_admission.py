@@ -27,6 +27,7 @@ WRONG_ORIGIN = (403, "Forbidden", "origin")
 OTHER_CLIENT = (403, "Forbidden", "other_client")
 NO_TOKEN = (401, "Unauthorized", "no_token")
 BAD_TOKEN = (401, "Unauthorized", "bad_token")
+NOT_NAMED = (500, "Internal server error", "settings")
 NO_KEYS = (503, "Service unavailable", "no_keys")
 
 
@@ -52,6 +53,42 @@ def decide(
     if isinstance(decision, Admitted):
         return decision
     return decision.status, decision.body, decision.reason
+
+
+@pytest.mark.parametrize(
+    ("sent", "decision"),
+    [
+        ({"authorizer": {"user": "alice"}}, Admitted("alice")),
+        ({"authorizer": {"user": "auth0|62 é"}}, Admitted("auth0|62 é")),
+        ({"authorizer": {"user": "x" * 128}}, Admitted("x" * 128)),
+        ({"authorizer": {"user": "alice"}, "client_ids": ("alice",)}, Admitted("alice")),
+        ({"authorizer": {"user": "alice"}, "client_ids": ("bob",)}, OTHER_CLIENT),
+        ({"authorizer": {"user": "alice"}, "client_ids": ("a b",)}, BAD_CLIENT_ID),
+        ({"authorizer": {"user": "alice"}, "subprotocols": ("chat",)}, Admitted("alice", "chat")),
+        ({}, NOT_NAMED),
+        ({"client_ids": ("alice",)}, NOT_NAMED),
+        ({"authorizer": {"principalId": "alice"}}, NOT_NAMED),
+        *(
+            ({"authorizer": {"user": name}}, NOT_NAMED)
+            for name in ("", "a\nb", "x" * 129, "é" * 65, None, 7, ["alice"])
+        ),
+    ],
+)
+def test_an_authorizer_names_the_client(
+    sent: dict[str, object], decision: Admitted | tuple[int, str, str]
+) -> None:
+    """Nobody is let in as an anonymous client because the authorizer is missing."""
+    handshake = Handshake("L0SM9cOFvHcCIhw=", **sent)  # type: ignore[arg-type] # fields of any type
+
+    found = admit(handshake, (), None, ("chat",), "user")
+
+    shown = found if isinstance(found, Admitted) else (found.status, found.body, found.reason)
+    assert shown == decision
+
+
+def test_an_authorizer_that_is_not_asked_names_nobody() -> None:
+    """Many authorizers give every client the same principal."""
+    assert decide(authorizer={"principalId": "user"}) == Admitted()
 
 
 def detail(**sent: object) -> str:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.adapters.token_keys import MAX_SUBJECT_BYTES
 from chalicelib.domain.admission import CLIENT_ID
 from chalicelib.domain.errors import NotificationError
 from chalicelib.domain.notification import MAX_CLIENT_ID_BYTES, Notification, from_sns
+from chalicelib.domain.subjects import MAX_SUBJECT_BYTES
 from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
 
 MAX_BYTES = 128 * 1024  # API Gateway's largest message

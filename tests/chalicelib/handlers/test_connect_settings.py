@@ -56,3 +56,28 @@ def test_the_row_can_be_left_out_of_the_log_line(invoke: Invoke, logged: Logged)
     assert "row" not in line
     assert line["clientId"] == "alice"
     assert assert_counts(line) == {"Opened": (1, "Count")}
+
+
+@pytest.mark.usefixtures("dynamodb")
+@pytest.mark.parametrize(
+    ("authorizer", "status", "client_id"),
+    [({"principalId": "alice"}, 200, "alice"), ({"principalId": ""}, 500, None), (None, 500, None)],
+)
+def test_an_authorizer_names_the_client(
+    invoke: Invoke,
+    logged: Logged,
+    authorizer: dict[str, str] | None,
+    status: int,
+    client_id: str | None,
+) -> None:
+    """A handshake that the authorizer does not name is refused and counted as a fault of ours."""
+    event = connect_event()
+    if authorizer is not None:
+        event["requestContext"]["authorizer"] = authorizer
+
+    response = invoke("connect", event, AUTHORIZER_CLIENT="principalId")
+
+    [line] = logged()
+    assert response["statusCode"] == status
+    assert line.get("cause") == (None if client_id else "settings")
+    assert line.get("row", {}).get("clientId") == client_id
