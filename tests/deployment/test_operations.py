@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from chalice.local import LambdaContext
 
-from chalicelib.adapters import eventbridge as announcements
+from chalicelib.adapters import eventbridge
 from chalicelib.adapters.connections_api.calls import Reply
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.domain import admission, errors
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tests.conftest import Wire
 
 STAGE = "dev"
+OURS = {"service": SERVICE, "stage": STAGE}
 TEMPLATE = json.loads((ROOT / ".chalice" / "resources.json").read_text())
 METRICS, RUNBOOK, EVENTS = (
     (ROOT / "docs" / name).read_text(encoding="utf-8")
@@ -265,13 +266,6 @@ def test_every_metric_is_emitted_and_drawn(lines: list[dict[str, Any]]) -> None:
     assert {series.name for series in DRAWN if series.namespace == NAMESPACE} == names
 
 
-@pytest.mark.parametrize("metric", ["Refused", "Closed"])
-def test_refusals_and_ends_are_drawn_by_cause(metric: str) -> None:
-    """The dashboard splits them by cause."""
-    dimensions = {"service": "incident-websocket", "stage": STAGE, "cause": "*"}
-    assert Series.of(NAMESPACE, metric, dimensions) in DRAWN
-
-
 def test_the_dashboard_shows_the_median_and_the_tail_of_durations() -> None:
     """A mean would hide both the many short and the few long connections."""
     metrics = [m for w in BODY["widgets"] for m in w["properties"].get("metrics", [])]
@@ -295,10 +289,7 @@ def test_refusals_and_ends_are_drawn_by_cause(metric: str) -> None:
 
 def test_the_dashboard_shows_what_became_of_the_connections() -> None:
     """One chart shows the four outcomes as parts of a whole."""
-    outcomes = {
-        Series.of(NAMESPACE, outcome.capitalize(), {"service": SERVICE, "stage": STAGE})
-        for outcome in DeliveryOutcome
-    }
+    outcomes = {Series.of(NAMESPACE, outcome.capitalize(), OURS) for outcome in DeliveryOutcome}
     [widget] = [w for w in BODY["widgets"] if "Skipped" in str(w["properties"].get("metrics"))]
     assert {drawn(entry) for entry in widget["properties"]["metrics"]} == outcomes
 
@@ -330,7 +321,7 @@ def test_the_widgets_do_not_overlap() -> None:
 
 
 def reasons() -> set[str]:
-    """Give every reason for which a handshake is refused."""
+    """Return every reason for which a handshake is refused."""
     found = {error.reason for error in errors.RegistryError.__subclasses__()}
     return found - {errors.RegistryError.reason} | set(admission.REASONS)
 
@@ -343,13 +334,10 @@ def table(document: str, heading: str) -> list[list[str]]:
 
 
 def names(document: str, heading: str) -> list[str]:
-    """Return the first column of a table."""
     return [row[0].strip("`") for row in table(document, heading)]
 
 
 def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]]) -> None:
-    """Name, unit, and whether there is a cause."""
-    # GIVEN
     definitions = {
         metric["Name"]: metric["Unit"]
         for line in lines
@@ -358,7 +346,6 @@ def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]
     }
     always = {name: all("cause" in line for line in lines if name in line) for name in definitions}
 
-    # THEN
     documented = {row[0].strip("`"): (row[1], bool(row[2])) for row in table(METRICS, "Metrics")}
     assert documented == {name: (unit, always[name]) for name, unit in definitions.items()}
     assert list(documented) == [metric.value for metric in Metric]
@@ -366,27 +353,24 @@ def test_the_documented_metrics_are_those_of_the_code(lines: list[dict[str, Any]
 
 
 def test_the_documented_reasons_and_causes_are_those_of_the_code() -> None:
-    """None is missing, none is made up."""
     assert sorted(names(METRICS, "Why a handshake is refused")) == sorted(reasons())
     assert names(METRICS, "Why a connection ended") == [cause.value for cause in Cause]
 
 
 @pytest.mark.parametrize("row", table(METRICS, "Why a connection ended"), ids=lambda row: row[0])
 def test_the_documented_close_codes_have_these_causes(row: list[str]) -> None:
-    """Each listed code leads to its cause; what only the server knows takes its word."""
-    # GIVEN
+    """Some causes need the cause that the server stored."""
     name, codes, _ = row
     cause = Cause(name.strip("`"))
     known_to_server = cause if cause in (Cause.REPLACED, Cause.KICKED) else None
     duration_s = 7200 if cause is Cause.MAX_DURATION else 10
 
-    # THEN
     for code in map(int, re.findall(r"\d+", codes)):
         assert cause_of(code, duration_s, known_to_server) is cause
 
 
 def test_the_documented_alarms_are_those_of_the_template() -> None:
-    """A reader finds what to do by the name that the alarm's mail has."""
+    """A reader looks for the name in the alarm's mail."""
     prefix = f"incident-websocket-{STAGE}-"
     assert names(RUNBOOK, "Alarms") == [
         a["AlarmName"].removeprefix(prefix) for a in ALARMS.values()
@@ -394,17 +378,13 @@ def test_the_documented_alarms_are_those_of_the_template() -> None:
 
 
 def test_the_documented_event_is_the_announced_one() -> None:
-    """Source, detail type and the fields, in their types."""
-    # GIVEN
     [text] = re.findall(r"```json\n(.*?)```", EVENTS, flags=re.DOTALL)
     shown = json.loads(text)
     connection = Connection("L0SM9cOFvHcCIhw=", 1731324924565, 1, "ada", 1731324924561)
 
-    # WHEN
     detail = Ending(connection, Cause.CLIENT_CLOSED, 1000, 1731325015061, 90.5).detail()
 
-    # THEN
-    assert shown["source"] == announcements.SOURCE
+    assert shown["source"] == eventbridge.SOURCE
     assert shown["detail-type"] == endings.DETAIL_TYPE
     assert shown["detail"] == detail
     assert names(EVENTS, "Events") == list(detail)
