@@ -273,8 +273,8 @@ SCENARIOS = (
     Scenario(
         "sweep: many over their limit", _many_over_limit, _LIMIT, limit=CROWDED_S, is_crowd=True
     ),
-    Scenario("notify: many dead", _to_all_of_many_dead, limit=CROWDED_S, is_crowd=True),
-    Scenario("notify: many named", _to_many_named, limit=CROWDED_S, is_crowd=True),
+    Scenario("notify: many dead", _to_all_of_many_dead, is_crowd=True),
+    Scenario("notify: many named", _to_many_named, is_crowd=True),
     Scenario("connections: all", _everybody),
     Scenario("connections: a client", _one_client),
 )
