@@ -1,6 +1,6 @@
 """Cases that fail today. Fixing one means taking it out."""
 
-# ruff: noqa: E501 - one case a line
+
 KNOWN: frozenset[str] = frozenset(
     {
         "close: a client | dynamodb DeleteItem #1 work, then garbage",
