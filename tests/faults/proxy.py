@@ -259,7 +259,9 @@ class Proxy:
         elif fault in (Fault.HALF_RESET, Fault.HALF_CLOSE):
             connection.sendall(half)
         elif fault is Fault.GARBAGE:
-            connection.sendall(Answer(200, b"<html>no</html>").encoded())
+            # The status of `@connections` is its whole answer.
+            status = 404 if self.service.is_native else 200
+            connection.sendall(Answer(status, b"<html>no</html>").encoded())
             return True
         elif fault is Fault.LATE:
             return self._vanish(connection, client_port, hang=True)
