@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,14 @@ def _patterns(partition: dict[str, Any]) -> dict[str, Any]:
         "defaults": defaults | {"variants": variants},
         "services": {},
     }
+
+
+@functools.cache
+def dns_suffix(region: str) -> str:
+    """Return the DNS suffix of a region's partition, such as `amazonaws.com.cn`."""
+    data = session().get_component("data_loader").load_data("partitions")
+    found = (each for each in data["partitions"] if re.match(each["regionRegex"], region))
+    return next((each["outputs"]["dnsSuffix"] for each in found), "amazonaws.com")
 
 
 @functools.cache

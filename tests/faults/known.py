@@ -1,6 +1,5 @@
 """Cases that fail today. Fixing one means taking it out."""
 
-
 KNOWN: frozenset[str] = frozenset(
     {
         "close: a client | dynamodb DeleteItem #1 work, then garbage",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from chalicelib.adapters import aws_clients
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,8 +35,8 @@ class Endpoint:
         `url` has the form of `AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI`, stage included:
         `http://127.0.0.1:8765/dev`. Raises `ValueError` for an invalid address.
         """
-        domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        address = url or f"https://{api_id}.execute-api.{region}.{domain}/{stage}"
+        suffix = aws_clients.dns_suffix(region)
+        address = url or f"https://{api_id}.execute-api.{region}.{suffix}/{stage}"
         parts = urlsplit(address)
         if parts.scheme not in PORTS or not parts.hostname or parts.query or parts.fragment:
             expected = "http:// or https://, a host, optionally a port and a path"
