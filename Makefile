@@ -1,27 +1,67 @@
 PYTHON ?= python3
 STAGE ?= dev
 ARGS ?=
+BUCKET ?=
+PARAMETERS ?=
 BIN := .venv/bin
 VENV := .venv/.installed
+# boto3, Chalice and the AWS CLI 1 read AWS_DEFAULT_REGION; the AWS CLI 2 prefers AWS_REGION. Both
+# get the same one. Without either, all of them use the region of the profile.
+REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
+ifneq ($(REGION),)
+export AWS_REGION := $(REGION)
+export AWS_DEFAULT_REGION := $(REGION)
+endif
+# Your AWS CLI, 1 or 2, or version 1 in an environment of its own: it would hide yours in .venv.
+AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: help run test proof check lint imports format templates bench table package deploy lock
+.PHONY: help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants table package deploy lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Run
 
 run: $(VENV) ## Run the application on this machine, behind the local gateway.
 	@$(BIN)/python -m localgateway --stage $(STAGE) $(ARGS)
 
+##@ Talk to the running gateway
+
+CLIENT ?=
+MESSAGE ?= Hello
+DRY ?=
+TALK := $(BIN)/python -m localgateway.client $(if $(PORT),--port $(PORT))
+NAMED := {"clientId": "$(CLIENT)"}
+connect: $(VENV) ## Open a connection, as a client: CLIENT=ada.
+	@$(TALK) connect $(if $(CLIENT),--query 'clientId=$(CLIENT)')
+
+notify : export TEXT = $(MESSAGE)
+notify: $(VENV) ## Publish a notification: MESSAGE="Disk full", to one client: CLIENT=ada.
+	@$(TALK) notify "$$TEXT" $(if $(CLIENT),--attribute 'clientId=$(CLIENT)')
+
+who: $(VENV) ## Show who is connected: CLIENT=ada.
+	@$(TALK) invoke connections '$(if $(CLIENT),$(NAMED),{})'
+
+rows: $(VENV) ## Show the rows of the table.
+	@$(TALK) table
+
+close: $(VENV) ## Close the connections of a client: CLIENT=ada.
+	@$(TALK) invoke close '$(NAMED)'
+
+sweep: $(VENV) ## Sweep the table now; DRY=1 only counts.
+	@$(TALK) invoke sweep '$(if $(DRY),{"dryRun": true},{})'
+
+env: $(VENV) ## Print the exports for AWS clients: eval "$(make env)".
+	@$(TALK) env
+
 ##@ Check
 
-test: $(VENV) ## Run the tests with branch coverage. Some of them: ARGS="-k limit".
+test: $(VENV) ## Run the tests with branch coverage, or some: ARGS="-k limit".
 	$(PYTEST) -m "not proof" $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
 
-proof: $(VENV) ## Run the long tests: real packages and deployments, faults, storms.
+proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real deployments, faults, storms.
 	$(PYTEST) -m proof $(ARGS)
 
 check: lint imports templates test ## Run lint, imports, templates and test, in this order.
@@ -34,15 +74,17 @@ lint: $(VENV) ## Check format, lint and types.
 imports: $(VENV) ## Check that packages import each other in one direction only.
 	$(BIN)/lint-imports --no-logo
 
-templates: export AWS_DEFAULT_REGION ?= us-east-1
 templates: $(VENV) ## Package each stage and check its CloudFormation template.
-	$(MAKE) package STAGE=dev
-	$(MAKE) package STAGE=prod
+	$(MAKE) package STAGE=dev REGION=$(or $(REGION),us-east-1)
+	$(MAKE) package STAGE=prod REGION=$(or $(REGION),us-east-1)
 	$(BIN)/cfn-lint build/dev/sam.json build/prod/sam.json
 
 bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer.
 	$(BIN)/python -m bench.cold_start --check
 	$(BIN)/python -m bench.handlers --check
+
+mutants: $(VENV) ## Change the code in small ways and count what the tests notice.
+	$(BIN)/python -m bench.mutants $(ARGS) chalicelib/store.py chalicelib/domain chalicelib/handlers chalicelib/services
 
 ##@ Change
 
@@ -62,17 +104,41 @@ lock: $(VENV) ## Renew the pins of what ships to Lambda, from requirements.in.
 			--python-platform $$machine-manylinux2014 --requirement requirements.txt || exit 1; \
 	done; done
 
-##@ Deploy (STAGE=dev or STAGE=prod)
+##@ Deploy (STAGE=dev or STAGE=prod, REGION=...)
+
+.PHONY: doctor deploy-stack redrive
+
+doctor: $(VENV) ## Check that the stage can be deployed to this account.
+	@$(BIN)/python -m provision.doctor --stage $(STAGE) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
 table: $(VENV) ## Create the stage's table, event bus and topic in AWS.
-	$(BIN)/python -m provision --stage $(STAGE)
+	$(strip $(BIN)/python -m provision --stage $(STAGE) $(ARGS))
 
 deploy: table ## Create them, then deploy the stage with Chalice.
 	$(BIN)/chalice deploy --stage $(STAGE)
 	$(BIN)/python -m provision.release --stage $(STAGE)
 
 package: $(VENV) ## Package the stage for CloudFormation into build/.
-	$(BIN)/chalice package --stage $(STAGE) --merge-template .chalice/resources.json build/$(STAGE)
+	$(strip $(BIN)/python -m provision.package --stage $(STAGE) $(ARGS))
+
+deploy-stack: $(VENV) $(AWS) ## Package the stage and deploy its stack: BUCKET=...
+	@test -n "$(BUCKET)" || { echo "BUCKET is empty; name a bucket of yours in the region of the \
+	stack: make deploy-stack STAGE=$(STAGE) BUCKET=..." >&2; exit 2; }
+	$(BIN)/python -m provision.package --stage $(STAGE)
+	$(AWS) cloudformation package --template-file build/$(STAGE)/sam.json --s3-bucket $(BUCKET) \
+		--use-json --output-template-file build/$(STAGE)/packaged.json
+	$(AWS) cloudformation deploy --template-file build/$(STAGE)/packaged.json \
+		--s3-bucket $(BUCKET) --stack-name incident-websocket-$(STAGE) \
+		--parameter-overrides Stage=$(STAGE) $(PARAMETERS) \
+		--capabilities CAPABILITY_IAM --no-fail-on-empty-changeset
+
+redrive: $(VENV) ## Send the notifications in the failure queue again.
+	@$(BIN)/python -m provision.redrive --stage $(STAGE) $(ARGS)
+
+.venv-aws/bin/aws: requirements-aws.txt
+	$(PYTHON) -m venv .venv-aws
+	.venv-aws/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 $(VENV): requirements.txt requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found; install Python 3.11, 3.12 or \

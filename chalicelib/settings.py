@@ -1,27 +1,38 @@
 """Every setting. Only this module reads the environment."""
 
+import functools
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from chalicelib.domain.errors import SettingsError
+from chalicelib.domain.origins import origin_problem
 
 T = TypeVar("T")
 
+# An open connection, which lasts up to 2 hours, must not lose its row.
+MIN_TTL_HOURS = 3
 # A century: far beyond any use, and within the range of every epoch timestamp.
 MAX_TTL_HOURS = 876_000
+# A token of RFC 2616, which RFC 6455 requires: printable ASCII without separators.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class InvalidError(ValueError):
+    """A value is invalid for a reason that its description does not make plain."""
 
 
 @dataclass(frozen=True)
 class Variable(Generic[T]):
     """One environment variable. A `default` of None means that it must be set.
 
-    `parse` converts the text and raises `ValueError` for an invalid one; `accepted` describes
-    the valid ones.
+    `parse` converts the text and raises `ValueError` for an invalid one, `InvalidError` to say why;
+    `accepted` describes the valid ones.
     """
 
     name: str
@@ -36,8 +47,9 @@ class Variable(Generic[T]):
             raise SettingsError(self.name, None, self.accepted)
         try:
             return self.parse(text.strip())
-        except ValueError:
-            raise SettingsError(self.name, text, self.accepted) from None
+        except ValueError as error:
+            problem = str(error) if isinstance(error, InvalidError) else ""
+            raise SettingsError(self.name, text, self.accepted, problem) from None
 
 
 def _some_text(text: str) -> str:
@@ -54,9 +66,7 @@ def _hours_in_seconds(text: str) -> int:
 
 
 def _log_level(text: str) -> str:
-    if text.upper() not in LOG_LEVELS:
-        raise ValueError
-    return text.upper()
+    return _one_of(text.upper(), LOG_LEVELS)
 
 
 def _any_text(text: str) -> str:
@@ -71,13 +81,40 @@ def _address(text: str) -> str:
     return text
 
 
+def _items(text: str) -> tuple[str, ...]:
+    items = tuple(item.strip() for item in text.split(",") if item.strip())
+    if text and not items:
+        raise InvalidError("there is nothing between the commas")
+    return items
+
+
+@functools.lru_cache(maxsize=8)
 def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(origin.strip().lower() for origin in text.split(",") if origin.strip())
+    origins = tuple(item.lower() for item in _items(text))
     for origin in origins:
-        parts = urlsplit(origin)
-        if not parts.hostname or parts.path or parts.scheme not in ("http", "https"):
-            raise ValueError
+        problem = origin_problem(origin)
+        if problem:
+            raise InvalidError(f"{origin}: {problem}")
     return origins
+
+
+@functools.lru_cache(maxsize=8)
+def _subprotocols(text: str) -> tuple[str, ...]:
+    names = _items(text)
+    for name in names:
+        if not _TOKEN.fullmatch(name):
+            raise InvalidError(f"{name!r} is not a token as RFC 6455 requires")
+    return names
+
+
+def _true_or_false(text: str) -> bool:
+    return {"true": True, "false": False}[_one_of(text.lower(), ("true", "false"))]
+
+
+def _one_of(text: str, accepted: tuple[str, ...]) -> str:
+    if text not in accepted:
+        raise ValueError
+    return text
 
 
 def _limit(text: str) -> int | None:
@@ -98,9 +135,18 @@ CONNECTIONS_TABLE = Variable(
     "CONNECTIONS_TABLE", None, "the name of the DynamoDB table for connections", _some_text
 )
 TTL_HOURS = Variable(
-    "TTL_HOURS", "24", f"a positive number of hours, at most {MAX_TTL_HOURS}", _hours_in_seconds
+    "TTL_HOURS",
+    "24",
+    f"a number of hours from {MIN_TTL_HOURS} to {MAX_TTL_HOURS}",
+    _hours_in_seconds,
 )
 LOG_LEVEL = Variable("LOG_LEVEL", "INFO", "one of " + ", ".join(LOG_LEVELS), _log_level)
+LOG_CONNECTION_ROWS = Variable(
+    "LOG_CONNECTION_ROWS",
+    "true",
+    "true, or false to leave the row out of the log line of each new connection",
+    _true_or_false,
+)
 STAGE = Variable("STAGE", "dev", "the stage name, used in metrics", _some_text)
 AUTH_ISSUER = Variable(
     "AUTH_ISSUER",
@@ -122,6 +168,12 @@ ALLOWED_ORIGINS = Variable(
     "",
     "comma-separated origins such as https://dashboard.example.com, or empty for any origin",
     _origins,
+)
+SUBPROTOCOLS = Variable(
+    "SUBPROTOCOLS",
+    "",
+    "comma-separated WebSocket subprotocols to select when offered, or empty for none",
+    _subprotocols,
 )
 MAX_CONNECTIONS_PER_CLIENT = Variable(
     "MAX_CONNECTIONS_PER_CLIENT", "", "a positive integer, or empty for no limit", _limit
@@ -150,17 +202,23 @@ VARIABLES = (
     CONNECTIONS_TABLE,
     TTL_HOURS,
     LOG_LEVEL,
+    LOG_CONNECTION_ROWS,
     STAGE,
     AUTH_ISSUER,
     AUTH_AUDIENCE,
     AUTH_JWKS_URL,
     ALLOWED_ORIGINS,
+    SUBPROTOCOLS,
     MAX_CONNECTIONS_PER_CLIENT,
     EVENT_BUS,
     NOTIFICATIONS_TOPIC,
     SWEEP_MINUTES,
     MANAGEMENT_ENDPOINT,
 )
+
+
+_REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_READ = (*(variable.name for variable in VARIABLES), *_REGION_NAMES)
 
 
 @dataclass(frozen=True)
@@ -179,10 +237,12 @@ class Settings:
     connections_table: str
     ttl_seconds: int
     log_level: str
+    log_connection_rows: bool
     stage: str
     region: str | None
     authentication: Authentication | None
     allowed_origins: tuple[str, ...]
+    subprotocols: tuple[str, ...]
     max_connections_per_client: int | None
     event_bus: str
     management_endpoint: str
@@ -197,14 +257,24 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises `SettingsError` for the first variable that is missing or invalid.
     """
     source = os.environ if environ is None else environ
+    return _parsed(tuple([source.get(name) for name in _READ]))
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(texts: tuple[str | None, ...]) -> Settings:
+    """Parse the values of the variables, which rarely change between two invocations."""
+    named = zip(_READ, texts, strict=True)
+    source = {name: text for name, text in named if text is not None}
     return Settings(
         connections_table=CONNECTIONS_TABLE.read(source),
         ttl_seconds=TTL_HOURS.read(source),
         log_level=LOG_LEVEL.read(source),
+        log_connection_rows=LOG_CONNECTION_ROWS.read(source),
         stage=STAGE.read(source),
-        region=source.get("AWS_REGION") or source.get("AWS_DEFAULT_REGION"),
+        region=next(filter(None, map(source.get, _REGION_NAMES)), None),
         authentication=_authentication(source),
         allowed_origins=ALLOWED_ORIGINS.read(source),
+        subprotocols=SUBPROTOCOLS.read(source),
         max_connections_per_client=MAX_CONNECTIONS_PER_CLIENT.read(source),
         event_bus=EVENT_BUS.read(source),
         management_endpoint=MANAGEMENT_ENDPOINT.read(source),
@@ -219,6 +289,26 @@ def sweep_minutes(environ: Mapping[str, str] | None = None) -> int:
 def notifications_topic(environ: Mapping[str, str] | None = None) -> str:
     """Return the name of the notifications topic. Packaging needs it at import."""
     return NOTIFICATIONS_TOPIC.read(os.environ if environ is None else environ)
+
+
+def short_ttl(environ: Mapping[str, str] | None = None) -> SettingsError | None:
+    """Return what is wrong with a `TTL_HOURS` under 3, or None.
+
+    Packaging and deploying import the application with the stage's variables set. There the error
+    is raised, as any error of `TTL_HOURS`; in Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`, it
+    is returned for a warning, and refusing clients is left to the invocations.
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    source = os.environ if environ is None else environ
+    try:
+        if TTL_HOURS.read(source) >= MIN_TTL_HOURS * 3600:
+            return None
+        problem = "an open connection could lose its row"
+        raise SettingsError(TTL_HOURS.name, source[TTL_HOURS.name], TTL_HOURS.accepted, problem)
+    except SettingsError as error:
+        if "AWS_LAMBDA_FUNCTION_NAME" in source:
+            return error
+        raise
 
 
 def _authentication(source: Mapping[str, str]) -> Authentication | None:

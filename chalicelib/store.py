@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
-from chalicelib.adapters import aws_clients as sdk
+from chalicelib.adapters import aws_clients
+from chalicelib.adapters.attempts import CallError, call
 from chalicelib.domain.connection import Connection, oldest_possible_ms
-from chalicelib.domain.errors import StoreError
+from chalicelib.domain.errors import MalformedRowError, StoreError
 from chalicelib.domain.rows import decoded, from_item, to_item
 
 if TYPE_CHECKING:
@@ -20,23 +20,37 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+    from chalicelib.clock import Deadline
+    from chalicelib.domain.connection import Intent
+    from chalicelib.domain.rows import Item
+
 CLIENT_INDEX = "ByClient"
 # The sweep's own row. It has no `createdAt`, so no reader takes it for a connection, and `#` is
 # not in the base64 alphabet of API Gateway's ids.
 SWEEP_ROW = "#sweep"
 # A page is read and probed as a whole, so it must fit easily into one run of the sweep.
 PAGE_ROWS = 500
+# Two deliveries of one `$connect` may undo each other's row this often.
+PUT_ROUNDS = 3
 
 _IS_ALIVE = "#ttl > :now AND createdAt > :oldest"
 _IS_UNCHANGED = "createdAt = :createdAt"
+_CONFLICT = "ConditionalCheckFailedException"
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the table: its connections, and the ids of malformed rows."""
+    """A page of the table: its connections, and the items of malformed rows."""
 
     connections: tuple[Connection, ...]
-    malformed: tuple[str, ...]
+    malformed: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A row was removed by this caller. `connection` is None if its content was lost."""
+
+    connection: Connection | None
 
 
 @dataclass(frozen=True)
@@ -45,77 +59,195 @@ class Position:
 
     The next run continues behind the row `start`, or begins a new pass if it is None. `since_ms`
     is the start of the pass, `previous_ms` that of the last complete pass before it, or 0. `live`
-    counts the connections presumed alive that the pass has met.
+    counts the connections presumed alive that the pass has met. `clients` are over their limit or
+    could not be looked up, and are looked at again.
     """
 
     start: str | None
     since_ms: int
     previous_ms: int = 0
     live: int = 0
+    clients: tuple[str, ...] = field(default=())
 
 
 def dynamodb() -> DynamoDBClient:
     """Return the DynamoDB client. Raises `BotoCoreError` when no region is configured."""
-    return cast("DynamoDBClient", sdk.client("dynamodb"))
+    return cast("DynamoDBClient", aws_clients.client("dynamodb"))
 
 
+@dataclass(frozen=True)
 class ConnectionStore:
-    """The rows of one connections table.
+    """The rows of one connections table, for one invocation.
 
-    Every method raises `StoreError` when DynamoDB does not confirm the operation. Times are
-    epoch ms.
+    Every method raises `StoreError` when DynamoDB does not confirm the operation; its code is
+    `NotStarted` when too little time was left before `deadline`. Times are epoch ms.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
-        self._table = table
+    client: DynamoDBClient
+    table: str
+    deadline: Deadline
 
-    def put(self, connection: Connection) -> None:
-        """Write the row, replacing an earlier one, so that a retry leaves one row."""
-        self._call("put_item", Item=to_item(connection))
+    def until(self, deadline: Deadline) -> ConnectionStore:
+        """Return a store whose calls end by another deadline."""
+        return replace(self, deadline=deadline)
+
+    def put(self, connection: Connection, retries: Deadline | None = None) -> None:
+        """Store the row of a connection, whose `$connect` may be delivered twice at once.
+
+        If the other delivery has stored its row, this one takes it over by setting `createdAt`
+        and `ttl`, so that the other one's clean-up cannot remove it. Costs one PutItem, and one
+        UpdateItem to take a row over. Attempts after the first end by `retries`, if given.
+        """
+        for _ in range(PUT_ROUNDS):
+            try:
+                self._call(
+                    "put_item",
+                    Item=to_item(connection),
+                    ConditionExpression="attribute_not_exists(connectionId)",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    retries=retries,
+                )
+            except StoreError as error:
+                if error.code != _CONFLICT:
+                    raise
+                if self._taken_over(connection, error.item):
+                    return
+            else:
+                return
+        raise StoreError("PutItem", self.table, _CONFLICT, "the row keeps changing", uncertain=True)
+
+    def _taken_over(self, connection: Connection, item: Any) -> bool:
+        """Make the existing row this connection's. Return False if it has changed meanwhile."""
+        try:
+            existing = from_item(item) if item else self.get(connection.connection_id)
+        except MalformedRowError:  # ids are never reused, so it is not a connection's
+            self._call("put_item", Item=to_item(connection))
+            return True
+        if existing is None:
+            return False
+        if existing.created_at == connection.created_at:  # an attempt whose answer was lost
+            return True
+        values = _created_at(existing) | {
+            ":mine": {"N": str(connection.created_at)},
+            ":ttl": {"N": str(connection.ttl)},
+        }
+        return self._if_unchanged(
+            "update_item",
+            Key=_key(connection.connection_id),
+            UpdateExpression="SET createdAt = :mine, #ttl = :ttl",
+            ConditionExpression=_IS_UNCHANGED,
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues=values,
+        )
 
     def get(self, connection_id: str) -> Connection | None:
         """Return one row, read consistently.
 
         Raises `MalformedRowError` for a row that is not a connection.
         """
-        response = self._call("get_item", Key=_key(connection_id), ConsistentRead=True)
+        response = self._call("get_item", Key=_key(connection_id), ConsistentRead=True).body
         return from_item(response["Item"]) if "Item" in response else None
 
-    def delete(self, connection_id: str) -> Connection | None:
-        """Remove one row and return it, or None if it did not exist.
+    def delete(self, connection_id: str) -> Removed | None:
+        """Remove one row, or return None if there was none to remove.
 
-        Raises `MalformedRowError`, after the removal, for a row that was not a connection.
+        When an answer was lost, a row that is not there counts as removed by this call: its end
+        is rather told twice than never. Raises `MalformedRowError`, after the removal, for a row
+        that was not a connection.
         """
-        response = self._call("delete_item", Key=_key(connection_id), ReturnValues="ALL_OLD")
-        return from_item(response["Attributes"]) if "Attributes" in response else None
-
-    def mark_closing(self, connection: Connection, cause: str) -> None:
-        """Record why the server is about to close `connection`, if its row still exists."""
-        with _unless_it_changed():
-            self._call(
-                "update_item",
-                Key=_key(connection.connection_id),
-                UpdateExpression="SET closing = :cause",
-                ConditionExpression=_IS_UNCHANGED,
-                ExpressionAttributeValues={":cause": {"S": cause}, **_created_at(connection)},
-            )
+        try:
+            answer = self._call("delete_item", Key=_key(connection_id), ReturnValues="ALL_OLD")
+        except StoreError as error:
+            if not error.uncertain or self._exists(connection_id, error):
+                raise
+            return Removed(None)
+        if "Attributes" in answer.body:
+            return Removed(from_item(answer.body["Attributes"]))
+        return Removed(None) if answer.repeated else None
 
     def remove(self, judged: Connection) -> Connection | None:
-        """Remove the row of `judged` unless it was replaced since.
+        """Remove the row of `judged` unless it was replaced since, and return it.
 
-        Returns the row to the one caller that removed it, and None to all others.
+        Returns None if another caller removed it. When an answer was lost, a row that is not
+        there counts as removed by this call, and `judged` is returned.
         """
-        with _unless_it_changed():
-            response = self._call(
+        try:
+            answer = self._call(
                 "delete_item",
                 Key=_key(judged.connection_id),
                 ConditionExpression=_IS_UNCHANGED,
                 ExpressionAttributeValues=_created_at(judged),
                 ReturnValues="ALL_OLD",
             )
-            return from_item(response["Attributes"])
-        return None
+        except StoreError as error:
+            conflict = error.code == _CONFLICT
+            if conflict and not error.repeated:
+                return None
+            if not (conflict or error.uncertain):
+                raise
+            if not self._exists(judged.connection_id, error):
+                return judged
+            if conflict:
+                return None
+            raise
+        return from_item(answer.body["Attributes"])
+
+    def remove_malformed(self, item: Item) -> bool:
+        """Remove a row that is not a connection, if it has not changed. Return whether it did."""
+        conditions, values = [], {}
+        for name in ("createdAt", "ttl"):
+            if name in item:
+                conditions.append(f"#{name} = :{name}")
+                values[f":{name}"] = item[name]
+            else:
+                conditions.append(f"attribute_not_exists(#{name})")
+        given = {"ExpressionAttributeValues": values} if values else {}
+        return self._if_unchanged(
+            "delete_item",
+            Key={"connectionId": item["connectionId"]},
+            ConditionExpression=" AND ".join(conditions),
+            ExpressionAttributeNames={"#createdAt": "createdAt", "#ttl": "ttl"},
+            **given,
+        )
+
+    def _exists(self, connection_id: str, error: StoreError) -> bool:
+        """Return whether a row is there after the uncertain `error`, by one consistent read."""
+        try:
+            return self.get(connection_id) is not None
+        except MalformedRowError:
+            return True
+        except StoreError:
+            raise error from None
+
+    def mark_closing(self, connection: Connection, intent: Intent) -> bool:
+        """Record why the server is about to close `connection`. Return whether its row exists."""
+        values: dict[str, AttributeValueTypeDef] = {
+            ":cause": {"S": intent.cause},
+            ":at": {"N": str(intent.at)},
+            **_created_at(connection),
+        }
+        expression = "SET closing = :cause, closingAt = :at"
+        if intent.reason is not None:
+            values[":reason"] = {"S": intent.reason}
+            expression += ", closeReason = :reason"
+        return self._if_unchanged(
+            "update_item",
+            Key=_key(connection.connection_id),
+            UpdateExpression=expression,
+            ConditionExpression=_IS_UNCHANGED,
+            ExpressionAttributeValues=values,
+        )
+
+    def withdraw_closing(self, connection: Connection, intent: Intent) -> bool:
+        """Remove the intent `intent` from the row, if it is still the row's."""
+        values: dict[str, AttributeValueTypeDef] = {":at": {"N": str(intent.at)}}
+        return self._if_unchanged(
+            "update_item",
+            Key=_key(connection.connection_id),
+            UpdateExpression="REMOVE closing, closingAt, closeReason",
+            ConditionExpression=f"{_IS_UNCHANGED} AND closingAt = :at",
+            ExpressionAttributeValues=values | _created_at(connection),
+        )
 
     def live_one(self, connection_id: str, now_ms: int) -> Connection | None:
         """Return one connection, or None if it cannot be alive."""
@@ -164,7 +296,7 @@ class ConnectionStore:
             arguments["ExclusiveStartKey"] = _key(after)
         if addresses_only:
             arguments["ProjectionExpression"] = (
-                "connectionId, createdAt, #ttl, #region, apiId, stage"
+                "connectionId, createdAt, connectedAt, #ttl, #region, apiId, stage"
             )
             arguments["ExpressionAttributeNames"] = {"#region": "region"}
         yield from self._read("scan", now_ms, FilterExpression=_IS_ALIVE, **arguments)
@@ -180,7 +312,7 @@ class ConnectionStore:
                 FilterExpression="connectionId <> :sweep",
                 ExpressionAttributeValues={":sweep": {"S": SWEEP_ROW}},
                 **arguments,
-            )
+            ).body
             yield Page(*decoded(response["Items"]))
             key = response.get("LastEvaluatedKey")
             if key is None:
@@ -188,12 +320,13 @@ class ConnectionStore:
 
     def position(self) -> Position | None:
         """Return the sweep's position, or None before the first run."""
-        response = self._call("get_item", Key=_key(SWEEP_ROW), ConsistentRead=True)
+        response = self._call("get_item", Key=_key(SWEEP_ROW), ConsistentRead=True).body
         if "Item" not in response:
             return None
         item = response["Item"]
-        numbers = (int(item[name]["N"]) for name in ("since", "previous", "live"))
-        return Position(item.get("start", {}).get("S"), *numbers)
+        since, previous, live = (int(item[name]["N"]) for name in ("since", "previous", "live"))
+        clients = tuple(client["S"] for client in item.get("clients", {}).get("L", ()))
+        return Position(item.get("start", {}).get("S"), since, previous, live, clients)
 
     def save_position(self, position: Position) -> None:
         """Save the sweep's position."""
@@ -204,6 +337,8 @@ class ConnectionStore:
         }
         if position.start is not None:
             item["start"] = {"S": position.start}
+        if position.clients:
+            item["clients"] = {"L": [{"S": client_id} for client_id in position.clients]}
         self._call("put_item", Item=item)
 
     def _read(self, operation: str, now_ms: int, **arguments: Any) -> Iterator[Connection]:
@@ -218,43 +353,51 @@ class ConnectionStore:
         names = {"#ttl": "ttl"} | arguments.get("ExpressionAttributeNames", {})
         arguments["ExpressionAttributeNames"] = names
         while True:
-            response = self._call(operation, **arguments)
+            response = self._call(operation, **arguments).body
             yield from decoded(response["Items"])[0]
             if "LastEvaluatedKey" not in response:
                 return
             arguments["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
+    def _if_unchanged(self, method: str, **arguments: Any) -> bool:
+        """Make a conditional call. Return False if the row was replaced or removed since.
+
+        A repeat of a call that was carried out may find its own change; that counts as success.
+        """
+        try:
+            self._call(method, **arguments)
+        except StoreError as error:
+            if error.code != _CONFLICT:
+                raise
+            return error.repeated
+        return True
+
     def _call(self, method: str, **arguments: Any) -> Any:
         try:
-            return getattr(self._client, method)(TableName=self._table, **arguments)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            raise StoreError(error.operation_name, self._table, code, str(error)) from error
-        except BotoCoreError as error:
-            operation = self._client.meta.method_to_api_mapping[method]
-            code = type(error).__name__
-            raise StoreError(operation, self._table, code, str(error)) from error
+            function = getattr(self.client, method)
+            return call(function, self.deadline, TableName=self.table, **arguments)
+        except CallError as error:
+            operation = self.client.meta.method_to_api_mapping[method]
+            raise StoreError(
+                operation,
+                self.table,
+                error.code,
+                error.cause,
+                uncertain=error.uncertain,
+                repeated=error.repeated,
+                item=error.item,
+            ) from error
 
 
-def open_store(table: str) -> ConnectionStore:
-    """Open `table` with the client of this execution environment.
+def open_store(table: str, deadline: Deadline) -> ConnectionStore:
+    """Open `table` with the client of this execution environment, for calls until `deadline`.
 
     Raises `StoreError` when no client can be created, for example without a region.
     """
     try:
-        return ConnectionStore(dynamodb(), table)
+        return ConnectionStore(dynamodb(), table, deadline)
     except BotoCoreError as error:
         raise StoreError("CreateClient", table, type(error).__name__, str(error)) from error
-
-
-@contextlib.contextmanager
-def _unless_it_changed() -> Iterator[None]:
-    """Ignore rows that were replaced since they were judged."""
-    try:
-        yield
-    except StoreError as error:
-        if error.code != "ConditionalCheckFailedException":
-            raise
 
 
 def _key(connection_id: str) -> dict[str, AttributeValueTypeDef]:

@@ -24,9 +24,8 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 SHARE = click.FloatRange(0, 1)
 PORT = click.IntRange(0, 65535)
 MORE = """\b
-HTTP addresses of the gateway (requests need not be signed):
-  http://HOST:PORT/STAGE/@connections/ID   @connections, for apigatewaymanagementapi
-  http://HOST:PORT                         Invoke, for `aws lambda invoke --endpoint-url`
+AWS clients reach @connections, Invoke and the embedded AWS at http://HOST:PORT, with the
+credentials of the run: eval "$(python -m localgateway.client env)" sets both.
 docs/local-gateway.md describes how it matches API Gateway and where it differs."""
 
 
@@ -40,6 +39,24 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
 @click.option("--stage", default=Options.stage, help="Stage in .chalice/config.json to run.")
 @click.option("--host", default=Options.host, help="Address to listen on.")
 @click.option("--port", type=PORT, default=Options.port, help="Port; 0 picks a free one.")
+@click.option(
+    "--allow-host",
+    metavar="NAME",
+    multiple=True,
+    default=Options.allow_host,
+    help="Another name for HTTP requests to this machine, e.g. host.docker.internal.",
+)
+@click.option(
+    "--region",
+    envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+    default=Options.region,
+    help="AWS region, by default that of AWS_REGION or AWS_DEFAULT_REGION, if set.",
+)
+@click.option(
+    "--reload/--no-reload",
+    default=Options.reload,
+    help="Take changes of the sources over while running.",
+)
 @click.option(
     "--log",
     type=click.Choice(["json", "pretty"]),
@@ -58,6 +75,19 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     type=click.IntRange(1, 100_000),
     default=Options.max_connections,
     help="Maximum open connections; more handshakes are refused with 429.",
+)
+@click.option(
+    "--connect-rate",
+    type=SECONDS,
+    default=Options.connect_rate,
+    show_default="no limit",
+    help="Maximum handshakes a second; more are refused with 429.",
+)
+@click.option(
+    "--route-responses",
+    type=click.Choice(["template", "all", "none"]),
+    default=Options.route_responses,
+    help="Routes whose functions may reply: those of .chalice/resources.json, all or none.",
 )
 @click.option(
     "--idle-timeout",
@@ -84,6 +114,24 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     help="Share of $disconnect events to drop, from 0 to 1.",
 )
 @click.option(
+    "--drop-posts",
+    type=SHARE,
+    default=Options.drop_posts,
+    help="Share of posts to @connections that are accepted but not delivered, from 0 to 1.",
+)
+@click.option(
+    "--repeat-messages",
+    type=SHARE,
+    default=Options.repeat_messages,
+    help="Share of posted messages that are delivered twice, from 0 to 1.",
+)
+@click.option(
+    "--shuffle-messages",
+    type=SHARE,
+    default=Options.shuffle_messages,
+    help="Share of posted messages that arrive late, so in another order, from 0 to 1.",
+)
+@click.option(
     "--dynamodb-endpoint",
     metavar="URL",
     default=Options.dynamodb_endpoint,
@@ -93,7 +141,8 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     "--dynamodb-port",
     type=PORT,
     default=Options.dynamodb_port,
-    help="Port of the embedded DynamoDB; 0 picks a free one.",
+    show_default="8766, or a free port",
+    help="Port of the embedded AWS; 0 picks a free one.",
 )
 @click.option(
     "--dynamodb-fail",

@@ -45,6 +45,10 @@ class Child:
         )
         return cls(name, process)
 
+    def write(self, line: str) -> None:
+        """Send a line to its standard input."""
+        cast(asyncio.StreamWriter, self._process.stdin).write(f"{line}\n".encode())
+
     async def line(self, timeout: float) -> bytes:
         """Return the next line of output; raise `ChildError` after `timeout` seconds."""
         output = cast(asyncio.StreamReader, self._process.stdout)  # it is a pipe

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 from localgateway.child_processes import Child
-from localgateway.process_environment import embedded
+from localgateway.process_environment import shell_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -19,18 +18,39 @@ if TYPE_CHECKING:
 _TIMEOUT = 60.0
 
 
-async def start(options: Options, lambda_endpoint: str) -> Child:
-    """Start the embedded AWS; it delivers messages of topics to the Invoke API."""
+# Its own, unless another process listens there.
+PORT = 8766
+
+
+async def start(
+    options: Options,
+    lambda_endpoint: str,
+    variables: Mapping[str, str],
+    shell: Mapping[str, str],
+) -> Child:
+    """Start the embedded AWS with `variables`; it delivers messages of topics to the Invoke API."""
+    ports = (PORT, 0) if options.dynamodb_port is None else (options.dynamodb_port,)
     return await Child.start(
         "embedded AWS",
         "localgateway.aws.engine",
-        f"--port={options.dynamodb_port}",
+        *(f"--port={port}" for port in ports),
+        *(f"--allow-host={name}" for name in options.allow_host),
         f"--fail={options.dynamodb_fail}",
-        f"--lag={options.dynamodb_lag_ms / 1000}",
+        f"--lag={options.dynamodb_lag_ms}",
         f"--ttl-interval={options.ttl_interval}",
         f"--lambda-endpoint={lambda_endpoint}",
-        environ=embedded(os.environ),
+        environ={**variables, "ACCESS_KEYS": _access_keys(options, variables, shell)},
     )
+
+
+def _access_keys(options: Options, variables: Mapping[str, str], shell: Mapping[str, str]) -> str:
+    # Functions that use another DynamoDB sign with the shell's credentials, for all services. The
+    # key of a profile is not known here.
+    own = shell_credentials(shell) if options.dynamodb_endpoint else {}
+    if own and "AWS_ACCESS_KEY_ID" not in own:
+        return "*"
+    keys = (variables["AWS_ACCESS_KEY_ID"], own.get("AWS_ACCESS_KEY_ID"))
+    return ",".join(key for key in keys if key)
 
 
 async def url(engine: Child) -> str:

@@ -54,3 +54,7 @@ class ChildError(GatewayError):
 
     def __str__(self) -> str:
         return f"{self.name} {self.cause}"
+
+
+class RunError(GatewayError):
+    """No running gateway can be told from its run file, or the file cannot be kept."""

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import resource
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localgateway import embedded_aws
+from localgateway import embedded_aws, run_file
+from localgateway.access import Access, allowed_hosts
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
+from localgateway.api_gateway.faults import Faults
 from localgateway.api_gateway.server import OTHER_SOCKETS, Server, configuration
 from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
 from localgateway.errors import AddressError
-from localgateway.lambda_runtime import project, schedules
-from localgateway.lambda_runtime.functions import Function
-from localgateway.lambda_runtime.invoke_api import PREFIX, Invocations
+from localgateway.faults_api import serve_faults
+from localgateway.forwarding import Forwarder
+from localgateway.lambda_runtime import project
+from localgateway.lambda_runtime.invoke_api import Invocations
 from localgateway.listener import listen
-from localgateway.process_environment import REGION, embedded, with_dynamodb
+from localgateway.one_address import OneAddress
+from localgateway.process_environment import Credentials, embedded, shell_credentials, with_dynamodb
+from localgateway.reloading import Reloader
+from localgateway.run_file import Run
 from localgateway.startup import startup_text
 from localgateway.terminal_log import TerminalLog
+from localgateway.versions import Versions
+from provision.template import load_tables
 
 if TYPE_CHECKING:
     import socket
@@ -52,13 +63,16 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(listener)
         authority = _authority(listener, options.host)
-        engine = await embedded_aws.start(options, f"http://{authority}")
+        own = embedded(os.environ, Credentials(), options.region)
+        engine = await embedded_aws.start(options, f"http://{authority}", own, os.environ)
         stack.push_async_callback(engine.stop)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localgateway-")))
+        reloader = Reloader(options, folder, own) if options.reload else None
         engine_url, described = await asyncio.gather(
             embedded_aws.url(engine),
-            project.inspect(options.project, options.stage, embedded(os.environ)),
+            reloader.first() if reloader else project.inspect(options.project, options.stage, own),
         )
-        variables = with_dynamodb(os.environ, engine_url, options.dynamodb_endpoint)
+        variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
         await embedded_aws.create_tables(options, variables)
         topics = await embedded_aws.subscribe(described.subscriptions, variables)
         api = Api(described.api_stage, authority, listener.getsockname()[1])
@@ -69,23 +83,21 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             "AWS_ENDPOINT_URL_LAMBDA": f"http://{authority}",
         }
         log = stack.enter_context(_terminal_log(described.app, options))
-        functions = {
-            name: Function(
-                definition, described.folder, function_variables, options.environments, log
-            )
-            for name, definition in described.functions.items()
-        }
-        for function in functions.values():
-            stack.push_async_callback(function.stop)
-        invocations = Invocations(functions)
+        versions = Versions(options, function_variables, log)
+        stack.push_async_callback(versions.stop)
+        invocations = Invocations(versions.functions)
         stack.push_async_callback(invocations.stop)
-        application = _application(api, described, functions, invocations, options)
-        text = startup_text(described, options, address, variables, topics)
+        application = _application(
+            api, versions, invocations, options, Forwarder(engine_url), own["AWS_ACCESS_KEY_ID"]
+        )
+        run = _run_of(api, described, options, variables, topics)
+        stack.enter_context(run_file.written(run))
+        text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
         server = Server(configured, lambda: started(text, server.stop))
-        await stack.enter_async_context(
-            schedules.running(described.schedules, functions, options.schedule_every, REGION)
-        )
+        await versions.serve(described)
+        if reloader:
+            await stack.enter_async_context(reloader.running(versions, variables))
         await _run(server, listener, engine)
 
 
@@ -130,28 +142,70 @@ def _authority(listener: socket.socket, host: str) -> str:
 
 def _application(
     api: Api,
-    described: project.Project,
-    functions: Mapping[str, Function],
+    versions: Versions,
     invocations: Invocations,
     options: Options,
+    others: Forwarder,
+    access_key: str,
 ) -> ASGIApp:
     registry = Registry(options.max_connections)
-    by_route = {key: functions[name] for key, name in described.routes.items()}
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
-    websockets = WebSocketApi(api, by_route, registry, timeouts, options.drop_disconnects)
-    connections = connections_api(api.stage, registry)
-    lambda_ = invocations.application()
+    faults = Faults(
+        options.drop_disconnects,
+        options.drop_posts,
+        options.repeat_messages,
+        options.shuffle_messages,
+    )
+    websockets = WebSocketApi(api, versions.routes, registry, timeouts, faults, versions.settings)
+    http = OneAddress(
+        Access(allowed_hosts(options.host, options.allow_host)),
+        api.stage,
+        connections_api(api.stage, registry, faults),
+        invocations.application(),
+        others,
+        functools.partial(serve_faults, faults),
+        access_key,
+    )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette's router would keep its layers in memory for each connection.
         if scope["type"] == "websocket":
             await websockets(scope, receive, send)
-        elif scope["path"].startswith(PREFIX):
-            await lambda_(scope, receive, send)
         else:
-            await connections(scope, receive, send)
+            await http(scope, receive, send)
 
     return application
+
+
+def _run_of(
+    api: Api,
+    described: project.Project,
+    options: Options,
+    variables: Mapping[str, str],
+    topics: list[str],
+) -> Run:
+    # The shell's own credentials, for another DynamoDB, stay in the shell.
+    foreign = shell_credentials(os.environ) if options.dynamodb_endpoint else {}
+    settings = {
+        name: value
+        for name, value in variables.items()
+        if name.startswith("AWS_") and name not in foreign
+    }
+    resources = options.project / ".chalice" / "resources.json"
+    tables = load_tables(resources, {"Stage": options.stage}) if resources.exists() else []
+    prefix = f"{described.app}-{options.stage}-"
+    return Run(
+        pid=os.getpid(),
+        port=api.port,
+        project=str(options.project),
+        app=described.app,
+        stage=options.stage,
+        url=f"ws://{api.domain_name}/{api.stage}",
+        variables={**settings, "AWS_ENDPOINT_URL": f"http://{api.domain_name}"},
+        functions={name.removeprefix(prefix): name for name in described.functions},
+        topics=topics,
+        tables=[table.name for table in tables],
+    )
 
 
 async def _run(server: Server, listener: socket.socket, engine: Child) -> None:

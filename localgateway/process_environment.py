@@ -6,13 +6,14 @@ PYTHONPATH stay out, or a function could work here and fail in Lambda.
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REGION = "us-east-1"
-DUMMY_KEY = "local"
 _SYSTEM = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 _CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
@@ -22,33 +23,49 @@ _CREDENTIALS = (
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
 )
-_DUMMY = {"AWS_ACCESS_KEY_ID": DUMMY_KEY, "AWS_SECRET_ACCESS_KEY": DUMMY_KEY}
 
 
-def embedded(shell: Mapping[str, str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Credentials:
+    """Credentials for the embedded AWS; new ones are random."""
+
+    access_key: str = field(default_factory=lambda: f"LOCAL{secrets.token_hex(12).upper()}")
+    secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that hold them."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+
+def embedded(
+    shell: Mapping[str, str], credentials: Credentials, region: str = REGION
+) -> dict[str, str]:
     """Return the environment for a process that only uses the embedded AWS."""
     system = {name: shell[name] for name in _SYSTEM if name in shell}
-    return {**system, **_DUMMY, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    regions = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    return {**system, **credentials.variables(), **regions}
 
 
 def with_dynamodb(
-    shell: Mapping[str, str], engine_url: str, endpoint: str | None
+    embedded_variables: Mapping[str, str],
+    shell: Mapping[str, str],
+    engine_url: str,
+    endpoint: str | None,
 ) -> dict[str, str]:
     """Return the environment for a process that uses the tables.
 
-    With a DynamoDB at `endpoint`, the shell's credentials and region apply, if it has any. All
-    other services stay embedded.
+    With a DynamoDB at `endpoint`, the shell's credentials apply, if it has any. All other services
+    stay embedded.
     """
-    variables = {**embedded(shell), "AWS_ENDPOINT_URL": engine_url}
+    variables = {**embedded_variables, "AWS_ENDPOINT_URL": engine_url}
     if endpoint is None:
         return variables
-    region = shell.get("AWS_REGION") or shell.get("AWS_DEFAULT_REGION") or REGION
-    own = {name: shell[name] for name in _CREDENTIALS if name in shell}
-    if own:
-        variables = {name: value for name, value in variables.items() if name not in _DUMMY} | own
-    return {
-        **variables,
-        "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-    }
+    variables["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
+    if own := shell_credentials(shell):
+        del variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]
+    return variables | own
+
+
+def shell_credentials(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return the shell's variables about credentials."""
+    return {name: shell[name] for name in _CREDENTIALS if name in shell}

@@ -11,8 +11,9 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from provision import buses, tables, topics
+from provision import buses, function_rights, tables, topics
 from provision.errors import ProvisionError
+from provision.session import region_of
 from provision.template import load_buses, load_tables, load_topic_policies, load_topics
 
 if TYPE_CHECKING:
@@ -35,12 +36,29 @@ if TYPE_CHECKING:
     help="Create only the tables, in the DynamoDB at this address (e.g. DynamoDB Local).",
 )
 @click.option("--region", help="The AWS region. The default is the configured one.")
-def main(stage: str, resources: Path, endpoint_url: str | None, region: str | None) -> None:
+@click.option(
+    "--parameter",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the template, such as EventBridgeMayPublish=yes. May be repeated.",
+)
+def main(
+    stage: str,
+    resources: Path,
+    endpoint_url: str | None,
+    region: str | None,
+    given: tuple[str, ...],
+) -> None:
     """Create the tables, event buses and topics of the resources file unless they exist."""
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     logging.getLogger("provision").setLevel(logging.INFO)
-    parameters = {"Stage": stage}
+    parameters = {"Stage": stage, **dict(_parameter(text) for text in given)}
+    region = region_of(region)
+    config = resources.parent / "config.json"
     try:
+        if config.exists():
+            function_rights.check(config, stage)
         client = _client(endpoint_url, region)
         for definition in load_tables(resources, parameters):
             tables.ensure(client, definition)
@@ -49,6 +67,13 @@ def main(stage: str, resources: Path, endpoint_url: str | None, region: str | No
             _ensure_topics(resources, parameters, region)
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise click.ClickException(f"--parameter is {text!r}; expected NAME=VALUE")
+    return name, value
 
 
 def _client(endpoint_url: str | None, region: str | None) -> DynamoDBClient:

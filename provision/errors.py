@@ -77,3 +77,31 @@ class NotDeployedError(ProvisionError):
 
     def __str__(self) -> str:
         return f"no WebSocket API in {self.deployed}; run `chalice deploy` for this stage first"
+
+
+class MissingRightsError(ProvisionError):
+    """A setting in config.json whose rights a function's policy file does not grant."""
+
+    def __init__(self, setting: str, policy: str, statement: str) -> None:
+        self.setting = setting
+        self.policy = policy
+        self.statement = statement
+
+    def __str__(self) -> str:
+        return (
+            f"config.json sets {self.setting}, but {self.policy} does not grant what it needs; "
+            f"add this statement to it: {self.statement}"
+        )
+
+
+class QueueMessageError(ProvisionError):
+    """A message in the failure queue from which no event for `notify` can be made."""
+
+    def __init__(self, message_id: str) -> None:
+        self.message_id = message_id
+
+    def __str__(self) -> str:
+        return (
+            f"message {self.message_id} is not a notification; "
+            "expected Lambda's record of a failed invocation or a notification of SNS"
+        )

@@ -12,6 +12,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,15 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provision.errors import NotDeployedError, ProvisionError
+from provision.session import region_of
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
+
+# An account may create one deployment in 5 s, and a first `chalice deploy` has just created one.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+DEPLOYMENT_PERIOD_S = 6
+DEPLOYMENT_ATTEMPTS = 20
 
 
 def websocket_api_id(deployed: Path) -> str:
@@ -53,7 +60,17 @@ def _responds(client: ApiGatewayV2Client, api_id: str, route_id: str) -> bool:
 
 
 def release(client: ApiGatewayV2Client, api_id: str, stage: str) -> None:
-    """Take a snapshot of the API's routes and point the stage at it."""
+    """Take a snapshot of the API's routes and point the stage at it.
+
+    Wait up to two minutes while API Gateway refuses it for the account's rate.
+    """
+    for _ in range(DEPLOYMENT_ATTEMPTS - 1):
+        try:
+            client.create_deployment(ApiId=api_id, StageName=stage)
+        except client.exceptions.TooManyRequestsException:
+            time.sleep(DEPLOYMENT_PERIOD_S)
+        else:
+            return
     client.create_deployment(ApiId=api_id, StageName=stage)
 
 
@@ -71,7 +88,7 @@ def main(stage: str, project: Path, region: str | None) -> None:
     """Publish the API's current routes to the stage."""
     try:
         api_id = websocket_api_id(project / ".chalice" / "deployed" / f"{stage}.json")
-        client = boto3.client("apigatewayv2", region_name=region)
+        client = boto3.client("apigatewayv2", region_name=region_of(region))
         ensure_route_response(client, api_id)
         release(client, api_id, stage)
     except (ProvisionError, BotoCoreError, ClientError) as error:

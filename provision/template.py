@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from provision.errors import (
-    MissingPropertyError,
-    ParameterError,
-    TemplateError,
-    UnsupportedError,
-)
+from provision.errors import MissingPropertyError, TemplateError, UnsupportedError
+from provision.intrinsics import Values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -40,8 +35,6 @@ _TABLE_PROPERTIES = (
 )
 _REQUIRED_TABLE_PROPERTIES = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode")
 _TOPIC_POLICY_PROPERTIES = ("Topics", "PolicyDocument")
-_FUNCTIONS = ("Ref", "Fn::Sub")
-_SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ class TopicPolicy:
 def load_tables(path: Path, parameters: Mapping[str, str]) -> list[TableDefinition]:
     """Return every AWS::DynamoDB::Table of the JSON template at `path`, in file order.
 
-    Resolve Ref and Fn::Sub from `parameters` and from the template's own defaults. Raise
+    Resolve functions and conditions from `parameters` and from the template's own defaults. Raise
     `TemplateError` if the file is not a JSON template, if a parameter has no allowed value, or if
     a table uses a function or property that this module does not support.
     """
@@ -102,6 +95,17 @@ def load_topics(path: Path, parameters: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def load_queues(path: Path, parameters: Mapping[str, str]) -> list[str]:
+    """Return the name of every AWS::SQS::Queue of the JSON template at `path`.
+
+    Resolve parameters and raise errors as `load_tables` does.
+    """
+    return [
+        str(properties["QueueName"])
+        for _, properties in _resources(path, "AWS::SQS::Queue", parameters)
+    ]
+
+
 def load_topic_policies(path: Path, parameters: Mapping[str, str]) -> list[TopicPolicy]:
     """Return every AWS::SNS::TopicPolicy of the JSON template at `path`.
 
@@ -117,14 +121,15 @@ def load_topic_policies(path: Path, parameters: Mapping[str, str]) -> list[Topic
 def _resources(
     path: Path, kind: str, parameters: Mapping[str, str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    template = _read(path)
-    values = _parameter_values(template.get("Parameters", {}), parameters)
+    template = read(path)
+    values = Values.of(template, parameters)
     for logical_id, resource in template.get("Resources", {}).items():
         if resource.get("Type") == kind:
-            yield logical_id, _resolve(resource.get("Properties", {}), values)
+            yield logical_id, values.resolve(resource.get("Properties", {}))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """Return the JSON template at `path`. Raise `TemplateError` if it is not one."""
     try:
         template = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -132,45 +137,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(template, dict):
         raise TemplateError(f"{path} contains a JSON {type(template).__name__}; expected an object")
     return template
-
-
-def _parameter_values(
-    declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]
-) -> Mapping[str, str]:
-    defaults = {name: spec["Default"] for name, spec in declared.items() if "Default" in spec}
-    values = {**defaults, **given}
-    for name, spec in declared.items():
-        allowed = spec.get("AllowedValues", ())
-        if name not in values or (allowed and values[name] not in allowed):
-            raise ParameterError(name, values.get(name), allowed)
-    return values
-
-
-def _resolve(value: Any, parameters: Mapping[str, str]) -> Any:
-    if isinstance(value, list):
-        return [_resolve(item, parameters) for item in value]
-    if not isinstance(value, dict):
-        return value
-    match value:
-        case {"Ref": str(name)}:
-            return _parameter(name, parameters)
-        case {"Fn::Sub": str(text)}:
-            return _SUBSTITUTION.sub(lambda found: _substitute(found, parameters), text)
-    for name in value:
-        if name.startswith("Fn::") or name == "Ref":
-            raise UnsupportedError("function", f"{name} with {value[name]}", _FUNCTIONS)
-    return {name: _resolve(item, parameters) for name, item in value.items()}
-
-
-def _substitute(found: re.Match[str], parameters: Mapping[str, str]) -> str:
-    literal, name = found.groups()
-    return f"${{{name}}}" if literal else _parameter(name, parameters)
-
-
-def _parameter(name: str, parameters: Mapping[str, str]) -> str:
-    if name not in parameters:
-        raise ParameterError(name, None, ())
-    return parameters[name]
 
 
 def _only_property(resource: str, properties: Mapping[str, Any], name: str) -> str:

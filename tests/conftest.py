@@ -1,15 +1,19 @@
-"""What the tests of the application share: a table, a client, an issuer of tokens."""
+"""Fixtures of every test: no account of the developer, a table, invocations, an issuer."""
 
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
+import chalice.test
 import pytest
 from botocore.awsrequest import AWSResponse
+from chalice.local import LambdaContext
 from chalice.test import Client
 from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
@@ -17,17 +21,24 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from chalicelib import store
-from chalicelib.adapters import aws_clients as sdk
-from chalicelib.adapters import token_keys as tokens
+from chalicelib.adapters import aws_clients, token_keys
 from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
 from provision.tables import ensure
 from provision.template import load_tables
+from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import Issuer, issuing
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"
 UNSET = "(unset)"
+LONG_CONTEXT = functools.partial(LambdaContext, max_runtime_ms=60_000)
+# Parsing botocore's models and creating the table's encryption key would be most of a test's time.
+LOADER = botocore.loaders.create_loader()
+TABLES = [
+    replace(definition, encryption=None, point_in_time_recovery=False)
+    for definition in load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"})
+]
 
 
 @pytest.fixture(autouse=True)
@@ -39,29 +50,34 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    sdk.session.cache_clear()
-    sdk.client.cache_clear()
-    tokens.verifier.cache_clear()
+    # chalice.test.Client gives every invocation 3 s, too few for a loaded machine.
+    monkeypatch.setattr(chalice.test, "LambdaContext", LONG_CONTEXT)
+    aws_clients.session.cache_clear()
+    aws_clients.client.cache_clear()
+    token_keys.verifier.cache_clear()
 
 
 @pytest.fixture
 def dynamodb() -> Iterator[DynamoDBClient]:
-    """Give a client of an empty in-process DynamoDB that holds the project's tables."""
+    """Return a client of moto's DynamoDB with the project's empty tables."""
     with mock_aws():
-        client = boto3.client("dynamodb")
-        for definition in load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"}):
+        session = botocore.session.get_session()
+        session.register_component("data_loader", LOADER)
+        client = boto3.Session(botocore_session=session).client("dynamodb")
+        for definition in TABLES:
             ensure(client, definition)
         yield client
 
 
 @pytest.fixture
 def invoke(tmp_path: Path) -> Callable[..., Any]:
-    """Give a function that invokes a handler by name, as Lambda does, under given settings."""
+    """Return a function that invokes a handler by name, as Lambda does, with some settings."""
 
     def call(function: str, event: Mapping[str, Any], **environment: str) -> Any:
         settings = {"CONNECTIONS_TABLE": TABLE} | environment
         chosen = {name: value for name, value in settings.items() if value != UNSET}
-        config = {"version": "2.0", "stages": {"dev": {"environment_variables": chosen}}}
+        stage = {"environment_variables": chosen, "lambda_timeout": 10}
+        config = {"version": "2.0", "stages": {"dev": stage}}
         (tmp_path / ".chalice").mkdir(exist_ok=True)
         (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config))
         with Client(app.app, stage_name="dev", project_dir=str(tmp_path)) as client:
@@ -72,14 +88,13 @@ def invoke(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    """Run an issuer of tokens."""
     with issuing() as issuer:
         yield issuer
 
 
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
-    """Give a function that reads the lines logged since it was last called."""
+    """Return a function that reads the lines logged since it was last called."""
 
     def read() -> list[dict[str, Any]]:
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -89,10 +104,10 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, An
 
 @dataclass(frozen=True)
 class Wire:
-    """What passes between the registry and DynamoDB.
+    """The traffic between the application and DynamoDB.
 
-    `calls` are the names of the operations called and `tries` those of the requests sent;
-    `errors` makes an operation answer with a status and an error code.
+    `calls` are the operations called, and `tries` those of the requests sent, retries included.
+    `errors` are the status and error code that answer an operation.
     """
 
     calls: list[str]
@@ -100,7 +115,7 @@ class Wire:
     errors: dict[str, tuple[int, str]]
 
     def watch(self, client: DynamoDBClient) -> DynamoDBClient:
-        """Record what `client` does from now on."""
+        """Record the traffic of `client` from now on."""
         client.meta.events.register("before-call.dynamodb", self._called)
         client.meta.events.register_first("before-send.dynamodb", self._sent)
         return client
@@ -122,7 +137,7 @@ class Wire:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Watch, and break where a test says so, what the registry asks of DynamoDB."""
+    """Watch the traffic with DynamoDB, and let a test break it."""
     watching = Wire([], [], {})
     make = store.dynamodb
     client = functools.cache(lambda: watching.watch(make()))
@@ -131,6 +146,6 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def store_in_use(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> ConnectionStore:
-    """Give a store of an empty table that the functions use: made a fixture where it is needed."""
+    """Return a store of an empty table that the functions use: the body of a fixture."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
-    return ConnectionStore(dynamodb, TABLE)
+    return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)

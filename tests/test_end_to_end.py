@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import socket
 import struct
@@ -12,26 +11,79 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-import boto3
 import psutil
 import pytest
-from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.sync.client import connect as connect_and_wait
+from websockets.asyncio.client import ClientConnection
+from websockets.sync.client import connect
 
 from tests.conftest import TABLE
+from tests.support.clients import begun_handshake, opened, wait
 from tests.support.gateway import PATIENCE_S, Gateway, serving
 
 
-def management(gateway: Gateway) -> ApiGatewayManagementApiClient:
-    """Return a client of the gateway's @connections."""
-    session = boto3.Session("local", "local", region_name="us-east-1")
-    endpoint = gateway.url.replace("ws://", "http://")
-    return session.client("apigatewaymanagementapi", endpoint_url=endpoint)
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Gateway]:
+    """Run a gateway for one test."""
+    with serving(tmp_path / "project") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Run one gateway for the tests that leave no connection behind."""
+    with serving(tmp_path_factory.mktemp("shared") / "project") as gateway:
+        yield gateway
+
+
+async def close_normally(client: ClientConnection) -> None:
+    await client.close()
+
+
+async def close_as_application(client: ClientConnection) -> None:
+    await client.close(4001, "done for today")
+
+
+async def leave_the_page(client: ClientConnection) -> None:
+    await client.close(1001)
+
+
+async def close_without_status(client: ClientConnection) -> None:
+    client.protocol.send_close()
+    client.transport.write(b"".join(client.protocol.data_to_send()))
+    await client.wait_closed()
+
+
+async def reset(client: ClientConnection) -> None:
+    linger = struct.pack("ii", 1, 0)
+    client.transport.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, linger
+    )
+    client.transport.abort()
+
+
+async def send_binary(client: ClientConnection) -> None:
+    await client.send(b"binary")
+    await client.wait_closed()
+
+
+async def send_too_much(client: ClientConnection) -> None:
+    await client.send("x" * 40_000)
+    await client.wait_closed()
+
+
+CLOSE_CODES = {
+    close_normally: 1000,
+    close_as_application: 4001,
+    leave_the_page: 1001,
+    close_without_status: 1005,
+    reset: 1006,
+    send_binary: 1003,
+    send_too_much: 1009,
+}
 
 
 def environment(gateway: Gateway, function: str) -> psutil.Process:
@@ -45,86 +97,23 @@ def environment(gateway: Gateway, function: str) -> psutil.Process:
 
 
 def wait_for_ends(gateway: Gateway, number: int) -> None:
-    """Wait until so many ends of connections have been logged."""
     gateway.wait(lambda: len(gateway.logged("disconnected")) >= number)
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[Gateway]:
-    """Run a gateway of its own for a test."""
-    with serving(tmp_path / "project") as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Run one gateway for the tests that leave no connection behind."""
-    with serving(tmp_path_factory.mktemp("shared") / "project") as gateway:
-        yield gateway
-
-
-async def close_normally(client: ClientConnection) -> None:
-    """Close normally."""
-    await client.close()
-
-
-async def close_as_application(client: ClientConnection) -> None:
-    """Close with an application's code and reason."""
-    await client.close(4001, "done for today")
-
-
-async def go_away(client: ClientConnection) -> None:
-    """Close like a browser that leaves the page."""
-    await client.close(1001)
-
-
-async def close_without_status(client: ClientConnection) -> None:
-    """Close with an empty close frame."""
-    client.protocol.send_close()
-    client.transport.write(b"".join(client.protocol.data_to_send()))
-    await client.wait_closed()
-
-
-async def reset(client: ClientConnection) -> None:
-    """Reset the connection."""
-    linger = struct.pack("ii", 1, 0)
-    client.transport.get_extra_info("socket").setsockopt(
-        socket.SOL_SOCKET, socket.SO_LINGER, linger
-    )
-    client.transport.abort()
-
-
-async def send_binary(client: ClientConnection) -> None:
-    """Send a binary message, which the gateway refuses."""
-    await client.send(b"binary")
-    await client.wait_closed()
-
-
-async def send_too_much(client: ClientConnection) -> None:
-    """Send a frame that is too large."""
-    await client.send("x" * 40_000)
-    await client.wait_closed()
-
-
-WAYS = {
-    close_normally: 1000,
-    close_as_application: 4001,
-    go_away: 1001,
-    close_without_status: 1005,
-    reset: 1006,
-    send_binary: 1003,
-    send_too_much: 1009,
-}
+def settle(gateway: Gateway) -> None:
+    """Wait until requests that were sent before have been taken up: later ones are answered."""
+    for _ in range(3):
+        with suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(gateway.url.replace("ws://", "http://"), timeout=PATIENCE_S)  # noqa: S310
 
 
 def test_a_row_exists_as_long_as_its_connection(shared: Gateway) -> None:
-    """The table holds exactly the open connection, with the documented attributes."""
-    with connect_and_wait(shared.url):
+    with connect(shared.url):
         [row] = shared.dynamodb().scan(TableName=TABLE)["Items"]
 
     ended = shared.ended(row["connectionId"]["S"])
-    told = {"connectedAt", "sourceIp", "userAgent", "region", "apiId", "stage", "domainName"}
-    assert row.keys() == {"connectionId", "createdAt", "ttl", "clientId"} | told
+    metadata = {"connectedAt", "sourceIp", "userAgent", "region", "apiId", "stage", "domainName"}
+    assert row.keys() == {"connectionId", "createdAt", "ttl", "clientId"} | metadata
     assert row["clientId"] == {"S": "unknown"}
     assert abs(int(row["createdAt"]["N"]) - time.time() * 1000) < 600_000
     assert int(row["ttl"]["N"]) == int(row["createdAt"]["N"]) // 1000 + 24 * 3600
@@ -132,49 +121,54 @@ def test_a_row_exists_as_long_as_its_connection(shared: Gateway) -> None:
     assert shared.rows() == set()
 
 
-def test_200_clients_connect_at_once_and_leave_in_different_ways(shared: Gateway) -> None:
-    """Each is tracked while it is there, and each is disconnected once, with its own code."""
-    ways = [list(WAYS)[number % len(WAYS)] for number in range(200)]
-
-    async def run() -> set[str]:
+def test_200_clients_that_leave_in_different_ways_are_each_disconnected_once(
+    shared: Gateway,
+) -> None:
+    async def run() -> tuple[set[str], list[int]]:
         async with asyncio.timeout(PATIENCE_S):
-            clients = await asyncio.gather(
-                *(connect(shared.url, open_timeout=PATIENCE_S, compression=None) for _ in ways)
-            )
+            clients = await opened(shared.url, 200)
             rows = await asyncio.to_thread(shared.rows)
-
+            ways = [list(CLOSE_CODES)[number % len(CLOSE_CODES)] for number in range(200)]
             await asyncio.gather(*(way(each) for way, each in zip(ways, clients, strict=True)))
-            return rows
+            return rows, [CLOSE_CODES[way] for way in ways]
 
-    rows = asyncio.run(run())
+    rows, codes = asyncio.run(run())
 
     ended = [shared.ended(connection_id) for connection_id in rows]
     assert len(rows) == 200
-    assert Counter(line["code"] for line in ended) == Counter(WAYS[way] for way in ways)
+    assert Counter(line["code"] for line in ended) == Counter(codes)
     assert shared.rows() == set()
 
 
-def test_a_connection_that_a_back_end_deletes_loses_its_row(shared: Gateway) -> None:
-    """A deletion through @connections ends like any other close."""
-    with connect_and_wait(shared.url) as client:
+def test_a_connection_that_is_closed_through_the_api_loses_its_row(shared: Gateway) -> None:
+    with connect(shared.url) as client:
         [connection_id] = shared.rows()
 
-        management(shared).delete_connection(ConnectionId=connection_id)
+        shared.connections_api().delete_connection(ConnectionId=connection_id)
         for _ in client:
-            """Nothing comes but the end."""
+            """Nothing arrives but the close."""
 
     assert client.close_code == shared.ended(connection_id)["code"] == 1000
     assert shared.rows() == set()
 
 
 def test_a_client_that_is_killed_loses_its_row(shared: Gateway) -> None:
-    """A killed process sends no close frame, but its end is noticed."""
+    """It sends no close frame."""
+    api = shared.connections_api()
+
+    def is_open(connection_id: str) -> bool:
+        try:
+            api.get_connection(ConnectionId=connection_id)
+        except api.exceptions.GoneException:
+            return False
+        return True
+
     with subprocess.Popen(
         [sys.executable, "-m", "websockets", shared.url],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     ) as client:
-        _wait(lambda: any(_is_open(shared, row) for row in shared.rows()))
+        wait(lambda: any(map(is_open, shared.rows())))
         [connection_id] = shared.rows()
 
         client.send_signal(signal.SIGKILL)
@@ -184,103 +178,67 @@ def test_a_client_that_is_killed_loses_its_row(shared: Gateway) -> None:
 
 
 def test_an_environment_that_is_killed_during_connect_affects_only_that_handshake(
-    system: Gateway,
+    own: Gateway,
 ) -> None:
-    """The handshake is refused with 502 and leaves no row; other clients are served."""
-    with connect_and_wait(system.url):
-        """Leave at once."""
-    wait_for_ends(system, 1)
-    connect_environment = environment(system, "connect")
+    with connect(own.url):
+        """Start the two environments."""
+    wait_for_ends(own, 1)
+    connect_environment = environment(own, "connect")
     connect_environment.suspend()
 
-    with _handshake(system) as refused, connect_and_wait(system.url, open_timeout=PATIENCE_S):
-        connect_environment.kill()
+    with begun_handshake(own.url) as refused:
+        settle(own)
+        with connect(own.url, open_timeout=PATIENCE_S):
+            connect_environment.kill()
 
-        assert refused.recv(1024).startswith(b"HTTP/1.1 502 ")
-        assert len(system.rows()) == 1
-    wait_for_ends(system, 2)
-    assert system.rows() == set()
+            assert refused.recv(1024).startswith(b"HTTP/1.1 502 ")
+            assert len(own.rows()) == 1
+    wait_for_ends(own, 2)
+    assert own.rows() == set()
 
 
-def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(system: Gateway) -> None:
-    """`$disconnect` is not delivered again, so the row stays."""
-    with connect_and_wait(system.url):
-        """Leave at once."""
-    wait_for_ends(system, 1)
-    with connect_and_wait(system.url):
-        [left] = system.rows()
-        disconnect_environment = environment(system, "disconnect")
+def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(own: Gateway) -> None:
+    """`$disconnect` is not delivered again."""
+    with connect(own.url):
+        """Start the two environments."""
+    wait_for_ends(own, 1)
+    with connect(own.url):
+        [left] = own.rows()
+        disconnect_environment = environment(own, "disconnect")
         disconnect_environment.suspend()
 
-    _settle(system)
-    with connect_and_wait(system.url):
-        [other] = system.rows() - {left}
-    system.ended(other)
+    settle(own)
+    with connect(own.url):
+        [other] = own.rows() - {left}
+    own.ended(other)
     disconnect_environment.kill()
 
-    assert system.rows() == {left}
+    assert own.rows() == {left}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopping_empties_the_table(tmp_path: Path, number: signal.Signals) -> None:
-    """`$disconnect` runs for every connection that is open when the gateway stops."""
-    with serving(tmp_path / "project") as system:
+def test_a_gateway_that_stops_disconnects_every_connection(
+    own: Gateway, number: signal.Signals
+) -> None:
+    async def run() -> list[int | None]:
+        clients = await opened(own.url, 20)
+        os.kill(own.process.pid, number)
+        await asyncio.gather(*(client.wait_closed() for client in clients))
+        return [client.close_code for client in clients]
 
-        async def run() -> list[int | None]:
-            clients = [await connect(system.url) for _ in range(20)]
+    codes = asyncio.run(run())
 
-            os.kill(system.process.pid, number)
-            await asyncio.gather(*(client.wait_closed() for client in clients))
-            return [client.close_code for client in clients]
-
-        codes = asyncio.run(run())
-
-        assert codes == [1001] * 20
-        wait_for_ends(system, 20)
-        assert {line["code"] for line in system.logged("disconnected")} == {1001}
-        assert system.process.wait(PATIENCE_S) == 0
+    assert codes == [1001] * 20
+    wait_for_ends(own, 20)
+    assert {line["code"] for line in own.logged("disconnected")} == {1001}
+    assert own.process.wait(PATIENCE_S) == 0
 
 
-def test_a_failing_dynamodb_refuses_handshakes(tmp_path: Path) -> None:
-    """A connection never opens without a row."""
-    with serving(tmp_path / "project", "--dynamodb-fail=1") as system:
-        with _handshake(system) as refused:
-            assert refused.recv(1024).startswith(b"HTTP/1.1 500 ")
+def test_a_dynamodb_that_fails_refuses_handshakes(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path / "project", "--dynamodb-fail=1") as gateway,
+        begun_handshake(gateway.url) as refused,
+    ):
+        assert refused.recv(1024).startswith(b"HTTP/1.1 500 ")
 
-        system.wait(lambda: any('"level": "ERROR"' in line for line in system.said))
-
-
-@contextmanager
-def _handshake(system: Gateway) -> Iterator[socket.socket]:
-    match = re.fullmatch(r"ws://(.*):(\d+)/(.*)", system.url)
-    assert match
-    with socket.create_connection((match[1], int(match[2])), timeout=PATIENCE_S) as raw:
-        raw.sendall(
-            f"GET /{match[3]} HTTP/1.1\r\nHost: {match[1]}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        _settle(system)
-        yield raw
-
-
-def _settle(system: Gateway) -> None:
-    # What was sent before has been taken up once later requests have been answered.
-    for _ in range(3):
-        with suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(system.url.replace("ws://", "http://"), timeout=PATIENCE_S)  # noqa: S310
-
-
-def _is_open(system: Gateway, connection_id: str) -> bool:
-    api = management(system)
-    try:
-        api.get_connection(ConnectionId=connection_id)
-    except api.exceptions.GoneException:
-        return False
-    return True
-
-
-def _wait(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline
+        gateway.wait(lambda: any('"level": "ERROR"' in line for line in gateway.said))

@@ -112,13 +112,6 @@ def test_make_deploy_runs_the_documented_commands() -> None:
     assert [line for line in make_runs("deploy STAGE=dev") if "--stage" in line] == documented
 
 
-def test_make_package_runs_the_documented_command() -> None:
-    """`make package` runs it unchanged."""
-    [documented] = [line for line in commands() if line.startswith("chalice package")]
-
-    assert documented in make_runs("package STAGE=prod")
-
-
 @pytest.mark.parametrize("command", [line for line in commands() if line.startswith("make ")])
 def test_each_make_target_exists(command: str) -> None:
     """The end-to-end tests run `make run`; the others are only planned here."""

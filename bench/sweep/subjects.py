@@ -7,6 +7,7 @@ the making of clients and connections, are left out.
 
 import contextlib
 import json
+import math
 import os
 import resource
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import boto3
 
 from chalicelib import settings
+from chalicelib.clock import Deadline
 from chalicelib.domain.liveness import Verdict
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
@@ -34,11 +36,11 @@ def this_project(url: str) -> Callable[[], int]:
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"{url}/dev",
         "CONNECTIONS_TABLE": TABLE,
     }
-    store = open_store(TABLE)
+    store = open_store(TABLE, Deadline(math.inf))
     store.position()
 
     def run() -> int:
-        deadline = time.monotonic() + SECONDS
+        deadline = Deadline(time.monotonic() + SECONDS)
         now_ms = time.time_ns() // 1_000_000
         config = settings.load()
         prober = Prober(config.management_endpoint, now_ms, deadline, probes_a_second=None)

@@ -17,9 +17,8 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
 )
-from botocore.parsers import ResponseParserError
 
-from chalicelib.adapters.aws_clients import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
+from chalicelib.adapters.aws_clients import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ResponseParserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,12 +52,22 @@ _UNSENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError)
 class CallError(Exception):
     """The service did not confirm a call.
 
-    `code` is the service's error code, the name of botocore's error, or `NotStarted`.
+    `code` is the service's error code, the name of botocore's error, or `NotStarted`. `answered`
+    says whether the last attempt had an answer.
     `uncertain` says whether an attempt whose answer was lost may have been carried out.
     """
 
-    def __init__(self, code: str, cause: str, *, uncertain: bool, repeated: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        cause: str,
+        *,
+        uncertain: bool,
+        repeated: bool = False,
+        answered: bool = False,
+    ) -> None:
         super().__init__(code, cause)
+        self.answered = answered
         self.code = code
         self.cause = cause
         self.uncertain = uncertain
@@ -77,11 +86,18 @@ class Answer:
     repeated: bool
 
 
-def call(method: Callable[..., Any], deadline: Deadline, **arguments: Any) -> Answer:
+def call(
+    method: Callable[..., Any],
+    deadline: Deadline,
+    *,
+    retries: Deadline | None = None,
+    **arguments: Any,
+) -> Answer:
     """Call a client's method. Raises `CallError`.
 
     Transient failures are retried: throttling, 5xx, and attempts without an answer. No attempt
-    starts unless its worst case, `ATTEMPT_S`, fits before `deadline`.
+    starts unless its worst case, `ATTEMPT_S`, fits before `deadline`, or before `retries` for all
+    but the first.
     """
     uncertain = False
     error = CallError(NOT_STARTED, "no time left", uncertain=False)
@@ -90,17 +106,20 @@ def call(method: Callable[..., Any], deadline: Deadline, **arguments: Any) -> An
             time.sleep(min(PAUSES_S[number - 1], max(0.0, deadline.left())))
         if not deadline.allows(ATTEMPT_S):
             break
+        deadline = retries or deadline
         try:
             return Answer(method(**arguments), uncertain)
         except ClientError as refused:
             status = refused.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = refused.response["Error"]["Code"]
             if status < 500 and code not in THROTTLING:
-                error = CallError(code, str(refused), uncertain=False, repeated=uncertain)
+                error = CallError(
+                    code, str(refused), uncertain=False, repeated=uncertain, answered=True
+                )
                 error.item = refused.response.get("Item")
                 raise error from refused
             uncertain = uncertain or status >= 500
-            error = CallError(code, str(refused), uncertain=uncertain)
+            error = CallError(code, str(refused), uncertain=uncertain, answered=True)
         except (BotoCoreError, ResponseParserError, UnicodeError) as lost:
             uncertain = uncertain or not isinstance(lost, _UNSENT)
             error = CallError(type(lost).__name__, str(lost), uncertain=uncertain)

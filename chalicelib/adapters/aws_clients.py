@@ -31,6 +31,7 @@ with _absent("awscrt"):
     from botocore.config import Config
     from botocore.exceptions import NoCredentialsError
     from botocore.loaders import Loader
+    from botocore.parsers import ResponseParserError as ResponseParserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,14 +39,13 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
 
-# A handshake waits for these calls. Three attempts of one second, 50 and 100 ms apart, fail on a
-# dead endpoint after 3.2 s, and still retry a throttled or reset call.
-# In legacy mode these pauses are the same in every botocore; "standard" paused for seconds in
-# older ones, and the Lambda runtime determines the version.
+# A handshake waits for these calls. botocore makes one attempt; `attempts` retries.
+CONNECT_TIMEOUT_S = 1.0
+READ_TIMEOUT_S = 1.0
 CONFIG = Config(
-    connect_timeout=1,
-    read_timeout=1,
-    retries={"mode": "legacy", "total_max_attempts": 3},
+    connect_timeout=CONNECT_TIMEOUT_S,
+    read_timeout=READ_TIMEOUT_S,
+    retries={"mode": "legacy", "total_max_attempts": 1},
     parameter_validation=False,  # all requests are built by this code; saves 15 % of a call's CPU
     user_agent="incident-websocket",  # botocore builds its own twice a call: 20 % of its CPU
 )

@@ -7,6 +7,7 @@ authentication does not pay for them.
 from __future__ import annotations
 
 import functools
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from jwt import PyJWK
 
 ALGORITHMS = ("RS256", "ES256")
+# For the whole fetch. `connect` has 10 s, of which DynamoDB may take most.
 FETCH_TIMEOUT_S = 2
+# Large issuers publish 30 KB.
+MAX_KEYS_BYTES = 256 * 1024
 REFETCH_AFTER_S = 60
 KEYS_LIVE_S = 3600
 # The subject becomes the clientId of the row, which must stay under 1 KB.
@@ -127,16 +131,21 @@ def fetch_keys(address: str) -> Mapping[str, PyJWK]:
     """Return an issuer's keys by key id. Raises `KeysUnavailableError`."""
     import jwt
 
+    from chalicelib.adapters.bounded_fetch import FetchError, fetch
+
     try:
-        client = jwt.PyJWKClient(address, cache_jwk_set=False, timeout=FETCH_TIMEOUT_S)
-        return {key.key_id: key for key in client.get_signing_keys() if key.key_id}
-    except (
-        jwt.PyJWTError,
-        OSError,
-        ValueError,
-        RecursionError,
-    ) as error:
+        published = json.loads(fetch(address, FETCH_TIMEOUT_S, MAX_KEYS_BYTES))
+        if not isinstance(published, dict):
+            raise FetchError("the response is not a JSON object")
+        keys = jwt.PyJWKSet.from_dict(published).keys
+    except (FetchError, jwt.PyJWTError, AttributeError, TypeError, ValueError) as error:
         raise KeysUnavailableError(address, str(error)) from error
+    except RecursionError as error:
+        raise KeysUnavailableError(address, "the response is nested too deeply") from error
+    found = {key.key_id: key for key in keys if key.key_id and key.public_key_use in ("sig", None)}
+    if not found:
+        raise KeysUnavailableError(address, "the response has no signing keys")
+    return found
 
 
 @functools.cache

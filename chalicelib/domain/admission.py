@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chalicelib.domain.errors import KeysUnavailableError, TokenError
+from chalicelib.domain.errors import KeysUnavailableError, TokenError, shown
 from chalicelib.domain.events import Handshake
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
@@ -17,13 +17,16 @@ BEARER = "bearer"
 # How much of a refused clientId is logged: enough to recognize it, but no more than the header
 # if it is a misplaced token.
 SHOWN_CHARACTERS = 32
+SHOWN_VALUES = 3
+# `{"` in base64: the beginning of each JSON Web Token.
+_TOKEN = "eyJ"  # noqa: S105 - not a secret
 
 
 @dataclass(frozen=True)
 class Admitted:
     """The handshake is accepted. A `client_id` of None is an anonymous client.
 
-    `subprotocol` is the one that the answer must select, if the client sent its token that way.
+    `subprotocol` is the one of the offered subprotocols that the answer must select, if any.
     """
 
     client_id: str | None = None
@@ -47,26 +50,44 @@ def admit(
     handshake: Handshake,
     origins: tuple[str, ...],
     subject_of: Callable[[str], str] | None,
+    subprotocols: tuple[str, ...] = (),
 ) -> Admitted | Refused:
     """Accept or refuse a handshake.
 
     `origins` are the allowed values of `Origin`; an empty tuple allows all. `subject_of` returns
     the subject of a token and raises `TokenError` or `KeysUnavailableError`; with None no token
-    is required.
+    is required. `subprotocols` are those that the application speaks, beside `bearer`.
     """
     if not _origin_allowed(handshake.origin, origins):
-        return Refused(403, "origin", "Forbidden", f"Origin is {handshake.origin!r}")
+        return Refused(403, "origin", "Forbidden", f"Origin is {shown(handshake.origin)}")
+    subprotocol = selected(handshake, subprotocols)
     if subject_of is not None:
-        return _authenticated(handshake, subject_of)
+        return _authenticated(handshake, subject_of, subprotocol)
     if not handshake.client_ids:
-        return Admitted()
+        return Admitted(None, subprotocol)
     if not _one_client(handshake.client_ids):
         return _refused_client_id(handshake)
-    return Admitted(handshake.client_ids[0])
+    return Admitted(handshake.client_ids[0], subprotocol)
 
 
-def _authenticated(handshake: Handshake, subject_of: Callable[[str], str]) -> Admitted | Refused:
-    token, subprotocol = bearer_token(handshake)
+def selected(handshake: Handshake, spoken: tuple[str, ...]) -> str | None:
+    """Return the subprotocol to select, or None: one that was offered, and never a token.
+
+    A browser closes the connection unless the answer selects one of those that it offered.
+    `bearer` is selected whenever there is a token, whatever the settings are and wherever the
+    token stands; otherwise the first offered one that the application speaks.
+    https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+    """
+    bearer = next((name for name in handshake.subprotocols if name.lower() == BEARER), None)
+    if bearer is not None and bearer_token(handshake) is not None:
+        return bearer
+    return next((name for name in handshake.subprotocols if name in spoken), None)
+
+
+def _authenticated(
+    handshake: Handshake, subject_of: Callable[[str], str], subprotocol: str | None
+) -> Admitted | Refused:
+    token = bearer_token(handshake)
     if token is None:
         return Refused(401, "no_token", "Unauthorized")
     try:
@@ -81,20 +102,19 @@ def _authenticated(handshake: Handshake, subject_of: Callable[[str], str]) -> Ad
     return Admitted(subject, subprotocol)
 
 
-def bearer_token(handshake: Handshake) -> tuple[str | None, str | None]:
-    """Return the token, and the subprotocol to select if the token came as one.
+def bearer_token(handshake: Handshake) -> str | None:
+    """Return the token: of the header, else of the subprotocols, else of the query parameter.
 
     A browser cannot set headers on a WebSocket. It offers the subprotocols `bearer` and the
-    token instead, and closes the connection unless the answer selects one of them.
+    token instead.
     """
     scheme, _, credentials = (handshake.authorization or "").partition(" ")
     if scheme.lower() == BEARER and credentials.strip():
-        return credentials.strip(), None
-    offered = handshake.subprotocols
-    for name, following in itertools.pairwise(offered):
+        return credentials.strip()
+    for name, following in itertools.pairwise(handshake.subprotocols):
         if name.lower() == BEARER:
-            return following, name
-    return handshake.token or None, None
+            return following
+    return handshake.token or None
 
 
 def _origin_allowed(origin: str | None, origins: tuple[str, ...]) -> bool:
@@ -118,4 +138,8 @@ def _other_client(handshake: Handshake) -> Refused:
 
 
 def _shown(handshake: Handshake) -> str:
-    return " and ".join(repr(client_id[:SHOWN_CHARACTERS]) for client_id in handshake.client_ids)
+    return " and ".join(map(_shown_client_id, handshake.client_ids[:SHOWN_VALUES]))
+
+
+def _shown_client_id(client_id: str) -> str:
+    return "a token" if client_id.startswith(_TOKEN) else repr(client_id[:SHOWN_CHARACTERS])

@@ -45,7 +45,8 @@ _BY_CODE = {
     1015: Cause.ABNORMAL,
 }
 _BY_NAME = {cause.value: cause for cause in Cause}
-_APPLICATION_CODES = range(4000, 5000)
+# 3000 to 3999 are registered for libraries and frameworks, 4000 to 4999 are private.
+_APPLICATION_CODES = range(3000, 5000)
 _SERVER_CLOSE_CODES = (1000, None)
 _MAX_DURATION_S = MAX_DURATION_MS / 1000
 _MARGIN_S = MARGIN_MS / 1000
@@ -71,17 +72,31 @@ def cause_of(code: int | None, duration_s: float | None, closing: str | None) ->
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a tracked connection. `closed_at` is epoch ms, `duration_s` is in seconds."""
+    """The end of a tracked connection. `closed_at` is epoch ms, `duration_s` is in seconds.
+
+    `reason` was given by the person who had the connection closed. A duration of None is unknown.
+    """
 
     connection: Connection
     cause: Cause
     code: int | None
     closed_at: int
-    duration_s: float
+    duration_s: float | None
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same id each time that this end is told, by which consumers drop repeats.
+
+        It is made of what both the row and the `$disconnect` event contain.
+        """
+        connection_id, connected_at = self.connection.connection_id, self.connection.connected_at
+        return connection_id if connected_at is None else f"{connection_id}/{connected_at}"
 
     def detail(self) -> dict[str, str | int | float | None]:
         """Return the `detail` of the EventBridge event: times in epoch ms, the duration in s."""
         return {
+            "id": self.id,
             "connectionId": self.connection.connection_id,
             "clientId": self.connection.client_id,
             "cause": self.cause.value,
@@ -89,4 +104,5 @@ class Ending:
             "connectedAt": self.connection.connected_at or self.connection.created_at,
             "closedAt": self.closed_at,
             "duration": self.duration_s,
+            "reason": self.reason,
         }

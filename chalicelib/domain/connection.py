@@ -22,13 +22,34 @@ GRACE_S = 60
 
 USER_AGENT_LIMIT = 256
 
+# API Gateway has had WebSocket APIs since 18 December 2018, and ms reach this length in 5138:
+# https://aws.amazon.com/blogs/compute/announcing-websocket-apis-in-amazon-api-gateway/
+EARLIEST_MS = 1_545_091_200_000
+LATEST_MS = 10**14
+
+# A connection whose `$connect` can still be running: its timeout, and 2 s for clocks that differ.
+# `@connections` answers 410 for it although it is about to open.
+OPENING_S = 12
+# A close and the `$disconnect` that follows it take no longer than this.
+CLOSE_S = 30
+
+
+@dataclass(frozen=True)
+class Intent:
+    """Why the server is about to close a connection, since `at` (epoch ms)."""
+
+    cause: str
+    at: int
+    reason: str | None = None
+
 
 @dataclass(frozen=True)
 class Connection:
     """One connection: its client, its start and its expiry.
 
     `created_at` and `connected_at` are epoch ms, the second by API Gateway's clock; `ttl` is
-    epoch s. `closing` is the cause with which the server is about to close the connection.
+    epoch s. `closing` is the cause with which the server is about to close the connection, since
+    `closing_at` (epoch ms), and `close_reason` the reason given by a person.
     A field that is None was unknown and is not an attribute of the row.
     """
 
@@ -44,6 +65,8 @@ class Connection:
     stage: str | None = None
     domain_name: str | None = None
     closing: str | None = None
+    closing_at: int | None = None
+    close_reason: str | None = None
 
     @property
     def known_client_id(self) -> str | None:
@@ -66,6 +89,8 @@ class Connection:
             "stage": self.stage,
             "domainName": self.domain_name,
             "closing": self.closing,
+            "closingAt": self.closing_at,
+            "closeReason": self.close_reason,
         }
         return {name: value for name, value in attributes.items() if value is not None}
 
@@ -76,9 +101,36 @@ class Connection:
         """
         return self.ttl > now_ms // 1000 and self.created_at > oldest_possible_ms(now_ms)
 
+    def intent(self, ended_ms: int) -> Intent | None:
+        """Return the intent that explains an end at `ended_ms` (epoch ms), if there is one.
+
+        An intent lapses after `CLOSE_S`: it does not explain an end that follows much later.
+        """
+        if self.closing is None:
+            return None
+        at = ended_ms if self.closing_at is None else self.closing_at  # older rows have no time
+        lapsed = ended_ms - at > CLOSE_S * 1000
+        return None if lapsed else Intent(self.closing, at, self.close_reason)
+
+    def may_be_opening(self, now_ms: int) -> bool:
+        """Return whether the connection's handshake can still be running."""
+        return self.age_s(now_ms) < OPENING_S
+
     def age_s(self, now_ms: int) -> float:
         """Return for how long the connection has been tracked, in seconds."""
         return max(0, now_ms - self.created_at) / 1000
+
+    def duration_s(self, now_ms: int) -> float:
+        """Return how long the connection lasted if it was found ended at `now_ms`, in seconds.
+
+        An orphan may be found days later, but no connection outlives API Gateway's 2 hours.
+        """
+        return min(self.age_s(now_ms), (MAX_DURATION_MS + MARGIN_MS) / 1000)
+
+
+def is_moment(epoch_ms: int) -> bool:
+    """Return whether `epoch_ms` can be when a connection opened. Seconds or microseconds cannot."""
+    return EARLIEST_MS <= epoch_ms < LATEST_MS
 
 
 def opened(

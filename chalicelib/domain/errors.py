@@ -1,6 +1,15 @@
 """Every error that the application raises on purpose."""
 
 from collections.abc import Mapping
+from typing import Any
+
+SHOWN_CHARACTERS = 200
+
+
+def shown(value: object) -> str:
+    """Return a value as text for a message: printable, and cut at 200 characters."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 class RegistryError(Exception):
@@ -13,19 +22,24 @@ class RegistryError(Exception):
 
 
 class SettingsError(RegistryError):
-    """An environment variable is missing or has an invalid value."""
+    """An environment variable is missing or has an invalid value.
+
+    `problem` says what is wrong with the value where that is not plain from `expected`.
+    """
 
     reason = "settings"
 
-    def __init__(self, variable: str, value: str | None, expected: str) -> None:
-        super().__init__(variable, value, expected)
+    def __init__(self, variable: str, value: str | None, expected: str, problem: str = "") -> None:
+        super().__init__(variable, value, expected, problem)
         self.variable = variable
         self.value = value
         self.expected = expected
+        self.problem = problem
 
     def __str__(self) -> str:
         seen = "is not set" if self.value is None else f"is {self.value!r}"
-        return f"{self.variable} {seen}; expected {self.expected}"
+        why = f" ({self.problem})" if self.problem else ""
+        return f"{self.variable} {seen}; expected {self.expected}{why}"
 
 
 class EventError(RegistryError):
@@ -43,39 +57,68 @@ class EventError(RegistryError):
         return f"{self.field} is {self.value!r}; expected {self.expected}"
 
 
+class ForeignEventError(EventError):
+    """A payload that API Gateway did not send, such as the ping of a warmer."""
+
+    def __init__(self, context: object) -> None:
+        super().__init__("requestContext", context, "an event of an API Gateway WebSocket API")
+
+
 class StoreError(RegistryError):
     """DynamoDB did not confirm an operation.
 
-    `code` is DynamoDB's error code, or the name of botocore's error when no answer came.
+    `code` is DynamoDB's error code, the name of botocore's error when no answer came, or
+    `NotStarted` when too little time was left. `uncertain` says that an attempt without an answer
+    may have been carried out, `repeated` that such an attempt came before this answer. `item` is
+    the row that failed a condition.
     """
 
     reason = "store"
 
-    def __init__(self, operation: str, table: str, code: str, cause: str) -> None:
+    def __init__(
+        self,
+        operation: str,
+        table: str,
+        code: str,
+        cause: str,
+        *,
+        uncertain: bool = False,
+        repeated: bool = False,
+        item: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(operation, table, code, cause)
         self.operation = operation
         self.table = table
         self.code = code
         self.cause = cause
+        self.uncertain = uncertain
+        self.repeated = repeated
+        self.item = item
 
     def __str__(self) -> str:
         return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"
 
 
 class MalformedRowError(RegistryError):
-    """A row of the connections table lacks a required attribute, or its type is wrong."""
+    """A row of the connections table is not a connection: `attribute` is missing or invalid.
+
+    `value` is the attribute's value as DynamoDB returned it, or None.
+    """
 
     reason = "unverified"
 
-    def __init__(self, connection_id: str, attribute: str) -> None:
-        super().__init__(connection_id, attribute)
+    def __init__(self, connection_id: str, attribute: str, value: object, expected: str) -> None:
+        super().__init__(connection_id, attribute, value, expected)
         self.connection_id = connection_id
         self.attribute = attribute
+        self.value = value
+        self.expected = expected
 
     def __str__(self) -> str:
+        seen = "is missing" if self.value is None else f"is {shown(self.value)}"
         return (
-            f"row of connection {self.connection_id!r}: attribute {self.attribute!r} "
-            "is missing or has the wrong type"
+            f"row of connection {self.connection_id!r}: attribute {self.attribute!r} {seen}; "
+            f"expected {self.expected}"
         )
 
 

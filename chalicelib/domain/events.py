@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from chalicelib.domain.errors import EventError
+from chalicelib.domain.errors import EventError, ForeignEventError
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,33 @@ class Ended:
     """The end of a connection as API Gateway reports it.
 
     `code` and `reason` are None when API Gateway does not know them. `duration_s` is in seconds
-    by API Gateway's clock, or None when the event lacks the times.
+    by API Gateway's clock, or None when the event lacks the times. `connected_at` and
+    `ended_at` are epoch ms.
     """
 
     connection_id: str
     code: int | None
     reason: str | None
     duration_s: float | None
+    connected_at: int | None = None
+    ended_at: int | None = None
+
+
+# A connection lasts at most 2 hours. Times that are a day apart are wrong, or not both in ms.
+_IMPLAUSIBLE_MS = 24 * 3600 * 1000
+# What Chalice reads of `requestContext` before it calls a handler.
+_ALWAYS_SENT = ("connectionId", "apiId", "stage", "domainName")
+
+
+def check(event: object) -> None:
+    """Raise `EventError` unless `event` names a connection and its API, as API Gateway's do."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    if not isinstance(context, dict):
+        raise ForeignEventError(context)
+    for name in _ALWAYS_SENT:
+        value = context.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise EventError(f"requestContext.{name}", value, "a non-empty string")
 
 
 def connection_id(event: Mapping[str, Any]) -> str:
@@ -85,23 +105,31 @@ def ended(event: Mapping[str, Any]) -> Ended:
     """Parse a `$disconnect` event. Raises `EventError` for an invalid connection id."""
     context = event["requestContext"]
     code = context.get("disconnectStatusCode")
+    connected_at, ended_at = context.get("connectedAt"), context.get("requestTimeEpoch")
     return Ended(
         connection_id=connection_id(event),
         code=code if _is_integer(code) else None,
         reason=_text(context.get("disconnectReason")),
-        duration_s=_seconds_between(context.get("connectedAt"), context.get("requestTimeEpoch")),
+        duration_s=_seconds_between(connected_at, ended_at),
+        connected_at=connected_at if _is_integer(connected_at) else None,
+        ended_at=ended_at if _is_integer(ended_at) else None,
     )
 
 
 def _multi(event: Mapping[str, Any], many: str, single: str) -> list[tuple[str, tuple[str, ...]]]:
     """Return each name with all its values. A hand-made event may have only the single form."""
-    if event.get(many):
-        return [(name, tuple(values)) for name, values in _mapping(event[many]).items()]
-    return [(name, (value,)) for name, value in _mapping(event.get(single)).items()]
+    values = _mapping(event.get(many)) or _mapping(event.get(single))
+    return [(name, _texts(value)) for name, value in values.items()]
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Return the strings in `value`, which may be one string where a list is due."""
+    values = value if isinstance(value, list) else [value]
+    return tuple([each for each in values if isinstance(each, str)])
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _last(values: tuple[str, ...] | None) -> str | None:
@@ -115,7 +143,8 @@ def _text(value: object) -> str | None:
 def _seconds_between(start_ms: object, end_ms: object) -> float | None:
     if not _is_integer(start_ms) or not _is_integer(end_ms):
         return None
-    return max(0, end_ms - start_ms) / 1000
+    lasted_ms = max(0, end_ms - start_ms)
+    return lasted_ms / 1000 if lasted_ms <= _IMPLAUSIBLE_MS else None
 
 
 def _is_integer(value: object) -> TypeGuard[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from chalicelib.domain.connection import GRACE_S, oldest_possible_ms
+from chalicelib.domain.connection import GRACE_S, MARGIN_MS, oldest_possible_ms
 
 if TYPE_CHECKING:
     from chalicelib.domain.connection import Connection
@@ -26,20 +26,32 @@ class Verdict(StrEnum):
 DEAD = (Verdict.TOO_OLD, Verdict.GONE)
 
 
-def judge(connection: Connection, now_ms: int) -> Verdict | None:
-    """Judge by age alone. None means that only a probe can tell."""
+def is_young(connection: Connection, now_ms: int) -> bool:
+    """Return whether the connection is within the grace period, when a 410 proves nothing.
+
+    A `createdAt` further ahead than clocks can differ is not young: a probe has to tell.
+    """
+    return -MARGIN_MS < now_ms - connection.created_at < GRACE_S * 1000
+
+
+def judge(connection: Connection, now_ms: int, *, young: bool = False) -> Verdict | None:
+    """Judge by age alone. None means that only a probe can tell.
+
+    A connection within the grace period is `YOUNG`, unless `young` asks to probe it as well.
+    """
     if connection.created_at <= oldest_possible_ms(now_ms):
         return Verdict.TOO_OLD
-    return Verdict.YOUNG if connection.age_s(now_ms) < GRACE_S else None
+    return Verdict.YOUNG if is_young(connection, now_ms) and not young else None
 
 
-def judge_reply(status: int | None) -> Verdict:
-    """Judge by the answer to `GET @connections`, for a connection older than the grace period.
+def judge_reply(status: int | None, is_young: bool) -> Verdict:
+    """Judge by the answer to `GET @connections`.
 
-    Only 410 proves that it is dead: throttling, a denial, a failure or silence prove nothing.
+    Only 410 proves that a connection is dead, past the grace period: throttling, a denial, a
+    failure or silence prove nothing.
     """
     if status == 410:
-        return Verdict.GONE
+        return Verdict.YOUNG if is_young else Verdict.GONE
     return Verdict.LIVE if status == 200 else Verdict.UNPROVEN
 
 
@@ -51,6 +63,11 @@ class Tally:
     removed: Counter[Verdict] = field(default_factory=Counter)
     malformed: int = 0
     replaced: int = 0
+
+    def count_removed(self, verdict: Verdict | None) -> None:
+        """Count a removed row, by the verdict on its connection."""
+        if verdict is not None:
+            self.removed[verdict] += 1
 
     @property
     def dead(self) -> int:

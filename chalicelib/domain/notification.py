@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.domain.errors import NotificationError
+from chalicelib.domain.errors import NotificationError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,6 @@ EXPECTED_CLIENT_IDS = (
     "a String, or a String.Array of at least one string, "
     f"each of 1 to {MAX_CLIENT_ID_BYTES} bytes of UTF-8"
 )
-SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -57,26 +56,40 @@ def from_sns(event: Mapping[str, Any]) -> Notification:
     try:
         [record] = event["Records"]  # SNS never sends more
         sns = record["Sns"]
+        # SNS sends null and an empty object where there are none; others leave the two out.
+        subject, attributes = sns.get("Subject"), sns.get("MessageAttributes") or {}
         return Notification(
-            id=sns["MessageId"],
+            id=_text(sns["MessageId"]),
             sent_at=round(datetime.fromisoformat(sns["Timestamp"]).timestamp() * 1000),
-            subject=sns["Subject"],
+            subject=None if subject is None else _text(subject),
             message=_json_or_text(sns["Message"]),
-            client_ids=_client_ids(sns["MessageId"], sns["MessageAttributes"].get("clientId")),
+            client_ids=_client_ids(sns["MessageId"], attributes.get("clientId")),
         )
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        problem = f"the event is {_shown(event)}; expected an SNS event ({error!r})"
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        problem = f"the event is {shown(event)}; expected an SNS event ({error!r})"
         raise NotificationError(None, problem) from error
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{shown(value)} is not text")
+    return value
+
+
 def _json_or_text(text: str) -> Any:
-    """Parse strict JSON. Anything else, such as `NaN`, stays text."""
+    """Parse strict JSON. Anything else, such as `NaN` or a number over a double, stays text."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_integer)
         json.dumps([value], allow_nan=False)  # one level deeper, as in the envelope
-    except (ValueError, RecursionError):
+    except (OverflowError, ValueError, RecursionError):
         return text
     return value
+
+
+def _integer(digits: str) -> int:
+    number = int(digits)
+    float(number)  # raises OverflowError where clients would read infinity
+    return number
 
 
 def _client_ids(
@@ -87,15 +100,15 @@ def _client_ids(
     kind, value = attribute["Type"], attribute["Value"]
     named = {"String": [value], "String.Array": _json_or_text(value)}.get(kind)
     if not (isinstance(named, list) and named and all(map(_is_client_id, named))):
-        problem = f"clientId is {_shown(attribute)}; expected {EXPECTED_CLIENT_IDS}"
+        problem = f"clientId is {shown(attribute)}; expected {EXPECTED_CLIENT_IDS}"
         raise NotificationError(notification_id, problem)
     return tuple(dict.fromkeys(named))
 
 
 def _is_client_id(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name.encode(errors="replace")) <= MAX_CLIENT_ID_BYTES
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+    if not isinstance(name, str):
+        return False
+    try:
+        return 0 < len(name.encode()) <= MAX_CLIENT_ID_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair, which no client id contains
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from chalicelib.domain.connection import UNKNOWN_CLIENT, Connection
+from chalicelib.domain.connection import UNKNOWN_CLIENT, Connection, is_moment
 from chalicelib.domain.errors import MalformedRowError
 
 if TYPE_CHECKING:
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_EXPECTED = {
+    "connectionId": "a string",
+    "createdAt": "an integer number of epoch milliseconds",
+    "ttl": "an integer number of epoch seconds",
+}
 
 
 def to_item(connection: Connection) -> dict[str, AttributeValueTypeDef]:
@@ -29,14 +35,14 @@ def to_item(connection: Connection) -> dict[str, AttributeValueTypeDef]:
 def from_item(item: Item) -> Connection:
     """Decode an item. Attributes that the application does not know are ignored.
 
-    Raises `MalformedRowError` when a required attribute is missing or has the wrong type.
+    Raises `MalformedRowError` when a required attribute is missing or cannot be a connection's.
     """
     return Connection(
         connection_id=_required("connectionId", _text(item, "connectionId"), item),
-        created_at=_required("createdAt", _integer(item, "createdAt"), item),
+        created_at=_required("createdAt", _moment(item, "createdAt"), item),
         ttl=_required("ttl", _integer(item, "ttl"), item),
         client_id=_text(item, "clientId") or UNKNOWN_CLIENT,
-        connected_at=_integer(item, "connectedAt"),
+        connected_at=_moment(item, "connectedAt"),
         source_ip=_text(item, "sourceIp"),
         user_agent=_text(item, "userAgent"),
         region=_text(item, "region"),
@@ -44,17 +50,19 @@ def from_item(item: Item) -> Connection:
         stage=_text(item, "stage"),
         domain_name=_text(item, "domainName"),
         closing=_text(item, "closing"),
+        closing_at=_integer(item, "closingAt"),
+        close_reason=_text(item, "closeReason"),
     )
 
 
-def decoded(items: Iterable[Item]) -> tuple[tuple[Connection, ...], tuple[str, ...]]:
-    """Split items into connections and the ids of malformed rows, which stop no reader."""
+def decoded(items: Iterable[Item]) -> tuple[tuple[Connection, ...], tuple[Item, ...]]:
+    """Split items into connections and malformed rows, which stop no reader."""
     connections, malformed = [], []
     for item in items:
         try:
             connections.append(from_item(item))
-        except MalformedRowError as error:
-            malformed.append(error.connection_id)
+        except MalformedRowError:
+            malformed.append(item)
     return tuple(connections), tuple(malformed)
 
 
@@ -72,7 +80,14 @@ def _integer(item: Item, attribute: str) -> int | None:
         return None
 
 
+def _moment(item: Item, attribute: str) -> int | None:
+    value = _integer(item, attribute)
+    return value if value is not None and is_moment(value) else None
+
+
 def _required(attribute: str, value: T | None, item: Item) -> T:
     if value is None:
-        raise MalformedRowError(_text(item, "connectionId") or "", attribute)
+        connection_id = _text(item, "connectionId") or ""
+        seen = item.get(attribute)
+        raise MalformedRowError(connection_id, attribute, seen, _EXPECTED[attribute])
     return value

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chalice.app import Response
 
 from chalicelib import settings
+from chalicelib.adapters.attempts import ATTEMPT_S
+from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain import connection, events
 from chalicelib.domain.admission import Refused, admit
-from chalicelib.domain.errors import StoreError, UnverifiedError
+from chalicelib.domain.errors import RegistryError, StoreError, UnverifiedError
 from chalicelib.services import limits
 from chalicelib.store import open_store
 from chalicelib.telemetry import metrics
@@ -29,28 +31,40 @@ if TYPE_CHECKING:
     from chalicelib.telemetry.logs import Log
 
 
+# Time kept for the last log line.
+RESERVE_S = 0.25
+# Time kept for removing a row that may have been written by an attempt without an answer.
+CLEAN_UP_S = ATTEMPT_S + 0.25
+
+
 def connect(event: WebsocketEvent) -> Response:
     """Store the connection of a `$connect` event. API Gateway opens it only after a 200.
 
     Costs one PutItem and one GetItem. Raises `RegistryError` unless the row is known to be in
-    the table, so that no live connection is untracked.
+    the table, so that no live connection is untracked; a row that may have been written is
+    removed before that.
     """
+    deadline = Deadline.of(event.context).minus(RESERVE_S)
     log = invocation_log(event.context, connectionId=event.connection_id)
     handshake = events.handshake(event.to_dict())
     config = settings.load()
     set_level(config.log_level)
-    decision = admit(handshake, config.allowed_origins, _subject_of(config.authentication))
+    subject_of = _subject_of(config.authentication)
+    decision = admit(handshake, config.allowed_origins, subject_of, config.subprotocols)
     if isinstance(decision, Refused):
         counted = metrics.fields(event.stage, {Metric.REFUSED: 1}, decision.reason)
         log.warning("refused", status=decision.status, detail=decision.detail, **counted)
         return Response(decision.body, status_code=decision.status)
-    store = open_store(config.connections_table)
-    now_ms = time.time_ns() // 1_000_000
+    store = open_store(config.connections_table, deadline)
     written = connection.opened(
-        handshake, decision.client_id, config.region, now_ms, config.ttl_seconds
+        handshake, decision.client_id, config.region, now_ms(), config.ttl_seconds
     )
-    store.put(written)
-    _verify(written, store, log, event.stage)
+    try:
+        store.put(written, retries=deadline.minus(CLEAN_UP_S))
+        _verify(written, store, log, event.stage, config.log_connection_rows)
+    except RegistryError as error:
+        _clean_up(written, store, log, error)
+        raise
     limits.enforce_on_connect(written, store, config, log)
     return Response("connected", headers=_selected(decision))
 
@@ -71,7 +85,9 @@ def _selected(admitted: Admitted) -> dict[str, str | list[str]]:
     return {"Sec-WebSocket-Protocol": admitted.subprotocol}
 
 
-def _verify(written: Connection, store: ConnectionStore, log: Log, stage: str) -> None:
+def _verify(
+    written: Connection, store: ConnectionStore, log: Log, stage: str, log_row: bool
+) -> None:
     try:
         stored = store.get(written.connection_id)
     except StoreError as error:
@@ -83,6 +99,28 @@ def _verify(written: Connection, store: ConnectionStore, log: Log, stage: str) -
             **metrics.fields(stage, values),
         )
         return
-    if stored != written:
+    if stored is None or not _same_connection(stored, written):
         raise UnverifiedError(written.row(), stored.row() if stored else None)
-    log.info("connected", row=stored.row(), **metrics.fields(stage, {Metric.OPENED: 1}))
+    known = {"row": stored.row()} if log_row else {"clientId": stored.client_id}
+    log.info("connected", **known, **metrics.fields(stage, {Metric.OPENED: 1}))
+
+
+def _same_connection(stored: Connection, written: Connection) -> bool:
+    """Return whether a row belongs to this connection.
+
+    Another delivery of the same `$connect` event may have taken the row over, which changes
+    `createdAt` and `ttl` only.
+    """
+    return stored == replace(written, created_at=stored.created_at, ttl=stored.ttl) and (
+        stored.created_at == written.created_at or stored.connected_at is not None
+    )
+
+
+def _clean_up(written: Connection, store: ConnectionStore, log: Log, error: RegistryError) -> None:
+    """Remove the row of a handshake that is about to be refused, if it may have been written."""
+    if isinstance(error, StoreError) and not error.uncertain:
+        return
+    try:
+        store.until(store.deadline.within(CLEAN_UP_S)).remove(written)
+    except RegistryError as failure:
+        log.error("row of a refused handshake may remain until the sweep", error=str(failure))

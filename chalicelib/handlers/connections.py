@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings
+from chalicelib.clock import Deadline, now_ms
+from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.connection import UNKNOWN_CLIENT
 from chalicelib.domain.errors import RegistryError
 from chalicelib.store import open_store
@@ -21,40 +22,45 @@ if TYPE_CHECKING:
 EXPECTED = '{"clientId": "…"}, {"connectionId": "…"} or {} for the counts'
 # Upper ends of the age groups in minutes. The last group holds all older connections.
 AGES_MIN = (1, 10, 60, 125)
+# Time kept for the last log line.
+RESERVE_S = 0.25
 
 
 def connections(event: object, context: object) -> dict[str, Any]:
     """Handle an invocation of `connections`.
 
-    An invalid request and a failure return `{"error": …}` and raise nothing.
+    A lookup returns `{"connections": [row, …]}`, newest first, `{}` the counts. An invalid request
+    and a failure are logged and return `{"error": …}`; nothing is raised.
     """
     log = invocation_log(context)
+    deadline = Deadline.of(context).minus(RESERVE_S)
     try:
         config = settings.load()
         set_level(config.log_level)
         query = _query(event)
         if query is None:
-            return {"error": f"invalid request {event!r}; expected {EXPECTED}"}
-        return _answer(query, open_store(config.connections_table))
+            answer = invalid_request(event, EXPECTED)
+            log.warning("invalid request", error=answer["error"]["message"])
+            return answer
+        return _answer(query, open_store(config.connections_table, deadline), now_ms())
     except RegistryError as error:
         log.error("lookup failed", error=str(error), errorType=type(error).__name__)
-        return {"error": str(error)}
+        return failed(error)
 
 
 def _query(event: object) -> Mapping[str, str] | None:
     if not isinstance(event, dict) or len(event) > 1:
         return None
     for name, value in event.items():
-        if name not in ("clientId", "connectionId") or not isinstance(value, str) or not value:
+        if name not in ("clientId", "connectionId") or not is_text(value):
             return None
     return event
 
 
-def _answer(query: Mapping[str, str], store: ConnectionStore) -> dict[str, Any]:
-    now_ms = time.time_ns() // 1_000_000
+def _answer(query: Mapping[str, str], store: ConnectionStore, now_ms: int) -> dict[str, Any]:
     if "connectionId" in query:
         found = store.live_one(query["connectionId"], now_ms)
-        return {"connection": found.row() if found else None}
+        return {"connections": [found.row()] if found else []}
     if "clientId" in query:
         found_all = store.of_client(query["clientId"], now_ms)
         return {"connections": [connection.row() for connection in found_all]}

@@ -17,7 +17,10 @@ SHOWN_CHARACTERS = 100
 
 def message(event: WebsocketEvent) -> Response:
     """Answer a message. API Gateway sends the body of the response to the client."""
-    return Response(json.dumps(reply(event.body, time.time_ns() // 1_000_000)))
+    body = event.to_dict().get("body")  # Chalice's `event.body` is "None" if there is none
+    text = body if isinstance(body, str) else ""
+    answer = reply(text, time.time_ns() // 1_000_000)
+    return Response(json.dumps(answer, ensure_ascii=False))
 
 
 def reply(body: str, now_ms: int) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings
 from chalicelib.adapters.lambda_invoke import invoke_async
+from chalicelib.clock import Deadline
 from chalicelib.domain.errors import (
     ContinuationError,
     NotificationError,
     RegistryError,
     StoreError,
+    shown,
 )
 from chalicelib.domain.notification import from_sns
 from chalicelib.services.delivery import Cursor, Delivery, DeliveryOutcome
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
     from chalicelib.settings import Settings
     from chalicelib.telemetry.logs import Log
 
-# Time left after the last reply to a post: for the row that is just being removed, for events and
-# for the continuation, each of which an unreachable endpoint can delay by 3.2 s.
-RESERVE_S = 10.0
-# The part of it in which rows are removed.
-REMOVAL_S = 3.0
+# Time kept after the last reply to a post: the time for the continuation, then for removing rows
+# and announcing their ends, then for the last log line.
+RESERVE_S = 12.0
+REMOVAL_S = 5.0
+LOG_S = 0.5
 # The field with the cursor in the event that continues a delivery, which may also lie in the
 # queue of failed notifications for days.
 CURSOR = "place"
@@ -57,13 +59,14 @@ def notify(event: Mapping[str, Any], context: Any) -> dict[str, Any] | None:
 
 def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log) -> dict[str, Any]:
     started = time.monotonic()
-    deadline = started + context.get_remaining_time_in_millis() / 1000 - RESERVE_S
+    whole = Deadline.of(context).minus(LOG_S)
+    deadline = whole.minus(RESERVE_S - LOG_S)
     notification = from_sns(event)
-    cursor = Cursor.from_json(event[CURSOR]) if CURSOR in event else Cursor()
+    cursor = _cursor(event, notification.id)
     delivery = Delivery(
         envelope=notification.envelope(),
         client_ids=notification.client_ids,
-        store=open_store(config.connections_table),
+        store=open_store(config.connections_table, deadline),
         config=config,
         log=log,
         deadline=deadline,
@@ -80,13 +83,23 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
         if delivery.cursor == cursor:
             raise ContinuationError(notification.id, "no progress: nobody was served")
         rest = {**event, CURSOR: delivery.cursor.to_json()}
-        failure = invoke_async(context.function_name, rest)
+        failure = invoke_async(context.function_name, rest, whole.minus(REMOVAL_S))
         if failure is not None:
             raise ContinuationError(notification.id, failure)
-    delivery.remove_gone(deadline + REMOVAL_S)
+    delivery.remove_gone(whole)
     report = _report(notification.id, delivery, finished, time.monotonic() - started)
     log.info("notified", **report, **metrics.fields(config.stage, _values(report)))
     return report
+
+
+def _cursor(event: Mapping[str, Any], notification_id: str) -> Cursor:
+    if CURSOR not in event:
+        return Cursor()
+    try:
+        return Cursor.from_json(event[CURSOR])
+    except (AttributeError, LookupError, TypeError) as error:
+        problem = f"{CURSOR} is {shown(event[CURSOR])}; expected the cursor of a delivery"
+        raise NotificationError(notification_id, problem) from error
 
 
 def _report(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings
+from chalicelib.clock import Deadline, now_ms
+from chalicelib.domain.answers import invalid_request
 from chalicelib.domain.errors import RegistryError
-from chalicelib.domain.liveness import DEAD, Verdict
+from chalicelib.domain.liveness import Verdict
 from chalicelib.services.probing import Prober
-from chalicelib.services.table_pass import TablePass
+from chalicelib.services.table_pass import ANNOUNCE_S, TablePass
 from chalicelib.store import open_store
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
@@ -20,40 +21,58 @@ if TYPE_CHECKING:
 
     from chalicelib.store import Position
 
-# Time kept for the events, the position and the last log line.
-RESERVE_S = 6.0
-# Time kept before that to remove what the last probes found dead.
-REMOVAL_S = 3.0
+# Time kept for saving the position and for the last log line.
+RESERVE_S = 7.0
+LOG_S = 0.5
+# Time kept before that to remove what the last probes found dead, and to announce it.
+REMOVAL_S = 3.0 + ANNOUNCE_S
+EXPECTED = '{} or {"dryRun": true}'
+# The scheduled event of EventBridge, which runs the sweep.
+SCHEDULE = "aws.events"
 
 
 def sweep(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Handle an invocation of `sweep`, by its schedule or by hand, and return the report.
 
-    `{"dryRun": true}` logs and counts what would be removed and closed, and changes nothing. A
-    failure is logged and raised, so that the error metric of the function shows it.
+    `{"dryRun": true}` logs and counts what would be removed and closed, and changes nothing. An
+    invalid request returns an error. A failure is logged and raised, so that the error metric of
+    the function shows it.
     """
     log = invocation_log(context)
+    whole = Deadline.of(context)
+    deadline = whole.minus(RESERVE_S)
+    dry_run = _dry_run(event)
+    if dry_run is None:
+        log.error("invalid request", error=f"{event!r}; expected {EXPECTED}")
+        return invalid_request(event, EXPECTED)
     try:
         config = settings.load()
         set_level(config.log_level)
-        now_ms = time.time_ns() // 1_000_000
-        seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_S
-        deadline = time.monotonic() + seconds
         run = TablePass(
-            store=open_store(config.connections_table),
+            store=open_store(config.connections_table, whole.minus(LOG_S)),
             config=config,
             log=log,
-            prober=Prober(config.management_endpoint, now_ms, deadline - REMOVAL_S),
+            prober=Prober(config.management_endpoint, now_ms(), deadline.minus(REMOVAL_S)),
             deadline=deadline,
-            dry_run=event.get("dryRun") is True,
+            dry_run=dry_run,
         )
         position = run.run()
-        values, report = report_of(run, position, time.time_ns() // 1_000_000)
+        values, report = report_of(run, position, now_ms())
         log.info("swept", **report, **({} if run.dry_run else metrics.fields(config.stage, values)))
         return report
     except RegistryError as error:
         log.error("sweep failed", error=str(error), errorType=type(error).__name__)
         raise
+
+
+def _dry_run(event: object) -> bool | None:
+    """Return whether the request is a dry run, or None if it is invalid."""
+    if not isinstance(event, dict):
+        return None
+    if event.get("source") == SCHEDULE or not event:
+        return False
+    value = event.get("dryRun")
+    return value if event.keys() == {"dryRun"} and isinstance(value, bool) else None
 
 
 def report_of(
@@ -75,7 +94,7 @@ def report_of(
         "dryRun": run.dry_run,
         "live": position.live,
         "probed": run.prober.probed,
-        "removed": {verdict.value: tally.removed[verdict] for verdict in DEAD},
+        "removed": {"tooOld": tally.removed[Verdict.TOO_OLD], "gone": tally.removed[Verdict.GONE]},
         "skipped": tally.verdicts[Verdict.UNPROVEN] + tally.malformed,
         "replaced": tally.replaced,
         "missedDisconnectShare": tally.missed_share,

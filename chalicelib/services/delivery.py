@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters import aws_clients
+from chalicelib.adapters.attempts import ATTEMPT_S, NOT_STARTED
 from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import endpoint_of
 from chalicelib.adapters.connections_api.retries import backoff
+from chalicelib.clock import now_ms
+from chalicelib.domain.errors import StoreError
+from chalicelib.domain.liveness import is_young
 from chalicelib.services.endings import remove_orphans
 from chalicelib.telemetry.latencies import Latencies
 
@@ -22,15 +25,18 @@ if TYPE_CHECKING:
 
     from chalicelib.adapters.connections_api.calls import Reply
     from chalicelib.adapters.connections_api.endpoint import Endpoint
+    from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Connection
     from chalicelib.settings import Settings
     from chalicelib.store import ConnectionStore
     from chalicelib.telemetry.logs import Log
 
+    _Target = tuple[int, Connection | None]
+
 # Posts in flight. They use up the account's 10,000 requests a second if each takes 10 ms.
 CONCURRENCY = 100
-# The rows of connections that are gone are removed in batches of this size.
-REMOVALS_A_BATCH = 100
+# The rows of so many gone connections are removed after the posts; the sweep removes the rest.
+REMOVALS = 10_000
 
 
 class DeliveryOutcome(StrEnum):
@@ -89,8 +95,8 @@ class Cursor:
 class Delivery:
     """One run of a delivery, from `cursor` until everything was sent or the deadline.
 
-    `client_ids` of None means every client. `deadline` is in s of `time.monotonic`. Connections
-    are streamed: memory holds those in flight, one page of rows and one batch of gone rows.
+    `client_ids` of None means every client. Connections are streamed: memory holds those in
+    flight, one page of rows, and up to `REMOVALS` connections that are gone.
     """
 
     envelope: bytes
@@ -98,7 +104,7 @@ class Delivery:
     store: ConnectionStore
     config: Settings
     log: Log
-    deadline: float
+    deadline: Deadline
     cursor: Cursor = field(default_factory=Cursor)
     outcomes: Counter[DeliveryOutcome] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
@@ -120,14 +126,14 @@ class Delivery:
             self.cursor = Cursor(self.cursor.apis, following)
         return False
 
-    def remove_gone(self, deadline: float) -> None:
-        """Remove the rows of gone connections past the grace period; leave the rest to the sweep.
+    def remove_gone(self, deadline: Deadline) -> None:
+        """Remove the rows of gone connections past the grace period and announce their ends.
 
-        `deadline` is in s of `time.monotonic`.
+        What cannot be removed in time is left to the sweep.
         """
-        in_time = itertools.takewhile(lambda _: time.monotonic() < deadline, self._gone)
-        remove_orphans(in_time, self.store, self.config, self.log)
-        self._gone.clear()
+        dead = [connection for connection in self._gone if not is_young(connection, now_ms())]
+        store = self.store.until(deadline.minus(ATTEMPT_S))
+        remove_orphans(dead, store, self.config, self.log, deadline)
 
     def _run_pass(self) -> bool:
         """Deliver to one API's connections. Return True when there are no more."""
@@ -139,7 +145,7 @@ class Delivery:
                 self._api, aws_clients.credentials(), concurrency=CONCURRENCY
             )
             not_started = api.send_all(
-                itertools.chain([first], calls), self._on_reply, self.deadline, retry=backoff
+                itertools.chain([first], calls), self._on_reply, self.deadline.at, retry=backoff
             )
             if next(not_started, None) is not None:  # the last call that was yielded
                 self.cursor = self._before
@@ -149,9 +155,12 @@ class Delivery:
     def _calls(self) -> Iterator[Call]:
         """Yield this pass's calls, advancing `cursor` past each connection."""
         apis, number = self.cursor.apis, self.cursor.pass_
-        for client, connection in self._targets():
-            if time.monotonic() >= self.deadline:
-                return
+        targets = self._targets()
+        while (target := self._next(targets)) is not None:
+            client, connection = target
+            if connection is None:
+                self.cursor = Cursor(apis, number, client + 1)
+                continue
             api = endpoint_of(connection, self.config.management_endpoint)
             if api is not None and api.address not in apis:
                 apis += (api.address,)
@@ -163,22 +172,39 @@ class Delivery:
                 self._api = api
                 self._in_flight[connection.connection_id] = connection
                 yield Call("POST", connection.connection_id, self.envelope)
-        self._pass_done = True
 
-    def _targets(self) -> Iterator[tuple[int, Connection]]:
-        """Yield the connections behind `cursor`, each with the number of its client."""
-        now_ms = time.time_ns() // 1_000_000
+    def _next(self, targets: Iterator[_Target]) -> _Target | None:
+        """Return the next target, or None when there are no more or time is out."""
+        if self.deadline.left() <= 0:
+            return None
+        try:
+            return next(targets)
+        except StopIteration:
+            self._pass_done = True
+        except StoreError as error:
+            if error.code != NOT_STARTED:
+                raise
+        return None
+
+    def _targets(self) -> Iterator[_Target]:
+        """Yield the connections behind `cursor`, each with the number of its client.
+
+        At the end of each named client comes None, so that the cursor also moves past clients
+        that have no connection.
+        """
+        now = now_ms()
         start = self.cursor
         if self.client_ids is None:
             after = start.after and start.after[0]
-            for connection in self.store.live(now_ms, addresses_only=True, after=after):
+            for connection in self.store.live(now, addresses_only=True, after=after):
                 yield 0, connection
             return
         for number, client_id in enumerate(self.client_ids):
             if number >= start.client:
                 key = start.after if number == start.client else None
-                for connection in self.store.of_client(client_id, now_ms, after=key):
+                for connection in self.store.of_client(client_id, now, after=key):
                     yield number, connection
+                yield number, None
 
     def _on_reply(self, call: Call, reply: Reply) -> None:
         connection = self._in_flight.pop(call.connection_id)
@@ -189,7 +215,5 @@ class Delivery:
             self.log.warning(
                 "not delivered", failedId=call.connection_id, status=reply.status, error=reply.error
             )
-        elif outcome is DeliveryOutcome.GONE:
+        elif outcome is DeliveryOutcome.GONE and len(self._gone) < REMOVALS:
             self._gone.append(connection)
-            if len(self._gone) >= REMOVALS_A_BATCH:
-                self.remove_gone(self.deadline)

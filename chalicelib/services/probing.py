@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,14 @@ from chalicelib.adapters import aws_clients
 from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import by_endpoint
-from chalicelib.domain.liveness import Verdict, judge, judge_reply
+from chalicelib.domain.liveness import Verdict, is_young, judge, judge_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from chalicelib.adapters.connections_api.calls import Reply
     from chalicelib.adapters.connections_api.endpoint import Endpoint
+    from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Connection
 
     # None: there was no time left to look at the connection.
@@ -27,23 +27,28 @@ PROBES_A_SECOND = 500
 
 @dataclass
 class Prober:
-    """Judges connections until `deadline` (s of `time.monotonic`).
+    """Judges connections until `deadline`.
 
-    `now_ms` is the epoch ms that ages are counted to; `probed` counts the calls answered.
+    `now_ms` is the epoch ms that ages are counted to, `timeout` (s) the time for one probe;
+    `probed` counts the calls answered.
     """
 
     override: str
     now_ms: int
-    deadline: float
+    deadline: Deadline
     probes_a_second: float | None = PROBES_A_SECOND
+    timeout: float = ConnectionsApiClient.timeout
     probed: int = 0
 
-    def verdicts(self, connections: Iterable[Connection]) -> Verdicts:
-        """Return a verdict for each connection. Costs one GET unless its age decides."""
-        verdicts = {connection: judge(connection, self.now_ms) for connection in connections}
-        if time.monotonic() >= self.deadline:
-            return dict.fromkeys(verdicts)
+    def verdicts(self, connections: Iterable[Connection], *, young: bool = False) -> Verdicts:
+        """Return a verdict for each connection. Costs one GET unless its age decides.
+
+        Connections within the grace period are looked at only with `young`.
+        """
+        verdicts = {each: judge(each, self.now_ms, young=young) for each in connections}
         undecided = [connection for connection, verdict in verdicts.items() if verdict is None]
+        if not self.deadline.allows(self.timeout if undecided else 0):
+            return dict.fromkeys(verdicts)
         verdicts |= dict.fromkeys(undecided, Verdict.UNPROVEN)
         for endpoint, group in by_endpoint(undecided, self.override).items():
             verdicts |= self._probe(endpoint, group)
@@ -55,12 +60,14 @@ class Prober:
 
         def on_reply(call: Call, reply: Reply) -> None:
             self.probed += 1
-            verdicts[by_id[call.connection_id]] = judge_reply(reply.status)
+            connection = by_id[call.connection_id]
+            verdicts[connection] = judge_reply(reply.status, is_young(connection, self.now_ms))
 
-        ConnectionsApiClient(endpoint, aws_clients.credentials()).send_all(
+        api = ConnectionsApiClient(endpoint, aws_clients.credentials(), timeout=self.timeout)
+        api.send_all(
             (Call("GET", connection_id) for connection_id in by_id),
             on_reply,
-            self.deadline,
+            self.deadline.at,
             rate=self.probes_a_second,
         )
         return verdicts

@@ -3,69 +3,115 @@
 from __future__ import annotations
 
 import itertools
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from chalicelib.adapters.attempts import NOT_STARTED
+from chalicelib.domain.close_causes import Cause
+from chalicelib.domain.connection import OPENING_S
+from chalicelib.domain.errors import StoreError
 from chalicelib.domain.liveness import DEAD, Tally
-from chalicelib.services.endings import announce, remove_orphan
-from chalicelib.services.limits import SweepLimit
+from chalicelib.domain.malformed_rows import disposable
+from chalicelib.services.closing import Closing
+from chalicelib.services.endings import remove_orphans
+from chalicelib.services.limits import PENDING_CLIENTS, SweepLimit
 from chalicelib.store import Position
 
 if TYPE_CHECKING:
-    from chalicelib.domain.close_causes import Ending
+    from collections.abc import Iterator, Sequence
+
+    from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Connection
+    from chalicelib.domain.rows import Item
     from chalicelib.services.probing import Prober, Verdicts
     from chalicelib.settings import Settings
     from chalicelib.store import ConnectionStore, Page
     from chalicelib.telemetry.logs import Log
 
-REMOVALS_AT_ONCE = 8
+# Time kept for announcing the ends of the rows that were removed last.
+ANNOUNCE_S = 4.0
 
 
 @dataclass
 class TablePass:
-    """One run over the table until `deadline` (s of `time.monotonic`).
+    """One run over the table until `deadline`, which leaves time to save the position.
 
-    No row is removed after the deadline. With `dry_run` nothing is changed.
+    `store` has a later deadline, for saving it. No row is removed after `deadline`. With
+    `dry_run` nothing is changed.
     """
 
     store: ConnectionStore
     config: Settings
     log: Log
     prober: Prober
-    deadline: float
+    deadline: Deadline
     dry_run: bool = False
     tally: Tally = field(default_factory=Tally)
     finished: bool = False
+    _out_of_time: bool = False
 
     def run(self) -> Position:
         """Examine the rows and return the position reached.
 
         The next run continues behind the last connection examined. The position is saved even
-        when DynamoDB fails on the way.
+        when DynamoDB fails on the way. Each run examines at least one row, so that every row's
+        turn comes.
         """
         position = self._start()
+        limit = self._limit()
         try:
-            for page in self.store.pages(position.start):
-                examined = self._examine(page, position.previous_ms)
+            if limit:
+                limit.look_again(position.clients, self.deadline.within(self.deadline.left() / 2))
+            for page in self._pages(position.start):
+                examined = self._examine(page, limit, position.previous_ms)
                 if examined:
                     position = replace(position, start=examined[-1].connection_id)
                 if len(examined) < len(page.connections):
                     break
             else:
-                self.finished = True
+                self.finished = not self._out_of_time
         finally:
             position = replace(position, live=position.live + self.tally.live)
+            position = self._with_pending(position, limit)
             self._save(position)
         return position
+
+    def _pages(self, start: str | None) -> Iterator[Page]:
+        """Yield the pages until there are no more or time is out."""
+        try:
+            yield from self.store.until(self.deadline).pages(start)
+        except StoreError as error:
+            if error.code != NOT_STARTED:
+                raise
+            self._out_of_time = True
 
     def _start(self) -> Position:
         saved = self.store.position()
         if saved and saved.start is not None:
             return saved
-        return Position(None, self.prober.now_ms, saved.since_ms if saved else 0)
+        previous_ms, clients = (saved.since_ms, saved.clients) if saved else (0, ())
+        return Position(None, self.prober.now_ms, previous_ms, clients=clients)
+
+    def _limit(self) -> SweepLimit | None:
+        limit = self.config.max_connections_per_client
+        if limit is None:
+            return None
+        store = self.store.until(self.deadline)
+        return SweepLimit(limit, self.prober, store, self.config, self.log, self.dry_run)
+
+    def _with_pending(self, position: Position, limit: SweepLimit | None) -> Position:
+        """Return the position with the clients that the next run looks at again.
+
+        With too many of them, the pass does not count as complete for the limit: the next one
+        looks at every client that has connected since the last complete one.
+        """
+        if limit is None:
+            return replace(position, clients=())
+        self.tally.replaced = limit.replaced
+        if len(limit.pending) > PENDING_CLIENTS:
+            self.log.warning("limit not enforced in this pass", clients=len(limit.pending))
+            return replace(position, clients=(), since_ms=position.previous_ms)
+        return replace(position, clients=tuple(limit.pending))
 
     def _save(self, position: Position) -> None:
         if self.finished:
@@ -73,57 +119,80 @@ class TablePass:
         if not self.dry_run and (self.finished or position.start is not None):
             self.store.save_position(position)
 
-    def _examine(self, page: Page, previous_ms: int) -> list[Connection]:
-        """Judge and remove. Return the connections before the first not reached in time."""
-        if page.malformed:
-            self.tally.malformed += len(page.malformed)
-            self.log.warning("malformed rows", malformedIds=page.malformed)
+    def _examine(self, page: Page, limit: SweepLimit | None, previous_ms: int) -> list[Connection]:
+        """Judge, remove and close. Return the connections before the first not reached in time."""
+        self._handle_malformed(page.malformed)
         verdicts = self.prober.verdicts(page.connections)
         self._remove(verdicts)
         examined = list(itertools.takewhile(lambda c: verdicts[c] is not None, page.connections))
-        examined = self._enforce_limit(examined, previous_ms)
         self.tally.verdicts.update(filter(None, map(verdicts.get, examined)))
+        if not self.dry_run:
+            self._close_left(each for each in examined if verdicts[each] not in DEAD)
+        if limit:
+            limit.enforce(examined, previous_ms)
         return examined
+
+    def _handle_malformed(self, items: Sequence[Item]) -> None:
+        """Report rows that are not connections, and remove those that have expired."""
+        removed, left = [], []
+        for item in items:
+            connection_id = item["connectionId"]["S"]
+            if not disposable(item, self.prober.now_ms):
+                left.append(connection_id)
+            elif self.dry_run or self._is_removed(item):
+                removed.append(connection_id)
+        self.tally.malformed += len(left)
+        if removed:
+            message = "would remove malformed rows" if self.dry_run else "removed malformed rows"
+            self.log.warning(message, malformedIds=removed)
+        if left:
+            self.log.warning("malformed rows", malformedIds=left)
+
+    def _is_removed(self, item: Item) -> bool:
+        try:
+            return self.store.until(self.deadline).remove_malformed(item)
+        except StoreError as error:
+            self.log.error("row not removed", error=str(error), orphanId=item["connectionId"]["S"])
+            return False
 
     def _remove(self, verdicts: Verdicts) -> None:
         """Remove the rows of dead connections, unless they changed since they were judged."""
-        dead = [(c, verdict) for c, verdict in verdicts.items() if verdict and verdict in DEAD]
+        dead = [connection for connection, verdict in verdicts.items() if verdict in DEAD]
         if self.dry_run:
-            for connection, verdict in dead:
+            for connection in dead:
+                verdict = verdicts[connection]
                 self.log.info("would be removed", orphanId=connection.connection_id, why=verdict)
-                self.tally.removed[verdict] += 1
+                self.tally.count_removed(verdict)
             return
-        endings: list[Ending] = []
-        with ThreadPoolExecutor(REMOVALS_AT_ONCE) as pool:
-            removed = pool.map(self._remove_one, (connection for connection, _ in dead))
-            for (connection, verdict), ending in zip(dead, removed, strict=True):
-                if ending is None:
-                    verdicts[connection] = None
-                else:
-                    self.tally.removed[verdict] += len(ending)
-                    endings += ending
-        announce(endings, self.config, self.log)
+        store = self.store.until(self.deadline.minus(ANNOUNCE_S))
+        removals = remove_orphans(dead, store, self.config, self.log, self.deadline)
+        by_id = {connection.connection_id: verdicts[connection] for connection in dead}
+        for ending in removals.endings:
+            self.tally.count_removed(by_id[ending.connection.connection_id])
+        verdicts |= dict.fromkeys(removals.left)
 
-    def _remove_one(self, connection: Connection) -> list[Ending] | None:
-        if time.monotonic() >= self.deadline:
-            return None
+    def _close_left(self, connections: Iterator[Connection]) -> None:
+        """Close the connections that could not be closed while their handshake was running."""
         now_ms = self.prober.now_ms
-        return remove_orphan(connection, now_ms, self.store, self.config.stage, self.log)
+        left = [each for each in connections if _is_left(each) and not each.may_be_opening(now_ms)]
+        for connection in left:
+            closing = Closing(
+                Cause(connection.closing or ""),
+                self.store,
+                self.config,
+                self.log,
+                self.deadline,
+                connection.close_reason,
+            )
+            outcomes = closing.close([connection])
+            self.log.info(
+                "closed a connection that was not open at the time of the request",
+                outcomes=outcomes,
+            )
 
-    def _enforce_limit(self, examined: list[Connection], previous_ms: int) -> list[Connection]:
-        limit = self.config.max_connections_per_client
-        if limit is None:
-            return examined
-        enforcing = SweepLimit(
-            limit,
-            previous_ms,
-            self.prober,
-            self.store,
-            self.config,
-            self.log,
-            self.deadline,
-            self.dry_run,
-        )
-        examined = enforcing.enforce(examined)
-        self.tally.replaced += enforcing.replaced
-        return examined
+
+def _is_left(connection: Connection) -> bool:
+    """Return whether a close of this connection was begun before the connection was open."""
+    if connection.closing not in (Cause.KICKED, Cause.REPLACED) or connection.closing_at is None:
+        return False
+    return connection.closing_at - connection.created_at < OPENING_S * 1000

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
+from chalicelib.telemetry import metrics
+
 LOGGER_NAME = "incident-websocket"
 
 
@@ -27,7 +29,16 @@ class JsonLine(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        return json.dumps(line, default=str)
+        text = _encode(line)
+        return text if text.isprintable() else "".join(map(_printable, text))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+def _printable(character: str) -> str:
+    """Escape line breaks of Unicode, controls, and halves of surrogate pairs, which UTF-8 lacks."""
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 class StandardOutput(logging.StreamHandler[TextIO]):
@@ -55,7 +66,7 @@ _logger = _configured(logging.getLogger(LOGGER_NAME))
 
 
 def set_level(level: str) -> None:
-    """Drop lines below `level`, one of `settings.LOG_LEVELS`.
+    """Drop lines below `level`, one of `settings.LOG_LEVELS`, except for their metrics.
 
     Setting a level clears the level cache of every logger in the process, botocore's included,
     so an unchanged level is left alone.
@@ -83,7 +94,15 @@ class Log:
         self._write(logging.ERROR, message, fields)
 
     def _write(self, level: int, message: str, fields: Mapping[str, object]) -> None:
-        _logger.log(level, message, extra={"fields": {**self.fields, **fields}})
+        if _logger.isEnabledFor(level):
+            written = {**self.fields, **fields}
+        elif metrics.DIRECTIVE in fields:  # metrics are counted whatever the level is
+            written = metrics.only(fields)
+        else:
+            return
+        record = logging.LogRecord(LOGGER_NAME, level, "", 0, message, None, None)
+        record.fields = written
+        _logger.handle(record)
 
 
 def invocation_log(context: object, **fields: object) -> Log:

@@ -10,6 +10,8 @@ from typing import Any
 
 NAMESPACE = "IncidentWebSocket"
 SERVICE = "incident-websocket"
+# The field of a log line that tells CloudWatch which other fields are metrics.
+DIRECTIVE = "_aws"
 
 
 class Metric(StrEnum):
@@ -59,7 +61,15 @@ def fields(stage: str, values: Mapping[Metric, float], cause: str | None = None)
     definitions = [{"Name": metric.value, "Unit": _UNITS.get(metric, "Count")} for metric in values]
     directive = {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": definitions}
     return {
-        "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
+        DIRECTIVE: {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
         **named,
         **{metric.value: value for metric, value in values.items()},
     }
+
+
+def only(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a log line that make its metrics, without all others."""
+    [directive] = line[DIRECTIVE]["CloudWatchMetrics"]
+    names = {DIRECTIVE, *(metric["Name"] for metric in directive["Metrics"])}
+    names.update(*directive["Dimensions"])
+    return {name: value for name, value in line.items() if name in names}

@@ -1,7 +1,7 @@
 """`@connections`: post to, look up and close connections over HTTP.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
-Requests need not be signed; signatures are ignored.
+Under one address for all AWS services, which names no stage, the path begins with `@connections`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from localgateway.api_gateway.connections import Connection
+    from localgateway.api_gateway.faults import Faults
 
 _NONE: MappingProxyType[str, str] = MappingProxyType({})
 # The unread rest of a body would otherwise be parsed as the next request.
@@ -53,7 +54,8 @@ class ConnectionResource(HTTPEndpoint):
     async def post(self, request: Request) -> Response:
         """Send the body to the client as a text message."""
         data = await _message(request)
-        _connection(request).post(data)
+        faults: Faults = request.app.state.faults
+        faults.deliver(_connection(request), data)
         return Response()
 
     async def delete(self, request: Request) -> Response:
@@ -62,12 +64,13 @@ class ConnectionResource(HTTPEndpoint):
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def connections_api(stage: str, registry: Registry) -> Starlette:
+def connections_api(stage: str, registry: Registry, faults: Faults) -> Starlette:
     """Return the HTTP application of one stage."""
     application = Starlette(
         routes=[
             Route(f"/{stage}", _upgrade_required),
             Route(f"/{stage}/@connections/{{connection_id}}", ConnectionResource),
+            Route("/@connections/{connection_id}", ConnectionResource),
         ],
         exception_handlers={
             GoneError: _gone,
@@ -78,6 +81,7 @@ def connections_api(stage: str, registry: Registry) -> Starlette:
         },
     )
     application.state.registry = registry
+    application.state.faults = faults
     return application
 
 

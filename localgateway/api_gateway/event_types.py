@@ -5,7 +5,10 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Identity(TypedDict):
@@ -34,6 +37,7 @@ class RequestContext(TypedDict):
     messageId: NotRequired[str]
     disconnectStatusCode: NotRequired[int]
     disconnectReason: NotRequired[str]
+    authorizer: NotRequired[Mapping[str, Any]]
 
 
 class ConnectEvent(TypedDict):

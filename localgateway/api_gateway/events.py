@@ -10,10 +10,10 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from localgateway.api_gateway.event_types import (
         ConnectEvent,
@@ -69,12 +69,16 @@ class Handshake:
 
 @dataclass(frozen=True)
 class Client:
-    """A connection and its client; `connected_at` is in epoch ms."""
+    """A connection and its client; `connected_at` is in epoch ms.
+
+    `authorizer` is what a Lambda authorizer adds to the request context.
+    """
 
     connection_id: str
     connected_at: int
     source_ip: str
     user_agent: str | None = None
+    authorizer: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,9 @@ def _context(
     identity: Identity = {"sourceIp": client.source_ip}
     if client.user_agent is not None:
         identity["userAgent"] = client.user_agent
+    authorizer = {} if client.authorizer is None else {"authorizer": client.authorizer}
     return {
+        **authorizer,  # type: ignore[typeddict-item] # the key is optional
         "routeKey": route_key,
         "eventType": event_type,
         "messageDirection": "IN",

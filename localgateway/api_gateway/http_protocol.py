@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from h11 import IDLE
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from localgateway.api_gateway.quotas import HEAD_LIMIT
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -49,6 +51,10 @@ class HttpSocket(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Switch to the WebSocket protocol and keep the spelling of the header names."""
         self._cancel_head_timer()
+        if refusal := _refusal(event):
+            self.transport.write(refusal)
+            self.transport.close()
+            return
         self.headers = event.headers.raw_items()
         super().handle_websocket_upgrade(event)
 
@@ -67,3 +73,25 @@ class HttpSocket(H11Protocol):
             HEAD_TIMEOUT,
         )
         self.transport.abort()
+
+
+def _refusal(request: h11.Request) -> bytes | None:
+    """Return the response to a handshake that the WebSocket protocol would not refuse so.
+
+    https://www.rfc-editor.org/rfc/rfc6455#section-4.2
+    """
+    first = len(request.method) + len(request.target) + len(" ") * 2 + len("HTTP/1.1\r\n")
+    lines = sum(len(name) + len(value) + len(": \r\n") for name, value in request.headers)
+    if first + lines + len("\r\n") > HEAD_LIMIT:
+        return _response("431 Request Header Fields Too Large")
+    if request.http_version < b"1.1":
+        return _response("400 Bad Request")
+    versions = [value for name, value in request.headers if name == b"sec-websocket-version"]
+    if versions and versions != [b"13"]:
+        return _response("426 Upgrade Required", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    return None
+
+
+def _response(status: str, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *headers, "Content-Length: 0", "Connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode()

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from starlette.types import Send
 
     from localgateway.api_gateway.connections import Connection
+    from localgateway.api_gateway.settings import ApiSettings
     from localgateway.lambda_runtime.functions import Function
 
 _log = logging.getLogger(__name__)
 
 
 class Messages:
-    """Serves the messages of one API; `functions` are those of message routes, by key."""
+    """Serves the messages of one API; `functions` are by route key."""
 
-    def __init__(self, api: events.Api, functions: Mapping[str, Function]) -> None:
+    def __init__(
+        self, api: events.Api, functions: Mapping[str, Function], settings: ApiSettings
+    ) -> None:
         self._api = api
+        self._settings = settings
         self._functions = functions
 
     async def serve(self, send: Send, connection: Connection, text: str) -> None:
@@ -38,7 +42,12 @@ class Messages:
         else:
             event = events.message_event(self._api, client, occasion, route, text)
             outcome = await self._functions[route].invoke(event, INTEGRATION_TIMEOUT)
-            answer = reply(outcome, client.connection_id, occasion)
+            answer = reply(
+                outcome,
+                client.connection_id,
+                occasion,
+                route_response=self._settings.has_route_response(route),
+            )
             if cause := failure(outcome):
                 _log.error("%s of %s: %s", route, client.connection_id, cause)
         if answer is not None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from localgateway.api_gateway.quotas import INTEGRATION_TIMEOUT
 from localgateway.lambda_runtime.outcomes import Failed, Returned, TimedOut, cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from localgateway.api_gateway.events import Occasion
     from localgateway.lambda_runtime.outcomes import Outcome
@@ -21,9 +22,13 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 @dataclass(frozen=True)
 class Accepted:
-    """The handshake succeeds; `subprotocol` is the one that the function selected."""
+    """The handshake succeeds; `subprotocol` is the one that the function selected.
+
+    `authorizer` is what a Lambda authorizer adds to the request context.
+    """
 
     subprotocol: str | None = None
+    authorizer: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,17 @@ def admit(outcome: Outcome) -> Accepted | Refused:
     return Accepted(subprotocol)
 
 
-def reply(outcome: Outcome, connection_id: str, occasion: Occasion) -> str | None:
-    """Return the text to send back to the client of a message, or None."""
+def reply(
+    outcome: Outcome, connection_id: str, occasion: Occasion, *, route_response: bool
+) -> str | None:
+    """Return the text to send back to the client of a message, or None.
+
+    What a function returns reaches the client only if the route has a route response.
+    """
     if isinstance(outcome, Returned) and _status(outcome.payload) is not None:
-        return _body(outcome.payload)
+        return _body(outcome.payload) if route_response else None
+    if isinstance(outcome, TimedOut) and outcome.seconds >= INTEGRATION_TIMEOUT:
+        return notice("Endpoint request timed out", connection_id, occasion)
     return notice("Internal server error", connection_id, occasion)
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from localgateway.api_gateway.http_protocol import HttpSocket
+from localgateway.api_gateway.quotas import HEAD_LIMIT
 from localgateway.api_gateway.websocket_protocol import ClientSocket
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-# In bytes, for a request header.
-HEAD_LIMIT = 16 * 1024
 # In seconds, until connections that are still closing are cut off.
 STOP_TIMEOUT = 60
 # Sockets besides open WebSocket connections: handshakes and requests to @connections or Invoke.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localgateway.api_gateway import events
 from localgateway.api_gateway.connections import Connection, Registry
+from localgateway.api_gateway.faults import happens
 from localgateway.api_gateway.handshakes import Handshakes, read_handshake, refuse
 from localgateway.api_gateway.messages import Messages
 from localgateway.api_gateway.responses import Refused, failure
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from localgateway.api_gateway.connections import Socket
+    from localgateway.api_gateway.faults import Faults
+    from localgateway.api_gateway.settings import ApiSettings
     from localgateway.api_gateway.timeouts import Timeouts
     from localgateway.lambda_runtime.functions import Function
 
@@ -37,10 +40,7 @@ class Ending:
 
 
 class WebSocketApi:
-    """Serves the WebSocket connections of one API; `functions` are by route key.
-
-    `drop_disconnects` is the share of `$disconnect` events to drop, from 0 to 1.
-    """
+    """Serves the WebSocket connections of one API; `functions` are by route key and may change."""
 
     def __init__(
         self,
@@ -48,16 +48,16 @@ class WebSocketApi:
         functions: Mapping[str, Function],
         registry: Registry,
         timeouts: Timeouts,
-        drop_disconnects: float,
+        faults: Faults,
+        settings: ApiSettings,
     ) -> None:
         self._api = api
-        self._handshakes = Handshakes(api, functions.get("$connect"), registry)
-        message_routes = functions.keys() - {"$connect", "$disconnect"}
-        self._messages = Messages(api, {key: functions[key] for key in message_routes})
-        self._disconnect_function = functions.get("$disconnect")
+        self._handshakes = Handshakes(api, functions, registry, settings)
+        self._messages = Messages(api, functions, settings)
+        self._functions = functions
         self._registry = registry
         self._timeouts = timeouts
-        self._drop_disconnects = drop_disconnects
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection from its handshake until its `$disconnect` is delivered."""
@@ -66,7 +66,7 @@ class WebSocketApi:
         client = events.Client(
             events.new_id(), occasion.at, handshake.source_ip, handshake.user_agent
         )
-        if refused := self._handshakes.screen(scope["path"]):
+        if refused := self._handshakes.screen(scope["path"], scope["query_string"]):
             await refuse(send, client, occasion, refused)
             return
         with self._registry.reserve():
@@ -75,6 +75,7 @@ class WebSocketApi:
             if isinstance(decision, Refused):
                 await refuse(send, client, occasion, decision)
             else:
+                client = dataclasses.replace(client, authorizer=decision.authorizer)
                 await self._serve(scope, receive, send, client, decision.subprotocol)
 
     async def _serve(
@@ -120,10 +121,10 @@ class WebSocketApi:
         return Ending(message["code"], message.get("reason"))
 
     async def _disconnect(self, client: events.Client, ending: Ending) -> None:
-        function = self._disconnect_function
+        function = self._functions.get("$disconnect")
         if function is None:
             return
-        if random.random() < self._drop_disconnects:  # noqa: S311 - chance, not secrecy
+        if happens(self._faults.drop_disconnects):
             _log.warning("dropped $disconnect of %s (--drop-disconnects)", client.connection_id)
             return
         event = events.disconnect_event(

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets import http11
 from websockets.exceptions import InvalidState
 
 from localgateway.api_gateway.connections import SEND_BUFFER_LIMIT
-from localgateway.api_gateway.quotas import FRAME_SIZE, MESSAGE_SIZE
+from localgateway.api_gateway.quotas import FRAME_SIZE, HEAD_LIMIT, MESSAGE_SIZE
 
 if TYPE_CHECKING:
     from websockets.frames import Frame
+
+# The server limits a request header as a whole; these bounds of the parser would be lower.
+http11.MAX_LINE_LENGTH = HEAD_LIMIT
+http11.MAX_NUM_HEADERS = HEAD_LIMIT
 
 # In seconds, for the client's answer to a close frame.
 CLOSE_TIMEOUT = 5.0

@@ -8,6 +8,7 @@ service, which costs as much as the call. All other services go through the disp
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import io
 import json
@@ -17,6 +18,7 @@ import random
 import sys
 import threading
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,12 +26,16 @@ import uvicorn
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from uvicorn.middleware.wsgi import build_environ
 
+from localgateway.access import Access, Refusal, allowed_hosts, refuse, signature
 from localgateway.aws.sns_delivery import deliver_by, invoke_at
 from localgateway.aws.time_to_live import expire_forever
+from localgateway.faults_api import PATH as FAULTS_PATH
+from localgateway.faults_api import serve_faults
 from localgateway.listener import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    import socket
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     Application = Callable[[Any, Any], Iterable[bytes]]
 
@@ -50,24 +56,47 @@ _ERROR = json.dumps(
 ).encode()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Faults:
-    """Faults of DynamoDB: the share of item calls that fail, and the delay of each in seconds."""
+    """Faults of DynamoDB: the share of item calls that fail, and the delay of each in ms."""
 
-    fail: float = 0.0
-    lag: float = 0.0
+    dynamodb_fail: float = 0.0
+    dynamodb_lag: float = 0.0
+
+
+# What moto offers beside AWS's services: its own API and the metadata of an EC2 instance.
+_MOTO_PATHS = ("/moto-api", "/favicon.ico", "/latest/")
+_MOTO_SERVICES = frozenset({"moto_api", "moto-api", "instance_metadata"})
+_CORS = "access-control-"
+_KEY_MESSAGE = "The security token included in the request is invalid: `make env` prints this run's"
+_OTHER_KEY = Refusal("UnrecognizedClientException", _KEY_MESSAGE, HTTPStatus.BAD_REQUEST)
+_OTHER_KEY_QUERY = Refusal("InvalidClientTokenId", _KEY_MESSAGE)
+_NO_SERVICE = Refusal("UnknownOperationException", "no such service", HTTPStatus.NOT_FOUND)
 
 
 class Engine:
-    """moto as an ASGI application."""
+    """moto as an ASGI application, for requests that are signed with one of `access_keys`.
 
-    def __init__(self, faults: Faults) -> None:
+    Without `access_keys`, every signed request is served.
+    """
+
+    def __init__(
+        self, faults: Faults, access: Access, access_keys: Collection[str] | None = None
+    ) -> None:
         self._faults = faults
+        self._access = access
+        self._access_keys = access_keys
         self._dynamodb: Application = create_backend_app("dynamodb")
         self._any: Application = DomainDispatcherApplication(create_backend_app)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one HTTP request."""
+        """Serve one HTTP request, unless it is refused."""
+        if refusal := self._refusal(scope):
+            await refuse(scope, send, refusal)
+            return
+        if scope["path"] == FAULTS_PATH:
+            await serve_faults(self._faults, scope, receive, send)
+            return
         body = await _body(receive)
         version, _, operation = _target(scope).partition(".")
         environ = build_environ(scope, {}, io.BytesIO(body))  # type: ignore[arg-type] # unused
@@ -77,15 +106,33 @@ class Engine:
             status, headers, answer = 500, [("Content-Type", "application/x-amz-json-1.0")], _ERROR
         else:
             status, headers, answer = _call(self._dynamodb, environ)
-        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        lines = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers
+            if not name.lower().startswith(_CORS)
+        ]
         await send({"type": "http.response.start", "status": status, "headers": lines})
         await send({"type": "http.response.body", "body": answer})
+
+    def _refusal(self, scope: Any) -> Refusal | None:
+        if refusal := self._access.refusal(scope["headers"]):
+            return refusal
+        if scope["path"].startswith(_MOTO_PATHS):
+            return _NO_SERVICE
+        signed = signature(scope["headers"])
+        if isinstance(signed, Refusal):
+            return signed
+        if signed.service in _MOTO_SERVICES:
+            return _NO_SERVICE
+        if self._access_keys is not None and signed.access_key not in self._access_keys:
+            return _OTHER_KEY if _target(scope) else _OTHER_KEY_QUERY
+        return None
 
     async def _fault(self, operation: str) -> bool:
         if operation not in _ITEM_OPERATIONS:
             return False
-        await asyncio.sleep(self._faults.lag)
-        return random.random() < self._faults.fail  # noqa: S311 - chance, not secrecy
+        await asyncio.sleep(self._faults.dynamodb_lag / 1000)
+        return random.random() < self._faults.dynamodb_fail  # noqa: S311 - chance, not secrecy
 
 
 async def _body(receive: Any) -> bytes:
@@ -118,29 +165,46 @@ def _exit_with_gateway() -> None:
     os._exit(0)
 
 
+def _listen(ports: Sequence[int]) -> socket.socket:
+    for port in ports[:-1]:
+        with contextlib.suppress(OSError):
+            return listen("127.0.0.1", port)
+    return listen("127.0.0.1", ports[-1])
+
+
 @click.command()
-@click.option("--port", type=int, default=0)
+@click.option("--port", type=int, multiple=True, default=[0])
 @click.option("--fail", type=float, default=0.0)
 @click.option("--lag", type=float, default=0.0)
 @click.option("--ttl-interval", type=float, default=60.0)
 @click.option("--lambda-endpoint")
+@click.option("--allow-host", multiple=True)
 def main(
-    port: int, fail: float, lag: float, ttl_interval: float, lambda_endpoint: str | None
+    port: tuple[int, ...],
+    fail: float,
+    lag: float,
+    ttl_interval: float,
+    lambda_endpoint: str | None,
+    allow_host: tuple[str, ...],
 ) -> None:
     """Print the port, then serve until standard input ends.
 
-    Without `--lambda-endpoint`, messages of topics are not delivered to functions.
+    It listens on the first `--port` that is free. Without `--lambda-endpoint`, messages of topics
+    are not delivered to functions. Other users can see arguments, so the access keys come in the
+    environment: `ACCESS_KEYS`, with commas, where `*` means any; without it, `AWS_ACCESS_KEY_ID`.
     """
     logging.basicConfig(format="engine: %(message)s")
     threading.Thread(target=_exit_with_gateway, daemon=True).start()
     if lambda_endpoint:
         deliver_by(functools.partial(invoke_at, lambda_endpoint))
-    listener = listen("127.0.0.1", port)
-    port = listener.getsockname()[1]
-    threading.Thread(target=expire_forever, args=(port, ttl_interval), daemon=True).start()
-    click.echo(json.dumps({"port": port}))
+    listener = _listen(port)
+    chosen = listener.getsockname()[1]
+    threading.Thread(target=expire_forever, args=(chosen, ttl_interval), daemon=True).start()
+    click.echo(json.dumps({"port": chosen}))
+    keys = os.environ.get("ACCESS_KEYS", os.environ["AWS_ACCESS_KEY_ID"]).split(",")
+    access = Access(allowed_hosts("127.0.0.1", allow_host))
     config = uvicorn.Config(
-        Engine(Faults(fail, lag)),
+        Engine(Faults(fail, lag), access, None if "*" in keys else frozenset(keys)),
         http="h11",
         ws="none",
         loop="asyncio",

@@ -40,6 +40,10 @@ class Function:
         self._free = asyncio.Semaphore(size)
         self._warm: list[ExecutionEnvironment] = []
         self._all: set[ExecutionEnvironment] = set()
+        self._pending = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._retired = False
 
     async def invoke(self, event: Any, patience: float | None = None) -> Outcome:
         """Run the function on an event and return the outcome.
@@ -48,20 +52,40 @@ class Function:
         started by then runs until its own timeout.
         """
         started = time.monotonic()
+        self._count(1)
         try:
             async with asyncio.timeout(patience):
                 await self._free.acquire()
-        except TimeoutError:
-            return TimedOut(patience or 0.0)
+        except BaseException as error:
+            self._count(-1)
+            if isinstance(error, TimeoutError):
+                return TimedOut(patience or 0.0)
+            raise
         running = asyncio.create_task(self._run(event))
-        running.add_done_callback(lambda _: self._free.release())
+        running.add_done_callback(self._ran)
         left = None if patience is None else patience - (time.monotonic() - started)
         done, _ = await asyncio.wait({running}, timeout=left)
         return running.result() if done else TimedOut(patience or 0.0)
 
+    async def retire(self) -> None:
+        """Serve the events that have arrived, then kill the execution environments."""
+        self._retired = True
+        warm, self._warm = self._warm, []
+        await asyncio.gather(*(self._discard(environment) for environment in warm))
+        await self._idle.wait()
+        await self.stop()
+
     async def stop(self) -> None:
         """Kill every execution environment."""
         await asyncio.gather(*(self._discard(environment) for environment in list(self._all)))
+
+    def _ran(self, _: object) -> None:
+        self._free.release()
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._pending += change
+        (self._idle.clear if self._pending else self._idle.set)()
 
     async def _run(self, event: Any) -> Outcome:
         try:

@@ -1,7 +1,7 @@
-"""Describes a Chalice project: `python -m localgateway.lambda_runtime.inspection PROJECT STAGE`.
+"""Describes a Chalice project: `python -m localgateway.lambda_runtime.inspection STAGE`.
 
-It prints one line of JSON. It runs in a process of its own because it imports Chalice and the
-app, which would stay in the gateway's memory.
+It reads the project's folder as a line of standard input and prints one line of JSON. It runs in a
+process of its own because it imports Chalice and the app, which would stay in the gateway's memory.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from chalice.cli.factory import CLIFactory, UnknownConfigFileVersion
 from chalice.constants import DEFAULT_LAMBDA_MEMORY_SIZE, DEFAULT_LAMBDA_TIMEOUT
 from chalice.deploy import models
 from chalice.deploy.appgraph import ApplicationGraphBuilder
+from chalice.utils import to_cfn_resource_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,11 @@ _CONFIG = ".chalice/config.json"
 
 def main() -> None:
     """Print the description of the project, or why it cannot be served."""
-    project, stage = sys.argv[1:]
+    stage = sys.argv[1]
+    # Chalice is imported by now: a process that waits here answers sooner.
+    project = sys.stdin.readline().rstrip("\n")
+    if not project:
+        return
     answers, sys.stdout = sys.stdout, sys.stderr  # an app may print when it is imported
     try:
         description = describe(project, stage)
@@ -127,6 +132,7 @@ def _function(function: models.LambdaFunction) -> dict[str, Any]:
         "timeout": function.timeout or DEFAULT_LAMBDA_TIMEOUT,
         "memory_mb": function.memory_size or DEFAULT_LAMBDA_MEMORY_SIZE,
         "variables": function.environment_variables,
+        "logical_id": to_cfn_resource_name(function.resource_name),
     }
 
 

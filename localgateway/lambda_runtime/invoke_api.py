@@ -1,7 +1,6 @@
 """Lambda's Invoke API: runs a function by its name.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-Requests need not be signed; signatures are ignored.
 """
 
 from __future__ import annotations

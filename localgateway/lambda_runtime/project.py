@@ -18,13 +18,17 @@ _INSPECTION_TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """A Lambda function as Chalice would deploy it; `timeout` is in seconds."""
+    """A Lambda function as Chalice would deploy it; `timeout` is in seconds.
+
+    `logical_id` is the one in the template that `chalice package` writes.
+    """
 
     name: str
     handler: str
     timeout: int
     memory_mb: int
     variables: Mapping[str, str] = field(default_factory=dict)
+    logical_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,23 @@ class Project:
 
 async def inspect(folder: Path, stage: str, environ: Mapping[str, str]) -> Project:
     """Return the project in a folder; raise `ProjectError` if it cannot be served."""
-    child = await Child.start(
+    return await inspect_with(await inspector(stage, environ), folder)
+
+
+async def inspector(stage: str, environ: Mapping[str, str]) -> Child:
+    """Start a process that inspects one folder, for `inspect_with`."""
+    return await Child.start(
         "inspection of the project",
         "localgateway.lambda_runtime.inspection",
-        str(folder),
         stage,
         environ=environ,
     )
+
+
+async def inspect_with(child: Child, folder: Path) -> Project:
+    """Return the project in a folder; raise `ProjectError` if it cannot be served."""
     try:
+        child.write(str(folder))
         description = json.loads(await child.line(_INSPECTION_TIMEOUT))
     finally:
         await child.stop()

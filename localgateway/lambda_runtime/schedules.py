@@ -1,4 +1,4 @@
-"""Runs the functions of `@app.schedule` at their rate, like EventBridge.
+"""Runs the functions of `@app.schedule` at their rate or their times, like EventBridge.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 """
@@ -13,6 +13,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from localgateway.lambda_runtime.cron import Cron, CronError, parse
 from localgateway.lambda_runtime.outcomes import Failed, TimedOut
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _RATE = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)s?\)")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
+# In seconds.
+_LOOK_AGAIN = 60.0
 _ACCOUNT = "123456789012"
 
 _log = logging.getLogger(__name__)
@@ -60,15 +63,16 @@ async def running(
     tasks: list[asyncio.Task[None]] = []
     for schedule in schedules:
         seconds = every or period(schedule.expression)
-        if seconds is None:
-            _log.warning(
-                "skipping schedule %s: cron expressions are not supported (%s)",
-                schedule.rule,
-                schedule.expression,
-            )
-        else:
-            function = functions[schedule.function]
+        function = functions[schedule.function]
+        if seconds is not None:
             tasks.append(asyncio.create_task(run(schedule.rule, seconds, function, region)))
+            continue
+        try:
+            cron = parse(schedule.expression)
+        except CronError as error:
+            _log.warning("skipping schedule %s: %s", schedule.rule, error)
+        else:
+            tasks.append(asyncio.create_task(run_at(schedule.rule, cron, function, region)))
     try:
         yield
     finally:
@@ -87,6 +91,15 @@ async def run(rule: str, every: float, function: Function, region: str) -> None:
     while True:
         moment = max(moment + every, loop.time())
         await asyncio.sleep(moment - loop.time())
+        await _run_once(rule, function, region)
+
+
+async def run_at(rule: str, cron: Cron, function: Function, region: str) -> None:
+    """Run a function at the times of a cron expression until cancelled."""
+    while (moment := cron.next_after(datetime.now(UTC))) is not None:
+        # The machine may sleep, or its clock may be set: look again at least every minute.
+        while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
+            await asyncio.sleep(min(left, _LOOK_AGAIN))
         await _run_once(rule, function, region)
 
 

@@ -1,6 +1,6 @@
-"""The settings: what is accepted, and what a wrong value is told."""
-
 import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,309 +9,334 @@ from hypothesis import strategies as st
 from chalicelib.domain.errors import SettingsError
 from chalicelib.settings import (
     LOG_LEVELS,
-    MAX_TTL_HOURS,
     VARIABLES,
     Authentication,
     Settings,
     load,
     notifications_topic,
+    short_ttl,
     sweep_minutes,
 )
 
 TABLE = {"CONNECTIONS_TABLE": "Connections"}
+ISSUER = "https://issuer.example.com"
+TOKENS = {"AUTH_ISSUER": ISSUER, "AUTH_AUDIENCE": "dashboard"}
 DEFAULTS = Settings(
     connections_table="Connections",
     ttl_seconds=86_400,
     log_level="INFO",
+    log_connection_rows=True,
     stage="dev",
     region=None,
     authentication=None,
     allowed_origins=(),
+    subprotocols=(),
     max_connections_per_client=None,
     event_bus="",
     management_endpoint="",
 )
+HTTPS_ISSUER = (
+    "the HTTPS URL of the token issuer; leave every AUTH_ setting empty to disable tokens"
+)
+HTTPS_KEYS = "the HTTPS URL of the issuer's keys, or empty for AUTH_ISSUER/.well-known/jwks.json"
+ROWS = "true, or false to leave the row out of the log line of each new connection"
+TOPIC = "the name of the SNS topic for notifications"
+NO_ADDRESS = (
+    "issuer.example.com",
+    "http://issuer.example.com",
+    "https://",
+    "file:///k",
+    "https://[",
+)
 
 
-def test_only_the_table_has_no_default() -> None:
-    """One variable is enough."""
-    assert [variable.name for variable in VARIABLES if variable.default is None] == list(TABLE)
+def test_only_the_table_has_to_be_set() -> None:
+    assert load(TABLE) == DEFAULTS
+
+
+def test_an_empty_value_switches_nothing_on() -> None:
+    """A template can set every variable."""
+    empty = {v.name: "" for v in VARIABLES if v.default == ""}
+
+    assert len(empty) == 8
+    assert load(TABLE | empty) == DEFAULTS
 
 
 @pytest.mark.parametrize(
-    ("hours", "seconds"),
+    ("environ", "field", "value"),
     [
-        ("24", 86_400),
-        ("1", 3600),
-        ("0.5", 1800),
-        (" 2 ", 7200),
-        ("1e-9", 1),
-        ("876000", 3153600000),
+        *(
+            ({"TTL_HOURS": hours}, "ttl_seconds", seconds)
+            for hours, seconds in {
+                "24": 86_400,
+                "1": 3600,
+                "0.5": 1800,
+                " 2 ": 7200,
+                "1e-9": 1,
+                "876000": 3_153_600_000,
+            }.items()
+        ),
+        *(({"LOG_LEVEL": level}, "log_level", level) for level in LOG_LEVELS),
+        ({"LOG_LEVEL": " Debug "}, "log_level", "DEBUG"),
+        ({"LOG_CONNECTION_ROWS": " False "}, "log_connection_rows", False),
+        ({"STAGE": "prod"}, "stage", "prod"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "region", "eu-west-1"),
+        ({"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "region", "us-east-1"),
+        ({"AWS_REGION": ""}, "region", None),
+        *(
+            ({"ALLOWED_ORIGINS": text}, "allowed_origins", origins)
+            for text, origins in {
+                "https://a.example": ("https://a.example",),
+                "capacitor://localhost,tauri://localhost": (
+                    "capacitor://localhost",
+                    "tauri://localhost",
+                ),
+                "NULL, file://": ("null", "file://"),
+                "https://[::1]:8080": ("https://[::1]:8080",),
+                " https://A.example , http://localhost:3000,": (
+                    "https://a.example",
+                    "http://localhost:3000",
+                ),
+            }.items()
+        ),
+        ({"SUBPROTOCOLS": " chat, v2.Chat ,"}, "subprotocols", ("chat", "v2.Chat")),
+        ({"MAX_CONNECTIONS_PER_CLIENT": " "}, "max_connections_per_client", None),
+        ({"MAX_CONNECTIONS_PER_CLIENT": "1"}, "max_connections_per_client", 1),
+        ({"MAX_CONNECTIONS_PER_CLIENT": " 3 "}, "max_connections_per_client", 3),
+        ({"EVENT_BUS": " bus "}, "event_bus", "bus"),
+        (
+            {"AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "http://localhost:1/dev"},
+            "management_endpoint",
+            "http://localhost:1/dev",
+        ),
+        (
+            TOKENS,
+            "authentication",
+            Authentication(ISSUER, "dashboard", f"{ISSUER}/.well-known/jwks.json"),
+        ),
+        (
+            {"AUTH_ISSUER": f"{ISSUER}/pool/", "AUTH_AUDIENCE": " dashboard "},
+            "authentication",
+            Authentication(f"{ISSUER}/pool/", "dashboard", f"{ISSUER}/pool/.well-known/jwks.json"),
+        ),
+        (
+            TOKENS | {"AUTH_JWKS_URL": "https://keys.example.com/v1"},
+            "authentication",
+            Authentication(ISSUER, "dashboard", "https://keys.example.com/v1"),
+        ),
+        (
+            TOKENS | {"AUTH_ISSUER": "http://127.0.0.1:1"},
+            "authentication",
+            Authentication(
+                "http://127.0.0.1:1", "dashboard", "http://127.0.0.1:1/.well-known/jwks.json"
+            ),
+        ),
     ],
 )
-def test_ttl_hours_are_turned_into_whole_seconds(hours: str, seconds: int) -> None:
-    """Fractions of an hour count, and never come to less than a second."""
-    assert load(TABLE | {"TTL_HOURS": hours}).ttl_seconds == seconds
+def test_a_valid_value_is_converted(environ: Mapping[str, str], field: str, value: object) -> None:
+    assert getattr(load({**TABLE, **environ}), field) == value
 
 
 @pytest.mark.parametrize(
-    "hours", ["", "0", "-1", "nan", "inf", "-inf", "1e999", "876001", "24h", "0x10", "1,5"]
+    ("variable", "values", "expected"),
+    [
+        ("CONNECTIONS_TABLE", ("", "  "), "the name of the DynamoDB table for connections"),
+        (
+            "TTL_HOURS",
+            ("", "0", "-1", "nan", "inf", "-inf", "1e999", "876001", "24h", "0x10", "1,5"),
+            "a number of hours from 3 to 876000",
+        ),
+        ("LOG_LEVEL", ("", "TRACE", "10"), "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("STAGE", ("",), "the stage name, used in metrics"),
+        ("AUTH_ISSUER", NO_ADDRESS, HTTPS_ISSUER),
+        ("AUTH_JWKS_URL", NO_ADDRESS, HTTPS_KEYS),
+        ("LOG_CONNECTION_ROWS", ("", "yes", "0"), ROWS),
+        (
+            "MAX_CONNECTIONS_PER_CLIENT",
+            ("0", "-1", "1.5", "many", "\u0663", "1e3", "+1"),
+            "a positive integer, or empty for no limit",
+        ),
+        (
+            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI",
+            NO_ADDRESS,
+            "an HTTPS URL to call instead of API Gateway's `@connections` endpoint, or empty",
+        ),
+    ],
 )
-def test_other_ttl_hours_are_refused(hours: str) -> None:
-    """The error names the variable, the value seen and what is accepted."""
+def test_an_invalid_value_is_shown_with_what_is_expected(
+    variable: str, values: tuple[str, ...], expected: str
+) -> None:
+    for value in values:
+        with pytest.raises(SettingsError) as caught:
+            load(TABLE | TOKENS | {variable: value})
+
+        assert str(caught.value) == f"{variable} is {value!r}; expected {expected}"
+
+
+def test_a_missing_table_is_reported_as_not_set() -> None:
+    with pytest.raises(SettingsError, match=r"^CONNECTIONS_TABLE is not set; expected"):
+        load({})
+
+
+@pytest.mark.parametrize(
+    ("environ", "error"),
+    [
+        ({"AUTH_AUDIENCE": "dashboard"}, f"AUTH_ISSUER is not set; expected {HTTPS_ISSUER}"),
+        ({"AUTH_JWKS_URL": "https://k.example"}, "AUTH_ISSUER is not set; expected"),
+        ({"AUTH_ISSUER": "", "AUTH_AUDIENCE": "dashboard"}, "AUTH_ISSUER is ''; expected"),
+        ({"AUTH_ISSUER": ISSUER}, "AUTH_AUDIENCE is not set; expected the audience of the tokens"),
+        ({"AUTH_ISSUER": ISSUER, "AUTH_AUDIENCE": " "}, "AUTH_AUDIENCE is ' '; expected"),
+    ],
+)
+def test_half_of_an_authentication_is_refused(environ: dict[str, str], error: str) -> None:
+    """It would silently disable tokens."""
     with pytest.raises(SettingsError) as caught:
-        load(TABLE | {"TTL_HOURS": hours})
+        load(TABLE | environ)
 
-    assert str(caught.value) == (
-        f"TTL_HOURS is {hours!r}; expected a positive number of hours, at most {MAX_TTL_HOURS}"
-    )
+    assert str(caught.value).startswith(error)
 
 
-@given(st.floats(min_value=1e-6, max_value=MAX_TTL_HOURS))
-def test_every_number_of_hours_in_range_is_accepted(hours: float) -> None:
-    """The row lives at least as long as asked for, and less than a second longer."""
+@given(st.floats(min_value=1e-6, max_value=876_000))
+def test_hours_are_rounded_up_to_a_second(hours: float) -> None:
     seconds = load(TABLE | {"TTL_HOURS": repr(hours)}).ttl_seconds
 
     assert hours * 3600 <= seconds < hours * 3600 + 1
 
 
-@given(st.text())
-def test_any_text_is_a_good_ttl_or_a_settings_error(text: str) -> None:
-    """Nothing else can come out of a variable that anybody may have typed."""
-    with contextlib.suppress(SettingsError):
-        assert 0 < load(TABLE | {"TTL_HOURS": text}).ttl_seconds <= MAX_TTL_HOURS * 3600
-
-
-@pytest.mark.parametrize("environ", [{}, {"CONNECTIONS_TABLE": ""}, {"CONNECTIONS_TABLE": "  "}])
-def test_a_missing_table_is_refused(environ: dict[str, str]) -> None:
-    """An empty value is as good as none."""
-    with pytest.raises(SettingsError, match=r"^CONNECTIONS_TABLE is .*; expected the name of"):
-        load(environ)
-
-
-@pytest.mark.parametrize("level", [*LOG_LEVELS, "info", " Debug "])
-def test_log_levels_are_accepted_in_any_case(level: str) -> None:
-    """The level comes out as `logging` names it."""
-    assert load(TABLE | {"LOG_LEVEL": level}).log_level == level.strip().upper()
-
-
-@pytest.mark.parametrize("level", ["", "TRACE", "10"])
-def test_other_log_levels_are_refused(level: str) -> None:
-    """The error lists the levels."""
-    with pytest.raises(SettingsError, match=r"LOG_LEVEL is .*; expected one of DEBUG, INFO"):
-        load(TABLE | {"LOG_LEVEL": level})
-
-
-def test_the_process_s_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler calls it without an argument."""
-    monkeypatch.setenv("CONNECTIONS_TABLE", "FromTheEnvironment")
-
-    assert load().connections_table == "FromTheEnvironment"
-
-
-def test_nothing_is_switched_on_by_default() -> None:
-    """With the table alone, every connection is accepted and nobody is told of anything."""
-    assert load(TABLE) == DEFAULTS
-
-
-def test_nothing_is_switched_on_by_empty_values() -> None:
-    """A template may set every variable, and leave those empty that are not used."""
-    empty = {v.name: "" for v in VARIABLES if v.default == ""}
-
-    assert len(empty) == 7
-    assert load(TABLE | empty) == DEFAULTS
-
-
-@pytest.mark.parametrize(
-    ("environ", "authentication"),
-    [
-        (
-            {"AUTH_ISSUER": "https://issuer.example.com", "AUTH_AUDIENCE": "dashboard"},
-            Authentication(
-                "https://issuer.example.com",
-                "dashboard",
-                "https://issuer.example.com/.well-known/jwks.json",
-            ),
-        ),
-        (
-            {"AUTH_ISSUER": "https://issuer.example.com/pool/", "AUTH_AUDIENCE": " dashboard "},
-            Authentication(
-                "https://issuer.example.com/pool/",
-                "dashboard",
-                "https://issuer.example.com/pool/.well-known/jwks.json",
-            ),
-        ),
-        (
-            {
-                "AUTH_ISSUER": "https://issuer.example.com",
-                "AUTH_AUDIENCE": "dashboard",
-                "AUTH_JWKS_URL": "https://keys.example.com/v1",
-            },
-            Authentication(
-                "https://issuer.example.com", "dashboard", "https://keys.example.com/v1"
-            ),
-        ),
-        (
-            {"AUTH_ISSUER": "http://127.0.0.1:8000", "AUTH_AUDIENCE": "dashboard"},
-            Authentication(
-                "http://127.0.0.1:8000",
-                "dashboard",
-                "http://127.0.0.1:8000/.well-known/jwks.json",
-            ),
-        ),
-    ],
-)
-def test_tokens_are_asked_for(environ: dict[str, str], authentication: Authentication) -> None:
-    """The keys are at the issuer's well-known address unless another is set."""
-    assert load(TABLE | environ).authentication == authentication
-
-
-@pytest.mark.parametrize(
-    ("environ", "wrong"),
-    [
-        ({"AUTH_AUDIENCE": "dashboard"}, "AUTH_ISSUER"),
-        ({"AUTH_JWKS_URL": "https://keys.example.com"}, "AUTH_ISSUER"),
-        ({"AUTH_ISSUER": "", "AUTH_AUDIENCE": "dashboard"}, "AUTH_ISSUER"),
-        ({"AUTH_ISSUER": "https://issuer.example.com"}, "AUTH_AUDIENCE"),
-        ({"AUTH_ISSUER": "https://issuer.example.com", "AUTH_AUDIENCE": " "}, "AUTH_AUDIENCE"),
-    ],
-)
-def test_half_of_an_authentication_is_refused(environ: dict[str, str], wrong: str) -> None:
-    """It would leave a door open that somebody meant to close."""
-    with pytest.raises(SettingsError) as caught:
-        load(TABLE | environ)
-
-    assert caught.value.variable == wrong
-
-
-@pytest.mark.parametrize("variable", ["AUTH_ISSUER", "AUTH_JWKS_URL"])
-@pytest.mark.parametrize(
-    "address",
-    [
-        "issuer.example.com",
-        "http://issuer.example.com",
-        "https://",
-        "file:///keys",
-        "https://[",
-        "x",
-    ],
-)
-def test_keys_come_over_https(variable: str, address: str) -> None:
-    """Who can change the keys on their way can be anybody; only this machine is trusted."""
-    environ = {"AUTH_ISSUER": "https://issuer.example.com", "AUTH_AUDIENCE": "dashboard"}
-
-    with pytest.raises(SettingsError) as caught:
-        load(TABLE | environ | {variable: address})
-
-    assert str(caught.value).startswith(f"{variable} is {address!r}; expected the HTTPS URL")
-
-
-@pytest.mark.parametrize(
-    ("text", "origins"),
-    [
-        ("", ()),
-        (" , ", ()),
-        ("https://a.example", ("https://a.example",)),
-        (
-            " https://A.example , http://localhost:3000,",
-            ("https://a.example", "http://localhost:3000"),
-        ),
-    ],
-)
-def test_origins_are_listed_with_commas(text: str, origins: tuple[str, ...]) -> None:
-    """In lower case, as they are compared."""
-    assert load(TABLE | {"ALLOWED_ORIGINS": text}).allowed_origins == origins
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a.example", "*", "https://a.example/", "https://a.example/x", "wss://a.example", "null"],
-)
-def test_what_is_no_origin_is_refused(text: str) -> None:
-    """A list that matches nothing would lock everybody out, without a word."""
-    with pytest.raises(
-        SettingsError, match=r"^ALLOWED_ORIGINS is .*; expected comma-separated origins"
-    ):
-        load(TABLE | {"ALLOWED_ORIGINS": f"https://good.example,{text}"})
-
-
-@pytest.mark.parametrize(("text", "limit"), [("", None), (" ", None), ("1", 1), (" 3 ", 3)])
-def test_the_limit_is_a_number_or_none(text: str, limit: int | None) -> None:
-    """Without one a client may have any number of connections."""
-    assert load(TABLE | {"MAX_CONNECTIONS_PER_CLIENT": text}).max_connections_per_client == limit
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "\u0663", "1e3", "+1"])
-def test_another_limit_is_refused(text: str) -> None:
-    """The error names the variable, the value seen and what is accepted."""
-    with pytest.raises(SettingsError) as caught:
-        load(TABLE | {"MAX_CONNECTIONS_PER_CLIENT": text})
-
-    assert str(caught.value) == (
-        f"MAX_CONNECTIONS_PER_CLIENT is {text!r}; "
-        "expected a positive integer, or empty for no limit"
-    )
-
-
-@pytest.mark.parametrize(("environ", "minutes"), [({}, 5), ({"SWEEP_MINUTES": "60"}, 60)])
-def test_how_often_the_sweep_runs(environ: dict[str, str], minutes: int) -> None:
-    """It is read when the application is packaged, where nothing else is set."""
-    assert sweep_minutes(environ) == minutes
-
-
-@pytest.mark.parametrize("text", ["", "0", "61", "2.5", "never"])
-def test_another_interval_of_the_sweep_is_refused(text: str) -> None:
-    """Packaging fails with the reason."""
-    with pytest.raises(SettingsError, match="expected an integer from 1 to 60"):
-        sweep_minutes({"SWEEP_MINUTES": text})
-
-
-@pytest.mark.parametrize(
-    ("environ", "name"),
-    [
-        ({}, "IncidentNotifications-dev"),
-        ({"NOTIFICATIONS_TOPIC": " IncidentNotifications-prod "}, "IncidentNotifications-prod"),
-    ],
-)
-def test_the_topic_of_notifications_is_named(environ: dict[str, str], name: str) -> None:
-    """It is read when the application is packaged, where the table may not be set."""
-    assert notifications_topic(environ) == name
-
-
-def test_the_topic_is_read_from_the_process_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which Chalice sets before it imports the application."""
-    monkeypatch.setenv("NOTIFICATIONS_TOPIC", "FromTheEnvironment")
-
-    assert notifications_topic() == "FromTheEnvironment"
-
-
-@pytest.mark.parametrize("text", ["", "  "])
-def test_an_empty_topic_is_refused(text: str) -> None:
-    """Packaging fails with the reason, rather than subscribing to nothing."""
-    with pytest.raises(SettingsError) as caught:
-        notifications_topic({"NOTIFICATIONS_TOPIC": text})
-
-    assert str(caught.value) == (
-        f"NOTIFICATIONS_TOPIC is {text!r}; expected the name of the SNS topic for notifications"
-    )
-
-
-@pytest.mark.parametrize(
-    ("environ", "region"),
-    [
-        ({}, None),
-        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
-        ({"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "us-east-1"),
-        ({"AWS_REGION": ""}, None),
-    ],
-)
-def test_the_region_is_lambda_s_own(environ: dict[str, str], region: str | None) -> None:
-    """It is stored with the row, for whoever posts to the connection from elsewhere."""
-    assert load(TABLE | environ).region == region
-
-
 @given(st.sampled_from([v.name for v in VARIABLES]), st.text())
-def test_any_text_in_any_variable_is_settings_or_a_settings_error(name: str, text: str) -> None:
-    """Nothing else can come out of a variable that anybody may have typed."""
+def test_any_text_in_any_variable_is_valid_or_a_settings_error(name: str, text: str) -> None:
     with contextlib.suppress(SettingsError):
         assert isinstance(load(TABLE | {name: text}), Settings)
+
+
+# Packaging reads these when it imports the application, without the other settings.
+Read = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("read", "environ", "value"),
+    [
+        (sweep_minutes, {}, 5),
+        (sweep_minutes, {"SWEEP_MINUTES": "1"}, 1),
+        (sweep_minutes, {"SWEEP_MINUTES": "60"}, 60),
+        (notifications_topic, {}, "IncidentNotifications-dev"),
+        (notifications_topic, {"NOTIFICATIONS_TOPIC": " prod "}, "prod"),
+    ],
+)
+def test_a_setting_of_the_package_is_read_alone(
+    read: Read, environ: dict[str, str], value: object
+) -> None:
+    assert read(environ) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "problem"),
+    [
+        *(
+            ("ALLOWED_ORIGINS", f"https://good.example,{origin}", f"{origin}: {problem}")
+            for origin, problem in {
+                "a.example": "the scheme is missing, such as https://",
+                "1a://b": "'1a' is not a scheme",
+                "wss://a": "browsers send the scheme of the page, such as https",
+                "*": "a wildcard matches nothing",
+                "https://*.example": "a wildcard matches nothing",
+                "https://a/": "an origin has no path",
+                "https://a?b": "an origin has no query",
+                "https://a#b": "an origin has no fragment",
+                "https://a:b@c": "an origin has no user",
+                "https://": "the host is missing",
+                "https://:8080": "the host is missing",
+                "https://b\u00fccher.example": (
+                    "browsers send an international host in punycode (xn--)"
+                ),
+                "https://a b": "'a b' is not a host",
+                "https://a:443": "browsers leave out the default port 443",
+                "http://a:80": "browsers leave out the default port 80",
+                "https://[::1]:443": "browsers leave out the default port 443",
+                **{
+                    f"https://a:{port}": f"'{port}' is not a port"
+                    for port in ("", "0", "080", "65536", "http", "-1", "\u0663", "8 0")
+                },
+            }.items()
+        ),
+        ("ALLOWED_ORIGINS", " , ,", "there is nothing between the commas"),
+        ("SUBPROTOCOLS", ",", "there is nothing between the commas"),
+        *(
+            ("SUBPROTOCOLS", f"chat,{name}", f"{name!r} is not a token as RFC 6455 requires")
+            for name in ("a b", "a/b", "b\u00fc", "a;q=1", '"a"')
+        ),
+    ],
+)
+def test_a_value_that_can_never_match_is_refused_with_the_reason(
+    variable: str, text: str, problem: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(TABLE | {variable: text})
+
+    assert str(caught.value).startswith(f"{variable} is {text!r}; expected comma-separated ")
+    assert str(caught.value).endswith(f" ({problem})")
+
+
+@pytest.mark.parametrize("hours", ["2", "2.99", "1e-9"])
+def test_a_ttl_under_three_hours_is_refused_by_packaging_and_a_warning_in_lambda(
+    hours: str,
+) -> None:
+    """A connection may stay open for two hours, and its row must not expire before."""
+    message = (
+        f"TTL_HOURS is {hours!r}; expected a number of hours from 3 to 876000 "
+        "(an open connection could lose its row)"
+    )
+
+    with pytest.raises(SettingsError) as caught:
+        short_ttl({"TTL_HOURS": hours})
+    warning = short_ttl({"TTL_HOURS": hours, "AWS_LAMBDA_FUNCTION_NAME": "connect"})
+
+    assert str(caught.value) == str(warning) == message
+
+
+@pytest.mark.parametrize("environ", [{}, {"TTL_HOURS": "3"}, {"TTL_HOURS": "24"}])
+def test_a_ttl_of_three_hours_is_long_enough(environ: Mapping[str, str]) -> None:
+    assert short_ttl(environ) is None
+
+
+def test_packaging_refuses_a_ttl_that_is_not_a_number() -> None:
+    with pytest.raises(SettingsError, match="TTL_HOURS is 'a day'"):
+        short_ttl({"TTL_HOURS": "a day"})
+
+
+@pytest.mark.parametrize(
+    ("read", "variable", "values", "expected"),
+    [
+        (
+            sweep_minutes,
+            "SWEEP_MINUTES",
+            ("", "0", "61", "2.5", "never", "\u0663"),
+            "an integer from 1 to 60",
+        ),
+        (notifications_topic, "NOTIFICATIONS_TOPIC", ("", "  "), TOPIC),
+    ],
+)
+def test_an_invalid_setting_of_the_package_is_refused(
+    read: Read, variable: str, values: tuple[str, ...], expected: str
+) -> None:
+    for value in values:
+        with pytest.raises(SettingsError) as caught:
+            read({variable: value})
+
+        assert str(caught.value) == f"{variable} is {value!r}; expected {expected}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "read", "value"),
+    [
+        ("CONNECTIONS_TABLE", lambda: load().connections_table, "FromTheEnvironment"),
+        ("NOTIFICATIONS_TOPIC", notifications_topic, "FromTheEnvironment"),
+        ("SWEEP_MINUTES", lambda: str(sweep_minutes()), "7"),
+    ],
+)
+def test_the_environment_of_the_process_is_the_default(
+    variable: str, read: Read, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    assert read() == value

@@ -60,11 +60,9 @@ class Project:
         return finished.stdout
 
     def package(self, stage: str) -> Path:
-        """Run `chalice package` as documented and return the folder of the package."""
-        result = self.folder / "build" / stage
-        merge = ("--merge-template", ".chalice/resources.json")
-        self.run("chalice", "package", "--stage", stage, *merge, str(result))
-        return result
+        """Package the stage as documented and return the folder of the package."""
+        self.run("python", "-m", "provision.package", "--stage", stage)
+        return self.folder / "build" / stage
 
 
 @pytest.fixture(scope="module")

@@ -294,18 +294,16 @@ def test_a_rule_runs_the_sweep_and_the_topic_invokes_notify(history: History) ->
     assert deployed.subscriptions == ((topic, "lambda", arns[NOTIFY]),)
 
 
-def test_alarms_and_rules_may_publish_to_the_topic(history: History) -> None:
+def test_alarms_may_publish_to_the_topic(history: History) -> None:
     """The topic's policy is that of the resources file, for this topic and this account."""
     [(arn, attributes)] = history.deployed.topics.items()
     account = arn.split(":")[4]
 
-    statements = json.loads(attributes["Policy"])["Statement"]
+    [statement] = json.loads(attributes["Policy"])["Statement"]
 
-    services = {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
-    assert {statement["Principal"]["Service"] for statement in statements} == services
-    for statement in statements:
-        assert (statement["Action"], statement["Resource"]) == ("sns:Publish", arn)
-        assert list(statement["Condition"].values()) == [{"aws:SourceAccount": account}]
+    assert statement["Principal"]["Service"] == "cloudwatch.amazonaws.com"
+    assert (statement["Action"], statement["Resource"]) == ("sns:Publish", arn)
+    assert list(statement["Condition"].values()) == [{"aws:SourceAccount": account}]
 
 
 def test_a_release_gives_the_default_route_a_route_response(history: History) -> None:

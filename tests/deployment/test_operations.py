@@ -42,10 +42,6 @@ METRICS, RUNBOOK, EVENTS = (
     (ROOT / "docs" / name).read_text(encoding="utf-8")
     for name in ("metrics.md", "runbook.md", "events.md")
 )
-FUNCTIONS = (
-    *("WebsocketConnect", "WebsocketDisconnect", "WebsocketMessage", "Notify"),
-    *("Connections", "Close", "Sweep"),
-)
 SEARCH = re.compile(r"""SEARCH\('\{([^}]+)} (.*) MetricName="(\w+)"', '(\w+)', \d+\)""")
 
 
@@ -212,13 +208,54 @@ def test_alarms_and_dashboard_use_only_emitted_metrics(lines: list[dict[str, Any
 
     known = emitted(lines)
 
-    any_cause = {
-        Series.of(s.namespace, s.name, dict(s.dimensions) | {"cause": "*"})
-        for s in known
-        if "cause" in dict(s.dimensions)
-    }
+    any_cause = {of_any_cause(series) for series in known if "cause" in dict(series.dimensions)}
+    by_cause = {series for series in ours if of_any_cause(series) in any_cause}
     assert ours
-    assert ours - known - any_cause == set()
+    assert ours - known - any_cause - by_cause == set()
+
+
+def of_any_cause(series: Series) -> Series:
+    """Return the series with any value of its cause."""
+    return Series.of(series.namespace, series.name, dict(series.dimensions) | {"cause": "*"})
+
+
+def test_the_dashboard_stays_within_the_free_size() -> None:
+    """Up to 50 metrics cost nothing; a search counts as everything that it can find."""
+    found = {"Refused": len(reasons()), "Closed": len(Cause)}
+    metrics = [m for w in BODY["widgets"] for m in w["properties"].get("metrics", [])]
+    sizes = [found[searched(m[0]["expression"]).name] if len(m) == 1 else 1 for m in metrics]
+    assert sum(sizes) <= 50
+
+
+QUERIES = resources("AWS::Logs::QueryDefinition")
+KEYWORDS = {"fields", "filter", "stats", "sort", "limit", "by", "as", "desc", "or", "like"}
+COMPUTED = {"count", "avg", "max", "handshakes", "connections", "requests", "meanSeconds", "latest"}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_saved_query_uses_fields_that_are_logged(name: str, lines: list[dict[str, Any]]) -> None:
+    """The runbook lists each query by its name."""
+    query = QUERIES[name]
+    text = re.sub(r'"[^"]*"|/[^/]*/|@\w+', "", query["QueryString"])
+    used = set(re.findall(r"[A-Za-z_][\w.]*", text)) - KEYWORDS - COMPUTED
+    if name == "ApiErrorsQuery":
+        logged = set(json.loads(access_log_format()))
+    else:
+        logged = {field for line in lines for field in line} | {"row.clientId", "failedId"}
+
+    assert used
+    assert used - logged - {"errorType", "status", "detail"} == set()
+    assert query["Name"].removeprefix(f"incident-websocket-{STAGE}/") in names(
+        RUNBOOK, "How to look"
+    )
+    assert query["LogGroupNames"]
+
+
+def access_log_format() -> str:
+    """Return the format of API Gateway's access log."""
+    stage = TEMPLATE["Resources"]["WebsocketAPIStage"]["Properties"]
+    text: str = stage["AccessLogSettings"]["Format"]
+    return text
 
 
 def test_every_metric_is_emitted_and_drawn(lines: list[dict[str, Any]]) -> None:
@@ -241,44 +278,6 @@ def test_the_dashboard_shows_the_median_and_the_tail_of_durations() -> None:
     assert {m[-1]["stat"] for m in metrics if m[:2] == [NAMESPACE, "Duration"]} == {"p50", "p99"}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_failing_function_raises_an_alarm(function: str) -> None:
-    """Each function has its own alarm, and its errors and durations are drawn."""
-    alarm = ALARMS[f"{function.removeprefix('Websocket')}Failing"]
-    errors_of = Series.of("AWS/Lambda", "Errors", {"FunctionName": function})
-
-    assert series_of_alarm(alarm) == {"": errors_of}
-    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
-    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-    assert errors_of in DRAWN
-    assert Series.of("AWS/Lambda", "Duration", {"FunctionName": function}) in DRAWN
-
-
-@pytest.mark.parametrize(
-    ("alarm", "watched"),
-    [
-        (
-            "NotificationsRejected",
-            Series.of(NAMESPACE, "Rejected", {"service": SERVICE, "stage": STAGE}),
-        ),
-        (
-            "NotificationsLeft",
-            Series.of(
-                "AWS/SQS",
-                "ApproximateNumberOfMessagesVisible",
-                {"QueueName": "FailedNotifications.QueueName"},
-            ),
-        ),
-    ],
-)
-def test_one_lost_notification_raises_an_alarm(alarm: str, watched: Series) -> None:
-    """It was rejected or dead-lettered; nothing sends it again automatically."""
-    assert series_of_alarm(ALARMS[alarm]) == {"": watched}
-    assert (ALARMS[alarm]["Threshold"], ALARMS[alarm]["EvaluationPeriods"]) == (1, 1)
-    assert ALARMS[alarm]["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-    assert watched in DRAWN
-
-
 def test_the_dashboard_shows_the_median_and_the_tail_of_a_post() -> None:
     """The two distinguish a slow API from a few slow clients."""
     [widget] = [
@@ -299,100 +298,6 @@ def test_the_dashboard_shows_what_became_of_the_connections() -> None:
     assert {drawn(entry) for entry in widget["properties"]["metrics"]} == outcomes
 
 
-def test_the_dashboard_shows_notifications_that_did_not_reach_lambda() -> None:
-    """Failed, throttled and dropped ones stand beside the published ones."""
-    topic, function = {"TopicName": "NotificationsTopic.TopicName"}, {"FunctionName": "Notify"}
-    assert {
-        Series.of("AWS/SNS", "NumberOfMessagesPublished", topic),
-        Series.of("AWS/SNS", "NumberOfNotificationsFailed", topic),
-        Series.of("AWS/Lambda", "Throttles", function),
-        Series.of("AWS/Lambda", "AsyncEventsDropped", function),
-        Series.of("AWS/Lambda", "DestinationDeliveryFailures", function),
-    } <= DRAWN
-
-
-def test_a_throttled_table_or_index_raises_an_alarm() -> None:
-    """A throttled index also throttles writes to the table."""
-    table = {"TableName": "ConnectionsTable"}
-    index = table | {"GlobalSecondaryIndexName": "ByClient"}
-    expected = {
-        Series.of("AWS/DynamoDB", f"{kind}ThrottleEvents", dimensions)
-        for kind in ("Read", "Write")
-        for dimensions in (table, index)
-    }
-
-    assert set(series_of_alarm(ALARMS["TableThrottled"]).values()) == expected
-    assert expected <= DRAWN
-    [total] = [m for m in ALARMS["TableThrottled"]["Metrics"] if m["ReturnData"]]
-    assert total["Expression"] == "SUM(METRICS())"
-
-
-def test_a_sweep_that_does_not_run_raises_an_alarm() -> None:
-    """A schedule that does not fire leaves no data."""
-    alarm = ALARMS["SweepNotRun"]
-    invocations = Series.of("AWS/Lambda", "Invocations", {"FunctionName": "Sweep"})
-    assert series_of_alarm(alarm) == {"": invocations}
-    assert alarm["TreatMissingData"] == "breaching"
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
-    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (900, 1)
-    others = [other for name, other in ALARMS.items() if name != "SweepNotRun"]
-    assert {other["TreatMissingData"] for other in others} == {"notBreaching"}
-
-
-@pytest.mark.parametrize(
-    ("alarm", "counts", "fires"),
-    [
-        ("HandshakesRefused", {"opened": 89, "refused": 11}, True),
-        ("HandshakesRefused", {"opened": 90, "refused": 10}, False),
-        ("HandshakesRefused", {"opened": None, "refused": 20}, True),
-        ("HandshakesRefused", {"opened": 5, "refused": 14}, False),
-        ("HandshakesRefused", {"opened": 100, "refused": None}, False),
-        ("DisconnectsMissed", {"closed": 100, "orphaned": 11}, True),
-        ("DisconnectsMissed", {"closed": 100, "orphaned": 10}, False),
-        ("DisconnectsMissed", {"closed": 19, "orphaned": 19}, False),
-        ("DisconnectsMissed", {"closed": 100, "orphaned": None}, False),
-        ("DeliveriesFailed", {"delivered": 94, "failed": 6}, True),
-        ("DeliveriesFailed", {"delivered": 95, "failed": 5}, False),
-        ("DeliveriesFailed", {"delivered": None, "failed": 20}, True),
-        ("DeliveriesFailed", {"delivered": 0, "failed": 19}, False),
-        ("DeliveriesFailed", {"delivered": 100, "failed": None}, False),
-    ],
-)
-def test_an_alarm_on_a_share_fires_above_its_threshold_of_enough_events(
-    alarm: str, counts: dict[str, int | None], *, fires: bool
-) -> None:
-    """CloudWatch's arithmetic is Python's; the test adds its two functions."""
-    watched = ALARMS[alarm]
-    [share] = [m["Expression"] for m in watched["Metrics"] if m["ReturnData"]]
-    functions = {
-        "IF": lambda condition, then, otherwise: then if condition else otherwise,
-        "FILL": lambda count, value: value if count is None else count,
-    }
-
-    percent = eval(share, functions | counts)  # noqa: S307 - the expression is the project's own
-
-    assert watched["ComparisonOperator"] == "GreaterThanThreshold"
-    assert (percent > watched["Threshold"]) is fires
-    names = {
-        name: (s.name, dict(s.dimensions).get("cause"))
-        for name, s in series_of_alarm(watched).items()
-    }
-    assert names == {
-        name: ("Closed", "orphaned") if name == "orphaned" else (name.capitalize(), None)
-        for name in counts
-    }
-
-
-def test_alarms_notify_the_topic_if_one_is_given() -> None:
-    """Each sends a message when it fires and when it clears."""
-    to_topic = {"Fn::If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}
-    for alarm in ALARMS.values():
-        assert alarm["AlarmActions"] == alarm["OKActions"] == to_topic
-    assert TEMPLATE["Parameters"]["AlarmTopicArn"]["Default"] == ""
-    given = {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]}
-    assert TEMPLATE["Conditions"]["HasAlarmTopic"] == given
-
-
 def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
     """An operator sees at once what is wrong and finds the commands next to it."""
     [alarms] = [w["properties"]["alarms"] for w in BODY["widgets"] if w["type"] == "alarm"]
@@ -402,7 +307,7 @@ def test_the_dashboard_shows_every_alarm_and_says_what_to_do() -> None:
     assert f"--function-name incident-websocket-{STAGE}-sweep" in text
     assert f"/aws/lambda/incident-websocket-{STAGE}-" in text
     named = set(re.findall(r"`([a-z_]+)`", text))
-    assert named - {"connect", "notify"} <= {cause.value for cause in Cause} | reasons()
+    assert named <= {cause.value for cause in Cause} | reasons()
 
 
 def test_the_widgets_do_not_overlap() -> None:

@@ -63,10 +63,12 @@ RESOURCES = {
     "Dashboard": "AWS::CloudWatch::Dashboard",
     "EventBus": "AWS::Events::EventBus",
     "FailedNotifications": "AWS::SQS::Queue",
+    "FailedNotificationsPolicy": "AWS::SQS::QueuePolicy",
     "NotificationsTopic": "AWS::SNS::Topic",
     "NotificationsTopicPolicy": "AWS::SNS::TopicPolicy",
     "OwnApiOnly": "AWS::IAM::Policy",
     "NotifyInvokeConfig": "AWS::Lambda::EventInvokeConfig",
+    "SweepInvokeConfig": "AWS::Lambda::EventInvokeConfig",
     "NotifyNotifySnsSubscription": "AWS::SNS::Subscription",
     "NotifyNotifySnsSubscriptionPermission": "AWS::Lambda::Permission",
     "SweepSweepEvent": "AWS::Events::Rule",
@@ -83,12 +85,20 @@ RESOURCES = {
     **{f"Websocket{handler}Route": "AWS::ApiGatewayV2::Route" for handler in ROUTES},
     **{f"{f.removeprefix('Websocket')}Failing": "AWS::CloudWatch::Alarm" for f in FUNCTIONS},
     **dict.fromkeys(
-        ("DisconnectsMissed", "HandshakesRefused", "SweepNotRun", "TableThrottled"),
+        (
+            *("FunctionsThrottled", "HandshakesFailing", "HandshakesRefused", "ApiFailing"),
+            *("RequestsRefused", "TableThrottled", "SweepNotRun", "SweepLagging"),
+            *("DisconnectsMissed", "AnnouncementsFailing", "DeliveriesFailed"),
+            *("NotificationsRejected", "NotificationsLeft", "NotificationsLost"),
+        ),
         "AWS::CloudWatch::Alarm",
     ),
     **dict.fromkeys(
-        ("DeliveriesFailed", "NotificationsLeft", "NotificationsRejected"),
-        "AWS::CloudWatch::Alarm",
+        (
+            *("ErrorsQuery", "RefusedQuery", "EndsQuery", "ClientQuery"),
+            *("DeliveriesQuery", "NotificationsQuery", "SweepsQuery", "ApiErrorsQuery"),
+        ),
+        "AWS::Logs::QueryDefinition",
     ),
 }
 # The application, Chalice, and the modules of the packages in requirements.txt.
@@ -160,20 +170,24 @@ def test_the_template_holds_exactly_these_resources(package: Package) -> None:
     assert {name: resource["Type"] for name, resource in resources.items()} == RESOURCES
 
 
-def test_the_stage_parameter_must_be_given(package: Package) -> None:
+def test_only_the_packaged_stage_is_accepted(package: Package) -> None:
     """Without a default, CloudFormation refuses a forgotten parameter at once."""
     parameter = package.template["Parameters"]["Stage"]
     assert "Default" not in parameter
-    assert parameter["AllowedValues"] == list(STAGES)
+    assert parameter["AllowedValues"] == [package.stage]
     assert package.template["Mappings"]["Stages"].keys() == set(STAGES)
 
 
 def test_the_table_expires_rows_is_encrypted_and_outlives_the_stack(package: Package) -> None:
-    """Neither deletion nor replacement of the stack removes its rows."""
+    """Neither deletion nor replacement removes its rows; a failed first creation leaves no table.
+
+    Only a table with a plain name can be imported into a new stack.
+    """
     table = package.template["Resources"]["ConnectionsTable"]
-    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    policies = (table["DeletionPolicy"], table["UpdateReplacePolicy"])
+    assert policies == ("RetainExceptOnCreate", "Retain")
     assert table["Properties"] == {
-        "TableName": {"Fn::Sub": "IncidentWebSocketConnections-${Stage}"},
+        "TableName": f"IncidentWebSocketConnections-{package.stage}",
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [
             {"AttributeName": "connectionId", "AttributeType": "S"},
@@ -266,26 +280,54 @@ def test_only_the_topic_of_the_stack_invokes_notify(package: Package) -> None:
         "TopicArn": {"Fn::Sub": "${NotificationsTopic}"},
         "Protocol": "lambda",
         "Endpoint": {"Fn::GetAtt": ["Notify", "Arn"]},
+        "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["FailedNotifications", "Arn"]}},
     }
     assert permission["FunctionName"] == {"Ref": "Notify"}
     assert permission["Principal"] == "sns.amazonaws.com"
     assert permission["SourceArn"] == subscription["TopicArn"]
 
 
-def test_alarms_and_rules_of_this_account_may_publish(package: Package) -> None:
-    """EventBridge may omit the account; then the condition does not apply."""
+def test_alarms_of_this_account_may_publish_and_eventbridge_only_if_admitted(
+    package: Package,
+) -> None:
+    """EventBridge does not name its account reliably, so a condition on it would not hold."""
     policy = package.properties("NotificationsTopicPolicy")
-    statements = policy["PolicyDocument"]["Statement"]
+    alarms, eventbridge = policy["PolicyDocument"]["Statement"]
 
     topic, account = {"Ref": "NotificationsTopic"}, {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    publish = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic}
     assert policy["Topics"] == [topic]
-    assert {s["Principal"]["Service"]: s["Condition"] for s in statements} == {
-        "cloudwatch.amazonaws.com": {"StringEquals": account},
-        "events.amazonaws.com": {"StringEqualsIfExists": account},
+    assert alarms == {
+        "Sid": "AlarmsOfThisAccount",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Condition": {"StringEquals": account},
+        **publish,
     }
-    for statement in statements:
-        assert statement["Effect"] == "Allow"
-        assert (statement["Action"], statement["Resource"]) == ("sns:Publish", topic)
+    rule = {"Sid": "EventBridge", "Principal": {"Service": "events.amazonaws.com"}, **publish}
+    assert eventbridge == {"Fn::If": ["EventBridgePublishes", rule, {"Ref": "AWS::NoValue"}]}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "default", "condition", "test"),
+    [
+        ("AlarmTopicArn", "", "HasAlarmTopic", {"Fn::Not": [{"Fn::Equals": ["", ""]}]}),
+        (
+            "NotifyReservedConcurrency",
+            "",
+            "ReservesNotify",
+            {"Fn::Not": [{"Fn::Equals": ["", ""]}]},
+        ),
+        ("EventBridgeMayPublish", "no", "EventBridgePublishes", {"Fn::Equals": ["no", "yes"]}),
+        ("LogClosedConnections", "no", "LogsClosedConnections", {"Fn::Equals": ["no", "yes"]}),
+    ],
+)
+def test_an_option_is_off_unless_a_parameter_turns_it_on(
+    package: Package, parameter: str, default: str, condition: str, test: Mapping[str, Any]
+) -> None:
+    """A stack needs no parameter but its stage."""
+    assert package.template["Parameters"][parameter]["Default"] == default
+    defined = json.dumps(package.template["Conditions"][condition])
+    assert json.loads(defined.replace(f'{{"Ref": "{parameter}"}}', f'"{default}"')) == test
 
 
 def test_a_failed_notification_goes_to_a_queue(package: Package) -> None:
@@ -294,13 +336,48 @@ def test_a_failed_notification_goes_to_a_queue(package: Package) -> None:
     queue = package.properties("FailedNotifications")
 
     assert (config["FunctionName"], config["Qualifier"]) == ({"Ref": "Notify"}, "$LATEST")
-    assert config["MaximumRetryAttempts"] == 2
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (2, 1800)
     destination = {"Fn::GetAtt": ["FailedNotifications", "Arn"]}
     assert config["DestinationConfig"] == {"OnFailure": {"Destination": destination}}
     assert queue["QueueName"] == {"Fn::Sub": "IncidentNotificationsFailed-${Stage}"}
     assert queue["MessageRetentionPeriod"] == 14 * 86_400
     assert queue["MaximumMessageSize"] == 1024**2, "the largest event of an asynchronous invocation"
     assert queue["SqsManagedSseEnabled"] is True
+
+
+def test_sns_may_dead_letter_to_the_queue(package: Package) -> None:
+    """SNS does so when Lambda refuses the event, such as after a lost permission."""
+    policy = package.properties("FailedNotificationsPolicy")
+
+    assert policy["Queues"] == [{"Ref": "FailedNotifications"}]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Sid": "UndeliveredBySns",
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": {"Fn::GetAtt": ["FailedNotifications", "Arn"]},
+            "Condition": {"ArnEquals": {"aws:SourceArn": {"Ref": "NotificationsTopic"}}},
+        }
+    ]
+
+
+def test_a_failed_sweep_is_left_to_the_next_run(package: Package) -> None:
+    """A retry, or an event that waited, would run beside it."""
+    config = package.properties("SweepInvokeConfig")
+    assert (config["FunctionName"], config["Qualifier"]) == ({"Ref": "Sweep"}, "$LATEST")
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 300)
+
+
+def test_notify_reserves_concurrency_only_if_told(package: Package) -> None:
+    """An account with a quota of ten refuses any reservation."""
+    reserved = [
+        (name, package.properties(name)["ReservedConcurrentExecutions"])
+        for name in FUNCTIONS
+        if "ReservedConcurrentExecutions" in package.properties(name)
+    ]
+    value = {"Ref": "NotifyReservedConcurrency"}
+    assert reserved == [("Notify", {"Fn::If": ["ReservesNotify", value, {"Ref": "AWS::NoValue"}]})]
 
 
 def test_no_function_reaches_the_connections_of_another_api(package: Package) -> None:
@@ -396,7 +473,12 @@ def test_the_stage_logs_each_request_as_json(package: Package) -> None:
 
 
 def test_an_example_rule_logs_the_events(package: Package) -> None:
-    """The rule matches the events that the code publishes, and its log group accepts them."""
+    """The rule matches the events that the code publishes, and its log group accepts them.
+
+    It is off by default, because it takes one of the account's ten resource policies for logs.
+    """
+    for name in ("ClosedRule", "ClosedLogGroup", "ClosedLogPolicy"):
+        assert package.template["Resources"][name]["Condition"] == "LogsClosedConnections"
     rule = package.properties("ClosedRule")
     group = package.properties("ClosedLogGroup")
     policy = package.properties("ClosedLogPolicy")
@@ -487,6 +569,23 @@ def test_the_configured_table_and_topic_are_those_of_the_resources_file(package:
 def test_cfn_lint_accepts_the_template(package: Package) -> None:
     """CloudFormation knows every property, reference and value."""
     linted = cfn_lint(package.folder / "sam.json")
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_the_example_authorizer_decides_about_handshakes_only(
+    project: Project, tmp_path: Path
+) -> None:
+    """It is merged over the template, and cfn-lint accepts the result."""
+    merge = ("--merge", ".chalice/authorizer.json", "--out", str(tmp_path))
+    project.run("python", "-m", "provision.package", "--stage", "dev", *merge)
+
+    resources = json.loads((tmp_path / "sam.json").read_text())["Resources"]
+
+    routes = {n: r["Properties"] for n, r in resources.items() if r["Type"].endswith("V2::Route")}
+    authorized = {name for name, route in routes.items() if "AuthorizerId" in route}
+    assert authorized == {"WebsocketConnectRoute"}
+    assert routes["WebsocketConnectRoute"]["RouteKey"] == "$connect"
+    linted = cfn_lint(tmp_path / "sam.json")
     assert linted.returncode == 0, linted.stdout
 
 

@@ -27,11 +27,17 @@ from mypy_boto3_sns import SNSClient
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from localgateway import run_file
 from localgateway.gateway import serve
 from localgateway.options import Options
 
 SAMPLE = Path(__file__).with_name("sample_project")
 PATIENCE = 30.0
+# The form of a signature; its value is checked nowhere on the gateway's port.
+SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=ANYKEY/20261125/us-east-1/{service}/aws4_request, "
+    "SignedHeaders=host;x-amz-date, Signature=" + 64 * "0"
+)
 UPGRADE = (
     "Host: x",
     "Upgrade: websocket",
@@ -181,7 +187,26 @@ class Gateway:
 
     def dynamodb(self) -> DynamoDBClient:
         """Return a client of the embedded DynamoDB."""
-        return SESSION.client("dynamodb", endpoint_url=self._found(r"DynamoDB\s+(\S+)"))
+        return self.session().client("dynamodb", endpoint_url=self.engine)
+
+    @property
+    def engine(self) -> str:
+        """Return the embedded AWS's own address."""
+        return self._found(r"DynamoDB\s+(\S+)")
+
+    @property
+    def run(self) -> run_file.Run:
+        """Return the contents of its run file."""
+        return run_file.find(self.port)
+
+    def session(self) -> boto3.Session:
+        """Return a session with the run's own credentials."""
+        variables = self.run.variables
+        return boto3.Session(
+            variables["AWS_ACCESS_KEY_ID"],
+            variables["AWS_SECRET_ACCESS_KEY"],
+            region_name=variables["AWS_REGION"],
+        )
 
     def functions(self) -> LambdaClient:
         """Return a client of the Invoke API that does not retry."""
@@ -191,8 +216,7 @@ class Gateway:
 
     def sns(self, region: str = "us-east-1") -> SNSClient:
         """Return a client of the embedded SNS."""
-        endpoint = self._found(r"DynamoDB\s+(\S+)")
-        return SESSION.client("sns", endpoint_url=endpoint, region_name=region)
+        return self.session().client("sns", endpoint_url=self.engine, region_name=region)
 
     def _found(self, pattern: str) -> str:
         match = re.search(pattern, self.text)
@@ -218,7 +242,7 @@ def copy_sample(folder: Path, recorder: Recorder) -> Path:
 @contextmanager
 def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gateway]:
     """Run a gateway on a free port within the block."""
-    chosen = dataclasses.replace(Options(project, port=0), **options)
+    chosen = dataclasses.replace(Options(project, port=0, reload=False), **options)
     started: concurrent.futures.Future[Gateway] = concurrent.futures.Future()
     stopped = threading.Event()
 

@@ -74,13 +74,12 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     """Tables are created there with the shell's credentials and region, and functions use it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
     other = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     other.start()
     try:
         address = "http://{}:{}".format(*other.get_host_and_port())
 
-        gateway = start(dynamodb_endpoint=address)
+        gateway = start(dynamodb_endpoint=address, region="eu-central-1")
         with gateway.client() as connection:
             connection.send(json.dumps({"do": "environment"}))
             variables = json.loads(connection.recv(timeout=PATIENCE))

@@ -49,29 +49,43 @@ def test_without_a_deployed_api_the_command_says_what_to_run_first(
     )
 
 
-@pytest.mark.parametrize("refused", [False, True])
-def test_a_release_points_the_stage_at_a_new_snapshot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, refused: bool
+@pytest.mark.parametrize(
+    ("errors", "pauses"),
+    [
+        ([], []),
+        (["TooManyRequestsException"] * 3, [6, 6, 6]),
+        (["TooManyRequestsException"] * 19, [6] * 19),
+        (["TooManyRequestsException"] * 20, None),
+        (["NotFoundException"], None),
+        (["TooManyRequestsException", "BadRequestException"], None),
+    ],
+)
+def test_a_release_waits_for_the_rate_of_deployments_and_for_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: list[str], pauses: list[int] | None
 ) -> None:
-    """One call takes the snapshot and deploys it; an AWS error ends the command in one line."""
+    """An account may create one deployment in 5 s; another error ends the command in one line."""
     client = boto3.client("apigatewayv2", region_name="eu-west-1")
     monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
+    slept: list[int] = []
+    monkeypatch.setattr("provision.release.time.sleep", slept.append)
     snapshot = {"ApiId": "abc123", "StageName": "dev"}
 
     with Stubber(client) as api_gateway:
         api_gateway.add_response("get_routes", {"Items": []}, {"ApiId": "abc123"})
-        if refused:
-            api_gateway.add_client_error("create_deployment", "TooManyRequestsException")
-        else:
+        for error in errors:
+            api_gateway.add_client_error("create_deployment", error)
+        if pauses is not None:
             api_gateway.add_response("create_deployment", {"DeploymentId": "d1"}, snapshot)
         result = release(tmp_path, RECORD)
 
     api_gateway.assert_no_pending_responses()
-    assert result.exit_code == refused
-    if refused:
-        assert result.output.startswith("Error: An error occurred (TooManyRequestsException)")
+    if pauses is None:
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: ")
+        assert errors[-1] in result.output
     else:
         assert result.output == "stage dev of API abc123 now serves the current routes\n"
+        assert slept == pauses
 
 
 @pytest.mark.parametrize(

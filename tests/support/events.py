@@ -1,4 +1,4 @@
-"""API Gateway's events, in the shape in which the documentation and real ones agree."""
+"""Events of API Gateway, as documented and as seen in real ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ def connect_event(
     headers: Mapping[str, Sequence[str]] | None = None,
     query: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """Give the `$connect` event of a browser, with more headers and with parameters.
+    """Return the `$connect` event of a browser, with additional headers and parameters.
 
-    As API Gateway does, it names parameters only when the client sent any.
+    Like API Gateway's, it has no fields for parameters unless the client sent any.
     """
     usual = {
         "Host": "abcdef1234.execute-api.eu-west-1.amazonaws.com",
@@ -44,7 +44,7 @@ def disconnect_event(
     reason: str | None = "Connection Closed Normally",
     lasted_ms: int = 90_500,
 ) -> dict[str, Any]:
-    """Give the `$disconnect` event of a connection that lasted `lasted_ms`."""
+    """Return the `$disconnect` event of a connection that lasted `lasted_ms`."""
     headers = {
         "Host": "abcdef1234.execute-api.eu-west-1.amazonaws.com",
         "x-api-key": "",

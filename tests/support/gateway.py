@@ -1,5 +1,7 @@
 """The local gateway as a process that serves a copy of the project, for end-to-end tests."""
 
+import contextlib
+import functools
 import json
 import re
 import shutil
@@ -7,26 +9,32 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
+from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from chalicelib.store import SWEEP_ROW
+from localgateway import run_file
 from tests.conftest import ROOT, TABLE
 
 PATIENCE_S = 120.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Gateway:
-    """A local gateway in a process of its own, and the lines that it has printed."""
+    """A local gateway in a process of its own.
+
+    `said` are the lines that it has printed, and `log` those of the functions, parsed.
+    """
 
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
     def listen(self) -> None:
@@ -34,6 +42,8 @@ class Gateway:
         for line in self.process.stdout or ():
             with self.news:
                 self.said.append(line)
+                if line.startswith("{"):
+                    self.log.append(json.loads(line))
                 self.news.notify_all()
 
     def wait(self, happened: Callable[[], bool]) -> None:
@@ -59,16 +69,17 @@ class Gateway:
         return line
 
     def rows(self) -> set[str]:
-        """Return the connection ids in the table."""
-        pages = self.dynamodb().get_paginator("scan").paginate(TableName=TABLE)
-        return {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+        """Return the ids of the connections in the table."""
+        scan = self.dynamodb().get_paginator("scan")
+        pages = scan.paginate(TableName=TABLE, ConsistentRead=True)
+        ids = {row["connectionId"]["S"] for page in pages for row in page["Items"]}
+        return ids - {SWEEP_ROW}
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         """Return the functions' log lines with a message."""
-        lines = [json.loads(line) for line in list(self.said) if line.startswith("{")]
-        return [line for line in lines if line["message"] == message]
+        return [line for line in list(self.log) if line["message"] == message]
 
-    @property
+    @functools.cached_property
     def url(self) -> str:
         """Return the URL for clients."""
         return self.found(r"(ws://\S+)")
@@ -79,21 +90,50 @@ class Gateway:
         return "http:" + self.found(r"ws:(//[^/\s]+)")
 
     def environment(self) -> dict[str, str]:
-        """Return variables with which code of the app in this process uses the gateway."""
+        """Return variables with which the functions, called in this process, use the gateway."""
         return {
-            "AWS_ENDPOINT_URL": self.found(r"DynamoDB +(\S+)"),
+            "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
+            **self.credentials(),
             "AWS_DEFAULT_REGION": "us-east-1",
             "CONNECTIONS_TABLE": TABLE,
         }
 
+    @functools.cached_property
+    def aws_url(self) -> str:
+        """Return the URL of the embedded AWS services."""
+        return self.found(r"DynamoDB +(\S+)")
+
+    def credentials(self) -> dict[str, str]:
+        """Return the variables of the run's own credentials, from its run file."""
+        variables = run_file.find(int(self.lambda_endpoint.rpartition(":")[2])).variables
+        return {name: variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+    @functools.cache  # noqa: B019 - a gateway lives as long as its tests
+    def client(self, service: Any, url: str | None = None) -> Any:
+        """Return a client with the run's credentials, by default of the embedded AWS."""
+        credentials = self.credentials()
+        return boto3.client(
+            service,
+            endpoint_url=url or self.aws_url,
+            region_name="us-east-1",
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        )
+
     def dynamodb(self) -> DynamoDBClient:
         """Return a client of the gateway's DynamoDB."""
-        endpoint = self.found(r"DynamoDB +(\S+)")
-        return boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1")
+        client: DynamoDBClient = self.client("dynamodb")
+        return client
+
+    def connections_api(self) -> ApiGatewayManagementApiClient:
+        """Return a client of the gateway's @connections."""
+        url = self.url.replace("ws://", "http://")
+        client: ApiGatewayManagementApiClient = self.client("apigatewaymanagementapi", url)
+        return client
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(
     project: Path,
     *options: str,
@@ -116,7 +156,14 @@ def serving(
         config["stages"]["dev"]["lambda_functions"][function]["lambda_timeout"] = timeout
     path.write_text(json.dumps(config))
     change(project)
-    command = [sys.executable, "-m", "localgateway", "--port=0", f"--project={project}"]
+    command = [
+        sys.executable,
+        "-m",
+        "localgateway",
+        "--port=0",
+        "--region=us-east-1",
+        f"--project={project}",
+    ]
     with subprocess.Popen(
         [*command, *options],
         cwd=ROOT,
@@ -135,3 +182,18 @@ def serving(
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=PATIENCE_S) == 0
             listener.join()
+
+
+def age(gateway: Gateway, connection_ids: Iterable[str], seconds: int = 61) -> None:
+    """Rewrite rows as if the connections had been opened earlier, before the grace period."""
+    client = gateway.dynamodb()
+    for connection_id in connection_ids:
+        # a row whose `$disconnect` has run meanwhile stays away
+        with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
+            client.update_item(
+                TableName=TABLE,
+                Key={"connectionId": {"S": connection_id}},
+                UpdateExpression="SET createdAt = createdAt - :ms",
+                ConditionExpression="attribute_exists(connectionId)",
+                ExpressionAttributeValues={":ms": {"N": str(seconds * 1000)}},
+            )

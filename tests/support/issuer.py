@@ -1,4 +1,4 @@
-"""An issuer of tokens: signing keys of its own, and a real HTTP server that publishes them."""
+"""An issuer of tokens: signing keys, and a real HTTP server that publishes them."""
 
 import functools
 import json
@@ -30,14 +30,14 @@ class SigningKey:
 
     @property
     def public_pem(self) -> bytes:
-        """Give the public key as text, as anybody may know it."""
+        """The public key as text."""
         public: bytes = self.private.public_key().public_bytes(
             Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
         )
         return public
 
     def published(self) -> dict[str, Any]:
-        """Give the key as an issuer publishes it."""
+        """Return the key as an issuer publishes it."""
         kind = RSAAlgorithm if self.algorithm == "RS256" else ECAlgorithm
         own = {"kid": self.key_id, "alg": self.algorithm, "use": "sig"}
         return kind.to_jwk(self.private.public_key(), as_dict=True) | own
@@ -45,21 +45,21 @@ class SigningKey:
 
 @functools.cache
 def rsa_key(key_id: str = "rsa-1") -> SigningKey:
-    """Make the RSA key of this name, once."""
+    """Return the RSA key of this name."""
     return SigningKey(key_id, "RS256", rsa.generate_private_key(65537, 2048))
 
 
 @functools.cache
 def ec_key(key_id: str = "ec-1") -> SigningKey:
-    """Make the elliptic curve key of this name, once."""
+    """Return the elliptic curve key of this name."""
     return SigningKey(key_id, "ES256", ec.generate_private_key(ec.SECP256R1()))
 
 
 @dataclass
 class Issuer:
-    """What is published at `url`, and how often it was asked for.
+    """What the server at `url` publishes, and the paths that it was asked for.
 
-    `body` is answered in place of the keys when it is set, and `status` with either.
+    A `body` that is set replaces the keys. `status` goes with either.
     """
 
     url: str
@@ -70,7 +70,7 @@ class Issuer:
 
     @property
     def keys_url(self) -> str:
-        """Give the well-known address of the keys."""
+        """The well-known address of the keys."""
         return self.url + KEYS_PATH
 
     def answer(self, path: str) -> tuple[int, bytes]:
@@ -80,20 +80,20 @@ class Issuer:
         return self.status, self.body if self.body is not None else json.dumps(published).encode()
 
     def claims(self, **changed: Any) -> dict[str, Any]:
-        """Give the claims of a good token of `alice`, with changes; `REMOVED` leaves one out."""
+        """Return the claims of a valid token of `alice`, with changes; `REMOVED` omits a claim."""
         now = int(time.time())
         good = {"iss": self.url, "aud": AUDIENCE, "sub": "alice", "iat": now - 60, "exp": now + 600}
         claims = good | changed
         return {name: value for name, value in claims.items() if value is not REMOVED}
 
     def token(self, key: SigningKey | None = None, **changed: Any) -> str:
-        """Sign a token, by default a good one with the RSA key."""
+        """Sign a token, by default a valid one with the RSA key."""
         key = key or self.keys[0]
         return signed(self.claims(**changed), key)
 
 
 def signed(claims: dict[str, Any], key: SigningKey, **header: Any) -> str:
-    """Sign claims with a key, whoever published it."""
+    """Sign claims with any key."""
     headers = {"kid": key.key_id} | header
     return jwt.encode(claims, key.private, key.algorithm, headers=headers)
 
@@ -111,7 +111,7 @@ def issuing() -> Iterator[Issuer]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: what a test captures is the application's."""
+            """Print nothing: tests read what the functions log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         issuer = Issuer(f"http://127.0.0.1:{server.server_address[1]}")

@@ -1,4 +1,4 @@
-"""SNS events, in the shape that Lambda is given: https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html."""
+"""SNS events as Lambda passes them on: https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ SENT_AT = 1731324924561
 def sns_event(
     message: str = "hello", subject: str | None = None, **attributes: tuple[str, str]
 ) -> dict[str, Any]:
-    """Give the event of one message; `attributes` are pairs of type and value."""
+    """Return the event of one message. `attributes` are pairs of type and value."""
     sns = {
         "Type": "Notification",
         "MessageId": MESSAGE_ID,

@@ -139,7 +139,7 @@ class Dispatcher:
         if len(self.in_flight) < self.concurrency:
             if self.waiting:
                 times.append(max(self.waiting[0].due, self.next_start))
-            if self.taking:
+            if self.taking and len(self.waiting) < MAX_WAITING:
                 times.append(self.next_start)
         return min(times)
 

@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from awscrt import http, io  # type: ignore[import-untyped] # has no types
-from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped] # same
 
 from chalicelib.adapters.connections_api.calls import Reply
 
@@ -112,7 +111,7 @@ class PooledConnection:
             stream = self._connection.request(self._request.message, self._on_head, self._on_body)
             stream.completion_future.add_done_callback(self._completed)
             stream.activate()
-        except AwsCrtError as error:  # the connection is closing at this moment
+        except Exception as error:  # noqa: BLE001 - a closing connection raises several types
             self._broken(error)
 
     def _on_head(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:

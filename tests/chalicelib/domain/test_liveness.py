@@ -1,5 +1,3 @@
-"""What proves that a connection is dead."""
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,26 +6,25 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.liveness import DEAD, Tally, Verdict, judge, judge_reply
 
 NOW_MS = 1_731_324_924_561
-SECOND = 1000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
+MINUTE_MS = 60_000
+QUOTA_AND_MARGIN_MS = (120 + 5) * MINUTE_MS
 
 
 @pytest.mark.parametrize(
     ("age_ms", "verdict"),
     [
-        (-5 * SECOND, Verdict.YOUNG),  # by the clock of another machine
+        (-5000, Verdict.YOUNG),  # by the clock of another machine
         (0, Verdict.YOUNG),
-        (60 * SECOND - 1, Verdict.YOUNG),
-        (60 * SECOND, None),
-        (2 * HOUR, None),
-        (2 * HOUR + 5 * MINUTE - 1, None),
-        (2 * HOUR + 5 * MINUTE, Verdict.TOO_OLD),
-        (48 * HOUR, Verdict.TOO_OLD),
+        (MINUTE_MS - 1, Verdict.YOUNG),
+        (MINUTE_MS, None),
+        (QUOTA_AND_MARGIN_MS - 1, None),
+        (QUOTA_AND_MARGIN_MS, Verdict.TOO_OLD),
+        (48 * 60 * MINUTE_MS, Verdict.TOO_OLD),
     ],
 )
-def test_age_alone_decides_at_both_ends(age_ms: int, verdict: Verdict | None) -> None:
-    """Past 2 hours and a margin no connection lives; within the grace no probe proves anything."""
+def test_only_a_probe_can_judge_between_the_grace_period_and_the_maximum_age(
+    age_ms: int, verdict: Verdict | None
+) -> None:
     assert judge(Connection("id=", NOW_MS - age_ms, 0), NOW_MS) is verdict
 
 
@@ -36,28 +33,25 @@ def test_age_alone_decides_at_both_ends(age_ms: int, verdict: Verdict | None) ->
     [
         (200, Verdict.LIVE),
         (410, Verdict.GONE),
-        (400, Verdict.UNPROVEN),
-        (403, Verdict.UNPROVEN),
-        (404, Verdict.UNPROVEN),
-        (429, Verdict.UNPROVEN),
-        (500, Verdict.UNPROVEN),
-        (503, Verdict.UNPROVEN),
+        *((status, Verdict.UNPROVEN) for status in (400, 403, 404, 429, 500, 503)),
         (None, Verdict.UNPROVEN),  # no answer
     ],
 )
-def test_only_gone_is_proof_of_death(status: int | None, verdict: Verdict) -> None:
-    """Throttling, a denial, a failure or silence prove nothing."""
-    assert judge_reply(status) is verdict
+def test_only_410_proves_that_a_connection_is_dead(status: int | None, verdict: Verdict) -> None:
+    assert judge_reply(status, is_young=False) is verdict
 
 
 @given(st.none() | st.integers(100, 599))
-def test_no_other_answer_ever_kills(status: int | None) -> None:
-    """Whatever comes, a row goes for one status only."""
-    assert (judge_reply(status) in DEAD) is (status == 410)
+def test_no_other_status_removes_a_row(status: int | None) -> None:
+    assert (judge_reply(status, is_young=False) in DEAD) is (status == 410)
+    assert judge_reply(status, is_young=True) not in DEAD
 
 
-def test_what_is_not_proven_counts_as_alive() -> None:
-    """Young and unproven connections are alive for all that is known."""
+def test_the_names_of_the_verdicts_are_those_of_the_report() -> None:
+    assert list(Verdict) == ["too old", "gone", "young", "live", "unproven"]
+
+
+def test_a_connection_that_is_not_proven_dead_counts_as_live() -> None:
     tally = Tally()
     tally.verdicts.update(Verdict)
 
@@ -65,6 +59,8 @@ def test_what_is_not_proven_counts_as_alive() -> None:
     assert tally.missed_share == 2 / 5
 
 
-def test_an_empty_table_has_missed_nothing() -> None:
-    """No rows, no share."""
-    assert Tally().missed_share == 0.0
+def test_an_empty_tally_counts_nothing() -> None:
+    tally = Tally()
+
+    assert (tally.live, tally.dead, tally.malformed, tally.replaced) == (0, 0, 0, 0)
+    assert tally.missed_share == 0.0

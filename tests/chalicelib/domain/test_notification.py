@@ -1,5 +1,3 @@
-"""A notification: what is read of an SNS event, and what clients receive."""
-
 import bisect
 import json
 from typing import Any
@@ -11,53 +9,47 @@ from hypothesis import strategies as st
 from chalicelib.adapters.token_keys import MAX_SUBJECT_BYTES
 from chalicelib.domain.admission import CLIENT_ID
 from chalicelib.domain.errors import NotificationError
-from chalicelib.domain.notification import (
-    MAX_CLIENT_ID_BYTES,
-    MAX_ENVELOPE_BYTES,
-    Notification,
-    from_sns,
-)
+from chalicelib.domain.notification import MAX_CLIENT_ID_BYTES, Notification, from_sns
 from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
+
+MAX_BYTES = 128 * 1024  # API Gateway's largest message
 
 
 def received(message: str, subject: str | None = None) -> dict[str, Any]:
-    """Give what a client reads out of the envelope of a message, as a browser would."""
-    envelope = from_sns(sns_event(message, subject)).envelope()
+    """Return what a browser parses from the envelope of a message."""
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
+    envelope = from_sns(sns_event(message, subject)).envelope()
     fields: dict[str, Any] = json.loads(envelope.decode("utf-8"), parse_constant=refuse)
     return fields
 
 
 def padded(size: int, filling: str = "x") -> Notification:
-    """Give a notification whose envelope is so many bytes."""
-    empty = Notification("id", SENT_AT, None, "")
-    room = size - len(empty.envelope())
-    message, rest = divmod(room, len(filling.encode()))
-    return Notification("id", SENT_AT, None, filling * message + "x" * rest)
+    """Return a notification whose envelope has `size` bytes, if `filling` is not escaped."""
+    room = size - len(Notification("id", SENT_AT, None, "").envelope())
+    times, rest = divmod(room, len(filling.encode()))
+    return Notification("id", SENT_AT, None, filling * times + "x" * rest)
 
 
-# What clients receive
-
-
-def test_an_envelope_has_these_fields() -> None:
-    """The id is SNS's, by which a client drops a repeat; the time is SNS's, in ms."""
-    fields = received("hello", "Database down")
-
-    assert fields == {
+@pytest.mark.parametrize("subject", ["Database down", None])
+def test_an_envelope_has_the_id_the_time_in_ms_the_subject_and_the_message(
+    subject: str | None,
+) -> None:
+    assert received("hello", subject) == {
         "type": "notification",
         "id": MESSAGE_ID,
         "sentAt": SENT_AT,
-        "subject": "Database down",
+        "subject": subject,
         "message": "hello",
     }
 
 
-def test_no_subject_is_null() -> None:
-    """The field is there all the same."""
-    assert received("hello")["subject"] is None
+def test_an_envelope_is_compact_and_not_escaped() -> None:
+    assert Notification("1", 2, None, "ä").envelope() == (
+        '{"type":"notification","id":"1","sentAt":2,"subject":null,"message":"ä"}'.encode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,37 +62,27 @@ def test_no_subject_is_null() -> None:
         ("null", None),
         ('"quoted"', "quoted"),
         (' {"a": "\\u00e4"} \n', {"a": "ä"}),
+        ('{"a": "\\ud83d"}', {"a": "?"}),  # half a surrogate pair, which UTF-8 cannot encode
     ],
 )
-def test_json_is_received_as_json(message: str, seen: object) -> None:
-    """Clients need not parse twice."""
+def test_a_json_message_is_received_as_json(message: str, seen: object) -> None:
     assert received(message)["message"] == seen
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        "",
-        "hello",
-        "{'a': 1}",
-        '{"a": 1',
-        "NaN",
-        "[Infinity]",
-        '{"a": -Infinity}',
-        "1e999",
-        "9" * 5000,
-        "[" * 100_000,
-        "\ufeff{}",
-        "line\nline \U0001f525",
+        *("", "hello", "{'a': 1}", '{"a": 1', "\ufeff{}", "line\nline \U0001f525"),
+        # Python accepts these as JSON, or cannot represent them
+        *("NaN", "[Infinity]", '{"a": -Infinity}', "1e999", "9" * 5000, "[" * 100_000),
     ],
 )
-def test_what_is_not_json_is_received_as_text(message: str) -> None:
-    """Also what Python alone takes for JSON, or cannot hold as a number."""
+def test_any_other_message_is_received_as_text(message: str) -> None:
     assert received(message)["message"] == message
 
 
-def test_json_that_is_nested_too_deeply_for_an_envelope_is_received_as_text() -> None:
-    """Whatever depth Python can hold: the deepest that is JSON fits into an envelope."""
+def test_json_nested_too_deeply_for_an_envelope_is_received_as_text() -> None:
+    """The deepest message that counts as JSON still fits one level deeper, into an envelope."""
 
     def envelope(depth: int) -> bytes:
         return from_sns(sns_event("[" * depth + "]" * depth)).envelope()
@@ -111,106 +93,84 @@ def test_json_that_is_nested_too_deeply_for_an_envelope_is_received_as_text() ->
     assert envelope(first - 1).endswith(b"]]}")
 
 
-def test_half_of_a_surrogate_pair_does_no_harm() -> None:
-    """JSON can name it, UTF-8 cannot hold it."""
-    assert received('{"a": "\\ud83d"}')["message"] == {"a": "?"}
-
-
 @given(st.text(max_size=50))
-def test_any_text_is_received(message: str) -> None:
-    """Whatever is published, clients can parse what they get."""
+def test_any_text_makes_a_valid_envelope(message: str) -> None:
     assert set(received(message)) == {"type", "id", "sentAt", "subject", "message"}
 
 
-@pytest.mark.parametrize("filling", ["x", "ä", '"', "\U0001f525"])
-def test_the_largest_envelope_is_api_gateway_s_largest_message(filling: str) -> None:
-    """Counted in bytes, as it is sent: one more is too many."""
-    assert len(padded(MAX_ENVELOPE_BYTES).envelope()) == 128 * 1024 == MAX_ENVELOPE_BYTES
+@pytest.mark.parametrize("filling", ["x", "ä", "\U0001f525"])
+def test_an_envelope_has_at_most_the_bytes_of_api_gateways_largest_message(filling: str) -> None:
+    assert len(padded(MAX_BYTES, filling).envelope()) == MAX_BYTES
     with pytest.raises(NotificationError) as caught:
-        padded(MAX_ENVELOPE_BYTES + 1, filling).envelope()
+        padded(MAX_BYTES + 1, filling).envelope()
 
-    assert caught.value.notification_id == "id"
-    if filling != '"':  # which takes two bytes in JSON
-        assert str(caught.value) == (
-            "notification 'id': its envelope has 131073 bytes; expected at most 131072"
-        )
+    assert str(caught.value) == (
+        "notification 'id': its envelope has 131073 bytes; expected at most 131072"
+    )
 
 
-# For whom
+def test_escapes_count_in_the_size_of_an_envelope() -> None:
+    with pytest.raises(NotificationError):
+        padded(MAX_BYTES, '"').envelope()
 
 
 @pytest.mark.parametrize(
-    ("attribute", "clients"),
+    ("attributes", "clients"),
     [
-        (("String", "ada"), ("ada",)),
-        (("String", "ada,bob"), ("ada,bob",)),
-        (("String", '["ada"]'), ('["ada"]',)),
-        (("String", "unknown"), ("unknown",)),
-        (("String", "x" * 128), ("x" * 128,)),
-        (("String.Array", '["ada"]'), ("ada",)),
-        (("String.Array", '["ada", "bob", "ada"]'), ("ada", "bob")),
+        ({}, None),
+        ({"severity": ("Number", "1")}, None),
+        ({"clientId": ("String", "ada")}, ("ada",)),
+        ({"clientId": ("String", "ada,bob")}, ("ada,bob",)),
+        ({"clientId": ("String", '["ada"]')}, ('["ada"]',)),
+        ({"clientId": ("String", "unknown")}, ("unknown",)),
+        ({"clientId": ("String", "x" * 128)}, ("x" * 128,)),
+        ({"clientId": ("String.Array", '["ada"]')}, ("ada",)),
+        ({"clientId": ("String.Array", '["ada", "bob", "ada"]')}, ("ada", "bob")),
     ],
 )
-def test_clients_are_named_by_an_attribute(
-    attribute: tuple[str, str], clients: tuple[str, ...]
+def test_a_notification_is_for_all_clients_or_those_of_the_attribute(
+    attributes: Any, clients: tuple[str, ...] | None
 ) -> None:
-    """A string is one client, an array several; each is served once."""
-    assert from_sns(sns_event(clientId=attribute)).client_ids == clients
-
-
-def test_without_the_attribute_it_is_for_everybody() -> None:
-    """Other attributes, which a filter of the topic may use, change nothing."""
-    assert from_sns(sns_event()).client_ids is None
-    assert from_sns(sns_event(severity=("Number", "1"))).client_ids is None
+    assert from_sns(sns_event(**attributes)).client_ids == clients
 
 
 @pytest.mark.parametrize(
     "attribute",
     [
-        ("String", ""),
-        ("String", "x" * 129),
-        ("String", "ä" * 65),
-        ("Number", "7"),
-        ("Binary", "YWRh"),
-        ("String.Array", ""),
-        ("String.Array", "ada"),
-        ("String.Array", "[]"),
-        ("String.Array", '"ada"'),
-        ("String.Array", '{"ada": 1}'),
-        ("String.Array", '["ada", 7]'),
-        ("String.Array", '["ada", null]'),
-        ("String.Array", '["ada", ""]'),
-        ("String.Array", '["ada", ["bob"]]'),
+        *(("String", value) for value in ("", "x" * 129, "ä" * 65)),
+        *(("Number", "7"), ("Binary", "YWRh")),
+        *(
+            ("String.Array", value)
+            for value in (
+                *("", "ada", "[]", '"ada"', '{"ada": 1}', '["ada", 7]', '["ada", null]'),
+                *('["ada", ""]', '["ada", ["bob"]]'),
+            )
+        ),
     ],
 )
-def test_other_clients_are_refused(attribute: tuple[str, str]) -> None:
-    """A notification that was meant for few never goes to all, and is not lost in silence."""
+def test_an_invalid_client_attribute_is_refused(attribute: tuple[str, str]) -> None:
+    """A notification for few clients never goes to all, and is not lost silently."""
     with pytest.raises(NotificationError) as caught:
         from_sns(sns_event(clientId=attribute))
 
+    kind, value = attribute
+    shown = repr({"Type": kind, "Value": value})
     assert caught.value.notification_id == MESSAGE_ID
-    assert "clientId is {'Type': " in str(caught.value)
-    assert "expected a String, or a String.Array of at least one string" in str(caught.value)
-    assert len(str(caught.value)) < 500
+    assert caught.value.problem == (
+        f"clientId is {shown}; expected a String, or a String.Array of at least one string, "
+        "each of 1 to 128 bytes of UTF-8"
+    )
 
 
-def test_every_client_that_can_connect_can_be_named() -> None:
-    """By the parameter or by the subject of a token."""
+def test_every_client_that_can_connect_can_be_addressed() -> None:
     assert MAX_CLIENT_ID_BYTES == MAX_SUBJECT_BYTES
     assert CLIENT_ID.fullmatch("x" * MAX_CLIENT_ID_BYTES)
 
 
-# Malformed events
-
-
-def without(*path: Any) -> dict[str, Any]:
-    """Give an event that lacks what `path` leads to."""
-    event = sns_event()
-    part: Any = event
-    for step in path[:-1]:
-        part = part[step]
-    del part[path[-1]]
-    return event
+def with_sns(**changed: Any) -> dict[str, Any]:
+    """Return an event with changed fields; None removes one."""
+    sns = sns_event()["Records"][0]["Sns"] | changed
+    return {"Records": [{"Sns": {name: v for name, v in sns.items() if v is not None}}]}
 
 
 @pytest.mark.parametrize(
@@ -222,18 +182,27 @@ def without(*path: Any) -> dict[str, Any]:
         {"Records": [{}]},
         {"Records": [{"Sns": None}]},
         {"Records": sns_event()["Records"] * 2},
-        without("Records", 0, "Sns", "MessageId"),
-        without("Records", 0, "Sns", "Message"),
-        without("Records", 0, "Sns", "Timestamp"),
-        without("Records", 0, "Sns", "MessageAttributes"),
-        {"Records": [{"Sns": sns_event()["Records"][0]["Sns"] | {"Timestamp": "today"}}]},
-        {"Records": [{"Sns": sns_event()["Records"][0]["Sns"] | {"Message": {"a": 1}}}]},
-        {"Records": [{"Sns": sns_event()["Records"][0]["Sns"] | {"MessageAttributes": [1]}}]},
+        with_sns(MessageId=None),
+        with_sns(Message=None),
+        with_sns(Timestamp=None),
+        with_sns(Timestamp="today"),
+        with_sns(Message={"a": 1}),
+        with_sns(MessageAttributes=[1]),
     ],
 )
 def test_a_malformed_event_is_refused(event: dict[str, Any]) -> None:
-    """The error shows what came, cut, and what was wrong with it."""
     with pytest.raises(NotificationError, match="expected an SNS event") as caught:
         from_sns(event)
 
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(("length", "end"), [(191, "'}; "), (192, "'...; ")])
+def test_an_error_shows_the_event_cut_to_200_characters(length: int, end: str) -> None:
+    event = {"a": "x" * length}  # 9 characters more
+
+    with pytest.raises(NotificationError) as caught:
+        from_sns(event)
+
+    assert caught.value.notification_id is None
+    assert caught.value.problem.startswith(f"the event is {{'a': '{'x' * length}{end}")

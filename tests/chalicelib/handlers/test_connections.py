@@ -34,13 +34,13 @@ def tracked(dynamodb: DynamoDBClient) -> Callable[..., Connection]:
 
 
 def test_one_connection_is_looked_up(invoke: Invoke, tracked: Callable[..., Connection]) -> None:
-    """By its id; the answer is its row, or null when it cannot be alive."""
+    """By its id; the answer has no row when it cannot be alive."""
     alive = tracked("alive=", 1, source_ip="203.0.113.7", api_id="abcdef1234")
     tracked("old=", 180)
 
-    assert invoke("connections", {"connectionId": "alive="}) == {"connection": alive.row()}
-    assert invoke("connections", {"connectionId": "old="}) == {"connection": None}
-    assert invoke("connections", {"connectionId": "nobody="}) == {"connection": None}
+    assert invoke("connections", {"connectionId": "alive="}) == {"connections": [alive.row()]}
+    assert invoke("connections", {"connectionId": "old="}) == {"connections": []}
+    assert invoke("connections", {"connectionId": "nobody="}) == {"connections": []}
 
 
 def test_the_connections_of_a_client_are_looked_up(
@@ -102,6 +102,8 @@ def test_an_empty_table_has_all_counts(invoke: Invoke) -> None:
         {"clientId": None},
         {"clientId": 7},
         {"clientId": ["alice"]},
+        {"clientId": "\ud800"},
+        {"\ud800": "alice"},
         {"connectionId": ""},
         {"connectionId": {}},
         {"clientId": "alice", "connectionId": "a="},
@@ -112,34 +114,42 @@ def test_a_question_that_is_none_is_told_what_is_accepted(invoke: Invoke, questi
     answer = invoke("connections", question)
 
     assert set(answer) == {"error"}
-    assert repr(question) in answer["error"]
-    assert 'expected {"clientId": "…"}, {"connectionId": "…"} or {}' in answer["error"]
-    json.dumps(answer)
+    assert answer["error"]["code"] == "invalid_request"
+    message = answer["error"]["message"]
+    assert repr(question) in message
+    assert 'expected {"clientId": "…"}, {"connectionId": "…"} or {}' in message
+    json.dumps(answer, ensure_ascii=False).encode()
 
 
 def test_no_question_at_all_is_told_what_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON's null, which Lambda hands on and Chalice's test client does not."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
 
-    assert directory.connections(None, None)["error"].startswith("invalid request None; expected")
+    answer: Any = directory.connections(None, None)
+
+    assert answer["error"]["message"].startswith("invalid request None; expected")
 
 
 @pytest.mark.usefixtures("dynamodb")
 @pytest.mark.parametrize("question", [{}, {"clientId": "alice"}, {"connectionId": "a="}])
 @pytest.mark.parametrize(
-    ("table", "cause"),
-    [("Nowhere", "ResourceNotFoundException"), (UNSET, "CONNECTIONS_TABLE is not set")],
+    ("table", "code", "cause"),
+    [
+        ("Nowhere", "store", "ResourceNotFoundException"),
+        (UNSET, "settings", "CONNECTIONS_TABLE is not set"),
+    ],
 )
 def test_a_failure_is_answered_and_logged(
-    invoke: Invoke, logged: Logged, question: dict[str, str], table: str, cause: str
+    invoke: Invoke, logged: Logged, question: dict[str, str], table: str, code: str, cause: str
 ) -> None:
     """The caller sees the cause, and so does whoever reads the log."""
     answer = invoke("connections", question, CONNECTIONS_TABLE=table)
 
-    assert cause in answer["error"]
+    assert answer["error"]["code"] == code
+    assert cause in answer["error"]["message"]
     [line] = logged()
     assert (line["level"], line["function"]) == ("ERROR", "connections")
-    assert line["error"] == answer["error"]
+    assert line["error"] == answer["error"]["message"]
 
 
 def test_a_malformed_row_is_an_error_of_its_own_question_only(
@@ -149,5 +159,8 @@ def test_a_malformed_row_is_an_error_of_its_own_question_only(
     tracked("a=")
     dynamodb.put_item(TableName=TABLE, Item={"connectionId": {"S": "bare="}})
 
-    assert "'createdAt'" in invoke("connections", {"connectionId": "bare="})["error"]
+    error = invoke("connections", {"connectionId": "bare="})["error"]
+
+    assert error["code"] == "malformed_row"
+    assert "'createdAt' is missing" in error["message"]
     assert invoke("connections", {})["live"] == 1

@@ -128,6 +128,8 @@ def test_an_end_is_announced_once(
     closed_at = detail.pop("closedAt")
     assert closed_at > CONNECTED_AT
     assert detail == {
+        "id": f"{CONNECTION_ID}/1731324924561",
+        "reason": None,
         "connectionId": CONNECTION_ID,
         "clientId": "alice",
         "cause": "going_away",

@@ -17,15 +17,15 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from bench.fanout.signatures import Received
-from chalicelib import store
+from chalicelib import clock, store
 from chalicelib.domain.errors import ContinuationError, SettingsError, StoreError
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, from_sns
-from chalicelib.handlers import notify as notify_module
 from chalicelib.handlers.notify import CURSOR, RESERVE_S
 from chalicelib.services import delivery
 from chalicelib.store import ConnectionStore
 from tests.chalicelib.conftest import Answer, ConnectionsApi
 from tests.conftest import TABLE, Wire
+from tests.support.connections import NO_DEADLINE
 from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
 from tests.support.surroundings import Context, tracked
 
@@ -88,7 +88,7 @@ def connections(
     monkeypatch.setattr(delivery, "CONCURRENCY", 2)
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
     monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
-    return ConnectionStore(dynamodb, TABLE)
+    return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
 
 
 def notify(event: dict[str, Any], seconds: float = SECONDS) -> Any:
@@ -326,18 +326,17 @@ class TimeIsUp(Protocol):
 @pytest.fixture
 def time_is_up(api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch) -> TimeIsUp:
     """Give a function that ends the time as a delivery sees it, however slow the machine is."""
-    clock = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
-    monkeypatch.setattr(delivery, "time", clock)
-    monkeypatch.setattr(notify_module, "REMOVAL_S", SECONDS)
+    present = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
+    monkeypatch.setattr(clock, "time", present)
 
     def end(after: int, answer: Answer = Answer()) -> None:  # noqa: B008 - it is frozen
         posted = itertools.count(1)
-        clock.monotonic = time.monotonic
+        present.monotonic = time.monotonic
 
         def behave(_: Received) -> Answer:
             if next(posted) >= after:
                 the_end = time.monotonic() + SECONDS - RESERVE_S
-                clock.monotonic = lambda: the_end
+                present.monotonic = lambda: the_end
             return answer
 
         api.behave = behave

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import settings, store
+from chalicelib import clock, settings, store
+from chalicelib.clock import Deadline
 from chalicelib.domain.errors import StoreError
-from chalicelib.handlers.sweep import REMOVAL_S, report_of
+from chalicelib.handlers.sweep import REMOVAL_S, RESERVE_S, report_of
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
 from chalicelib.store import SWEEP_ROW, ConnectionStore
@@ -55,10 +57,22 @@ def left(client: DynamoDBClient) -> list[str]:
 
 def run_of(connections: ConnectionStore, seconds: float, **options: Any) -> TablePass:
     """Make a run that may go on for so many seconds."""
-    deadline = time.monotonic() + seconds
+    deadline = Deadline(time.monotonic() + seconds)
     config = settings.load()
-    prober = Prober(config.management_endpoint, now_ms(), deadline - REMOVAL_S, **options)
+    prober = Prober(config.management_endpoint, now_ms(), deadline.minus(REMOVAL_S), **options)
     return TablePass(connections, config, Log({}), prober, deadline)
+
+
+def end_of_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Callable[..., None]:
+    """Return a hook after which `seconds` seem to have passed."""
+    present = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
+    monkeypatch.setattr(clock, "time", present)
+
+    def end(**_: object) -> None:
+        the_end = time.monotonic() + seconds
+        present.monotonic = lambda: the_end
+
+    return end
 
 
 def report_on(run: TablePass) -> dict[str, Any]:
@@ -80,7 +94,7 @@ def test_an_old_row_goes_without_a_probe(
 
     assert left(dynamodb) == []
     assert api.requests == []
-    assert report["removed"] == {"too old": 1, "gone": 0}
+    assert report["removed"] == {"tooOld": 1, "gone": 0}
     assert report["probed"] == 0
 
 
@@ -96,7 +110,7 @@ def test_a_connection_that_is_gone_loses_its_row_and_a_live_one_keeps_it(
 
     assert left(dynamodb) == ["live="]
     assert api.requests.count(("GET", "dead=")) == api.requests.count(("GET", "live=")) == 1
-    assert report["removed"] == {"too old": 0, "gone": 1}
+    assert report["removed"] == {"tooOld": 0, "gone": 1}
     assert (report["live"], report["probed"]) == (1, 2)
 
 
@@ -153,10 +167,27 @@ def test_a_connection_registered_meanwhile_under_the_same_id_survives(
 
     assert left(dynamodb) == ["again="]
     assert connections.get("again=") == newer
-    assert report["removed"] == {"too old": 0, "gone": 0}
+    assert report["removed"] == {"tooOld": 0, "gone": 0}
 
 
 # One bad row never stops it
+
+
+@pytest.mark.usefixtures("api", "connections")
+def test_an_expired_row_that_was_never_a_connection_is_removed(
+    dynamodb: DynamoDBClient, logged: Logged
+) -> None:
+    for connection_id, ttl in (("expired=", "1731324924"), ("later=", "4102444800")):
+        row: Any = {"connectionId": {"S": connection_id}, "ttl": {"S": ttl}}
+        dynamodb.put_item(TableName=TABLE, Item=row)
+
+    sweep(dryRun=True)
+    assert left(dynamodb) == ["expired=", "later="]
+    sweep()
+
+    assert left(dynamodb) == ["later="]
+    removed = [line for line in logged() if line["message"] == "removed malformed rows"]
+    assert [line["malformedIds"] for line in removed] == [["expired="]]
 
 
 def test_a_malformed_row_is_named_and_left(
@@ -201,10 +232,10 @@ def test_a_row_that_dynamodb_does_not_remove_does_not_stop_the_rest(
     report = sweep()
 
     assert report["finished"]
-    assert report["removed"] == {"too old": 0, "gone": 0}
+    assert report["removed"] == {"tooOld": 0, "gone": 0}
     assert "row not removed" in [line["message"] for line in logged()]
     wire.errors.clear()
-    assert sweep()["removed"] == {"too old": 1, "gone": 0}
+    assert sweep()["removed"] == {"tooOld": 1, "gone": 0}
 
 
 # Any table size, a bounded time
@@ -258,22 +289,24 @@ def test_what_a_run_did_not_reach_is_first_in_the_next(
 
 
 @pytest.mark.usefixtures("api")
-def test_removals_end_with_the_time(dynamodb: DynamoDBClient, connections: ConnectionStore) -> None:
+def test_removals_end_with_the_time(
+    dynamodb: DynamoDBClient, connections: ConnectionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rows that could not be removed in time are the first of the next run."""
     for number in range(40):
         connections.put(tracked(f"{number:02}=", OLD_S))
     run = run_of(connections, 60)
-    dynamodb.meta.events.register(
-        "before-call.dynamodb.DeleteItem", lambda **_: setattr(run, "deadline", 0.0)
-    )
+    end = end_of_time(monkeypatch, 60)
+    dynamodb.meta.events.register("before-call.dynamodb.DeleteItem", end)
 
     found = report_on(run)
 
-    removed = found["removed"]["too old"]
+    removed = found["removed"]["tooOld"]
+    monkeypatch.setattr(clock, "time", time)
     assert not found["finished"]
     assert 1 <= removed <= 8  # as many as were being removed when the time was up
     assert len(left(dynamodb)) == 40 - removed
-    assert sweep()["removed"]["too old"] == 40 - removed
+    assert sweep()["removed"]["tooOld"] == 40 - removed
     assert left(dynamodb) == []
 
 
@@ -284,12 +317,12 @@ def test_without_time_nothing_is_done_and_the_next_run_starts_anew(
     connections.put(tracked("dead="))
     connections.put(tracked("old=", OLD_S))
 
-    report = sweep(seconds=1)
+    report = sweep(seconds=RESERVE_S + 2.5)
 
     assert not report["finished"]
     assert api.requests == []
     assert list(rows(dynamodb)) == ["dead=", "old="]
-    assert sweep()["removed"] == {"too old": 1, "gone": 1}
+    assert sweep()["removed"] == {"tooOld": 1, "gone": 1}
 
 
 def test_a_run_that_dynamodb_ends_has_written_down_how_far_it_came(
@@ -379,7 +412,7 @@ def test_a_disconnect_that_comes_during_the_probe_is_the_one_that_tells(
 
     report = sweep()
 
-    assert report["removed"] == {"too old": 0, "gone": 0}
+    assert report["removed"] == {"tooOld": 0, "gone": 0}
     assert [(d["connectionId"], d["cause"]) for d in announced()] == [("leaving=", "going_away")]
 
 
@@ -429,6 +462,8 @@ def test_an_orphan_is_announced_with_what_its_row_knew(
     assert 300 <= detail.pop("duration") < 360
     assert now_ms() - 60_000 < closed_at <= now_ms()
     assert detail == {
+        "id": f"dead=/{detail['connectedAt']}",
+        "reason": None,
         "connectionId": "dead=",
         "clientId": "alice",
         "cause": "orphaned",
@@ -462,24 +497,46 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
     lines = logged()
     assert rows(dynamodb) == before
     assert api.asked("DELETE") == []
-    assert report["removed"] == {"too old": 1, "gone": 1}
+    assert report["removed"] == {"tooOld": 1, "gone": 1}
     assert (report["dryRun"], report["live"], report["replaced"]) == (True, 3, 2)
     named = {line["orphanId"]: line["why"] for line in lines if "orphanId" in line}
     assert named == {"old=": "too old", "dead=": "gone"}
     assert not any("_aws" in line for line in lines)
 
 
-@pytest.mark.parametrize("value", [False, "yes", 1, None])
+@pytest.mark.parametrize("event", [{}, {"dryRun": False}, {"source": "aws.events", "detail": {}}])
 @pytest.mark.usefixtures("api")
-def test_only_true_makes_a_dry_run(
-    dynamodb: DynamoDBClient, connections: ConnectionStore, value: object
+def test_a_real_run_is_asked_for_by_hand_or_by_the_schedule(
+    dynamodb: DynamoDBClient, connections: ConnectionStore, event: dict[str, Any]
 ) -> None:
-    """A schedule's event, and anything else, is a real run."""
     connections.put(tracked("old=", OLD_S))
 
-    sweep(dryRun=value)
+    sweep(**event)
 
     assert left(dynamodb) == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"dryRun": "true"},
+        {"dryRun": 1},
+        {"dryRun": None},
+        {"dryrun": True},
+        {"dryRun": True, "x": 1},
+    ],
+)
+@pytest.mark.usefixtures("api")
+def test_a_misspelt_dry_run_is_never_a_real_one(
+    dynamodb: DynamoDBClient, connections: ConnectionStore, event: dict[str, Any]
+) -> None:
+    connections.put(tracked("old=", OLD_S))
+
+    answer = sweep(**event)
+
+    assert answer["error"]["code"] == "invalid_request"
+    assert '{"dryRun": true}' in answer["error"]["message"]
+    assert left(dynamodb) == ["old="]
 
 
 # The limit of connections of a client
@@ -576,24 +633,22 @@ def test_a_connection_that_could_not_be_closed_is_closed_by_the_next_sweep(
 @pytest.mark.parametrize("first", ["alice", "bob"])
 @pytest.mark.usefixtures("limit")
 def test_the_limit_is_enforced_by_the_next_run_when_the_time_is_up(
-    dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi, first: str
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
 ) -> None:
-    """The connections of a client that was not looked at in time are not taken for reached."""
+    """A client that was not looked at in time is looked at first by the next run."""
     put_connections(connections, first, 10)
     theirs = put_connections(connections, "bob", 10, 20, 30, 400)
     put_connections(connections, "carol", 10)
     api.alive = set(theirs)
     run = run_of(connections, 60)
-    lookups = []
-
-    def end(**_: object) -> None:
-        lookups.append("Query")
-        run.deadline = run.prober.deadline = 0.0
-
-    dynamodb.meta.events.register("before-call.dynamodb.Query", end)
-    assert not report_on(run)["finished"]
-    assert lookups == ["Query"]
+    dynamodb.meta.events.register("before-call.dynamodb.Query", end_of_time(monkeypatch, 60))
+    report_on(run)
     assert api.asked("DELETE") == []
+    monkeypatch.setattr(clock, "time", time)
 
     report = sweep()
 
@@ -657,7 +712,7 @@ def test_the_report_and_the_metrics_agree(
         "dryRun": False,
         "live": 6,
         "probed": 6,
-        "removed": {"too old": 1, "gone": 1},
+        "removed": {"tooOld": 1, "gone": 1},
         "skipped": 1,
         "replaced": 0,
         "missedDisconnectShare": 0.25,
@@ -703,7 +758,7 @@ def test_an_unfinished_run_does_not_count_the_live_connections(
     """A part of the table would pass for all of it."""
     connections.put(tracked("dead="))
 
-    sweep(seconds=1)
+    sweep(seconds=RESERVE_S + 2.5)
 
     line = logged()[-1]
     assert not line["finished"]

@@ -17,6 +17,7 @@ from chalicelib import settings
 from chalicelib.adapters import aws_clients as sdk
 from chalicelib.adapters.connections_api import retries as management
 from chalicelib.adapters.connections_api.endpoint import Endpoint
+from chalicelib.clock import Deadline
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.errors import StoreError
 from chalicelib.services import delivery
@@ -25,6 +26,7 @@ from chalicelib.store import ConnectionStore, Position
 from chalicelib.telemetry.logs import Log
 from tests.chalicelib.conftest import Answer, ConnectionsApi
 from tests.conftest import TABLE, Wire
+from tests.support.connections import NO_DEADLINE
 from tests.support.surroundings import BUS, listen, now_ms, tracked
 
 Logged = Callable[[], list[dict[str, Any]]]
@@ -40,7 +42,7 @@ def connections(
     """Give a store of an empty table, and have deliveries use it and `@connections`."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
     monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
-    return ConnectionStore(dynamodb, TABLE)
+    return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
 
 
 def delivery_of(connections: ConnectionStore, seconds: float = 60.0, **fields: Any) -> Delivery:
@@ -51,7 +53,7 @@ def delivery_of(connections: ConnectionStore, seconds: float = 60.0, **fields: A
         store=connections,
         config=settings.load(),
         log=Log({}),
-        deadline=time.monotonic() + seconds,
+        deadline=Deadline(time.monotonic() + seconds),
         **fields,
     )
 
@@ -122,7 +124,7 @@ def test_of_a_table_without_connections_nothing_is_made(
 ) -> None:
     """Nobody is connected: that is no failure."""
     run = delivery_of(connections)
-    wire.watch(connections._client)
+    wire.watch(connections.client)
 
     assert run.run()
 
@@ -137,7 +139,7 @@ def test_named_clients_receive_it_on_each_of_their_connections(
     put(connections, "b1=", client_id="bob")
     put(connections, "c1=", client_id="cy")
     put(connections, "nobody=")
-    wire.watch(connections._client)
+    wire.watch(connections.client)
 
     done = deliver(connections, "ada", "nobody", "bob", "unknown")
 
@@ -277,16 +279,13 @@ def test_a_row_that_was_written_meanwhile_survives(
     assert connections.get("again=") == newer
 
 
-@pytest.mark.parametrize("batch", [1, 2, 100])
 def test_every_gone_row_is_removed_and_announced_once(
     dynamodb: DynamoDBClient,
     connections: ConnectionStore,
     api: ConnectionsApi,
     monkeypatch: pytest.MonkeyPatch,
-    batch: int,
 ) -> None:
-    """In batches, so that many that are gone do not pile up in memory."""
-    monkeypatch.setattr(delivery, "REMOVALS_A_BATCH", batch)
+    """Deliveries do not wait for them; they come after the last post."""
     monkeypatch.setenv("EVENT_BUS", BUS)
     announced = listen()
     names = put(connections, *(f"{n}=" for n in range(5)))
@@ -295,8 +294,7 @@ def test_every_gone_row_is_removed_and_announced_once(
 
     assert run.run()
 
-    assert len(run._gone) < batch
-    assert len(left(dynamodb)) == len(run._gone)
+    assert left(dynamodb) == set(names)
     run.remove_gone(run.deadline)
     assert left(dynamodb) == set()
     assert sorted(detail["connectionId"] for detail in announced()) == names
@@ -311,23 +309,20 @@ def test_rows_are_removed_within_the_time_only(
     run = delivery_of(connections)
     assert run.run()
 
-    run.remove_gone(time.monotonic())
+    run.remove_gone(Deadline(time.monotonic()))
 
     assert left(dynamodb) == {"a=", "b="}
-    assert run._gone == []
 
 
 def test_a_row_that_cannot_be_removed_does_not_stop_the_delivery(
     connections: ConnectionStore,
     api: ConnectionsApi,
     wire: Wire,
-    monkeypatch: pytest.MonkeyPatch,
     logged: Logged,
 ) -> None:
     """It is logged; the other connections are served."""
-    monkeypatch.setattr(delivery, "REMOVALS_A_BATCH", 1)
     put(connections, "dead=", *(f"{n}=" for n in range(5)))
-    wire.watch(connections._client)
+    wire.watch(connections.client)
     wire.errors["DeleteItem"] = (400, "AccessDeniedException")
     api.behave = lambda request: Answer(410 if connection_of(request) == "dead=" else 200)
 
@@ -484,7 +479,7 @@ def test_the_rest_begins_at_the_first_connection_that_was_not_begun(
     put(connections, "first=")
     deliver(connections)  # the runtime is loaded now, which takes time
     api.received.clear()
-    run = delivery_of(Endless(dynamodb, TABLE), seconds=REQUEST_S + 0.5)
+    run = delivery_of(Endless(dynamodb, TABLE, NO_DEADLINE), seconds=REQUEST_S + 0.5)
 
     assert not run.run()
 
@@ -500,7 +495,7 @@ def test_the_time_ends_also_while_nobody_is_found_to_serve(
     dynamodb: DynamoDBClient, api: ConnectionsApi
 ) -> None:
     """Rows that are passed over take time too, and are not passed over again."""
-    endless = Endless(dynamodb, TABLE)
+    endless = Endless(dynamodb, TABLE, NO_DEADLINE)
     endless.api_id = None
     run = delivery_of(endless, seconds=0.5)
 
@@ -543,7 +538,7 @@ def run_in_parts(
             _: Received, run: Delivery = run, posted: Any = posted, last: int = cut_after
         ) -> Answer:
             if next(posted) >= last:
-                run.deadline = 0.0
+                run.deadline = Deadline(0.0)
             return Answer()
 
         api.behave = behave
@@ -595,7 +590,7 @@ def test_a_place_holds_when_its_connection_has_gone_meanwhile(
     first = delivery_of(connections)
 
     def behave(_: Received) -> Answer:
-        first.deadline = 0.0
+        first.deadline = Deadline(0.0)
         return Answer()
 
     api.behave = behave

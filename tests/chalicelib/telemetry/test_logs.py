@@ -1,25 +1,28 @@
-"""The log lines."""
-
 import json
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.telemetry import logs
-from chalicelib.telemetry.logs import Log
+from chalicelib.telemetry import logs, metrics
+from chalicelib.telemetry.logs import Log, invocation_log
+from chalicelib.telemetry.metrics import Metric
+from tests.support.lambda_context import Context
 
+Logged = Callable[[], list[dict[str, Any]]]
 LOG = Log({"function": "connect", "requestId": "1", "connectionId": "L0SM9cOFvHcCIhw="})
 
 
 @pytest.mark.parametrize("level", ["info", "warning", "error"])
-def test_a_line_is_one_json_object(level: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It has the time, the level, the message, the invocation's fields and the line's own."""
+def test_a_line_has_time_level_message_and_the_fields_of_invocation_and_line(
+    level: str, logged: Logged
+) -> None:
     getattr(LOG, level)("what happened", code=1000, row={"ttl": 1})
 
-    [text] = capsys.readouterr().out.splitlines()
-    line = json.loads(text)
+    [line] = logged()
     assert datetime.fromisoformat(line.pop("timestamp")).tzinfo is not None
     assert line == {
         "level": level.upper(),
@@ -32,10 +35,17 @@ def test_a_line_is_one_json_object(level: str, capsys: pytest.CaptureFixture[str
     }
 
 
+def test_an_invocation_is_identified_by_its_context(logged: Logged) -> None:
+    invocation_log(Context(function_name="f", aws_request_id="r"), connectionId="c=").info("x")
+
+    [line] = logged()
+    assert (line["function"], line["requestId"], line["connectionId"]) == ("f", "r", "c=")
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text())
 def test_no_text_can_break_a_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A close reason that a client chose, with its line breaks and quotes, stays one field."""
+    """A client chooses the close reason, with line breaks and quotes."""
     LOG.info("disconnected", reason=text)
 
     output = capsys.readouterr().out
@@ -43,19 +53,53 @@ def test_no_text_can_break_a_line(text: str, capsys: pytest.CaptureFixture[str])
     assert json.loads(output)["reason"] == text
 
 
-def test_a_value_unknown_to_json_is_logged_as_its_text(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log line never fails an invocation."""
-    LOG.info("odd", value={1}.__class__)
+def test_a_value_unknown_to_json_is_logged_as_text(logged: Logged) -> None:
+    LOG.info("odd", value=set)
 
-    assert json.loads(capsys.readouterr().out)["value"] == "<class 'set'>"
+    assert logged()[0]["value"] == "<class 'set'>"
 
 
-def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """The level holds until it is set again."""
+def test_lines_below_the_level_are_dropped_until_it_is_set_again(logged: Logged) -> None:
     logs.set_level("ERROR")
-    LOG.warning("unheard")
+    LOG.warning("dropped")
     logs.set_level("INFO")
-    LOG.info("heard")
+    LOG.info("logged")
 
-    [text] = capsys.readouterr().out.splitlines()
-    assert json.loads(text)["message"] == "heard"
+    assert [line["message"] for line in logged()] == ["logged"]
+
+
+@pytest.mark.parametrize("level", ["WARNING", "ERROR", "CRITICAL"])
+def test_the_metrics_of_a_dropped_line_are_written(level: str, logged: Logged) -> None:
+    """Without its other fields: the level was raised because logs cost too much."""
+    counted = metrics.fields("dev", {Metric.CLOSED: 1, Metric.DURATION: 2.5}, "kicked")
+    logs.set_level(level)
+    try:
+        LOG.info("disconnected", clientId="alice", row={"ttl": 1}, **counted)
+        LOG.info("without metrics")
+    finally:
+        logs.set_level("INFO")
+
+    [line] = logged()
+    assert line.keys() - {"timestamp"} == {"level", "message", *counted}
+    assert {name: line[name] for name in counted} == counted
+
+
+@pytest.mark.parametrize("text", ["\uac00\ub098\ub2e4", "Zo\u00eb", "\U0001f680"])
+def test_text_in_other_scripts_is_readable(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    LOG.info("disconnected", reason=text)
+
+    assert f'"reason": "{text}"' in capsys.readouterr().out
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(codec=None)))
+@example(text="\ud800")
+@example(text="a\u2028b\u0085c\x7f\u202e")
+def test_any_string_is_one_line_of_utf_8(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Halves of surrogate pairs, line breaks of Unicode and marks that reverse text are escaped."""
+    LOG.info("disconnected", reason=text)
+
+    output = capsys.readouterr().out
+    assert output.encode().decode() == output
+    assert len(output.splitlines()) == 1
+    assert json.loads(output)["reason"] == text

@@ -8,16 +8,24 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from localgateway import request_bodies
-from tests.localgateway.support import PATIENCE, Gateway, closed, upgrade_request
+from tests.localgateway.support import (
+    PATIENCE,
+    SIGNED,
+    Gateway,
+    closed,
+    request_head,
+    upgrade_request,
+)
 
 UNKNOWN = "L0SM9cOFvHcCIhw="
+SERVICE = "execute-api"
 
 
 def request(gateway: Gateway, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
     """Send a plain HTTP request and return status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=PATIENCE)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, {"Authorization": SIGNED.format(service=SERVICE)})
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
@@ -183,7 +191,9 @@ def test_other_requests_are_refused(gateway: Gateway, method: str, path: str, st
 
 
 def _post(length: int) -> bytes:
-    head = (
-        f"POST /live/@connections/{UNKNOWN} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+    return request_head(
+        f"POST /live/@connections/{UNKNOWN} HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Authorization: {SIGNED.format(service=SERVICE)}",
+        f"Content-Length: {length}",
     )
-    return head.encode()

@@ -31,19 +31,15 @@ from tests.localgateway.support import (
         pytest.param(request_head("GET /live HTTP/1.1", *UPGRADE[:4]), 400, id="no version"),
         pytest.param(request_head("POST /live HTTP/1.1", *UPGRADE), 405, id="no GET"),
         pytest.param(
-            request_head("GET /live HTTP/1.1", *UPGRADE, *(f"X-{n}: x" for n in range(200))),
+            request_head("GET /live HTTP/1.1", *UPGRADE, "X: " + "x" * 16_384),
             431,
-            id="too many headers",
+            id="a head over 16 KB",
         ),
+        pytest.param(request_head("GET /live HTTP/1.0", *UPGRADE), 400, id="HTTP/1.0"),
         pytest.param(
-            request_head("GET /live HTTP/1.1", *UPGRADE, "X: " + "x" * 10_000),
-            431,
-            id="a long header",
-        ),
-        pytest.param(
-            request_head(f"GET /live?{'x' * 10_000} HTTP/1.1", *UPGRADE),
-            414,
-            id="a long address",
+            request_head("GET /live HTTP/1.1", *UPGRADE[:4], "Sec-WebSocket-Version: 8"),
+            426,
+            id="another version",
         ),
     ],
 )
@@ -77,7 +73,7 @@ def test_a_later_head_on_the_same_socket_is_limited_as_well(
     """Each request on a socket has the time limit."""
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
     with raw(gateway) as opened:
-        opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
+        opened.sendall(request_head("GET /live HTTP/1.1", "Host: localhost"))
         assert answered(opened).startswith(b"HTTP/1.1 426 ")
 
         opened.sendall(b"GET /live HTTP/1.1\r\nX-Slow: ")
@@ -97,5 +93,5 @@ def test_sockets_over_the_limit_are_dropped(
             assert drained(third) == b""
 
         for opened in (first, second):
-            opened.sendall(request_head("GET /live HTTP/1.1", "Host: x"))
+            opened.sendall(request_head("GET /live HTTP/1.1", "Host: localhost"))
             assert answered(opened).startswith(b"HTTP/1.1 426 ")

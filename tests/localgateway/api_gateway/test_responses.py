@@ -69,7 +69,7 @@ def test_any_json_value_is_decided_on(payload: Any) -> None:
     outcome = Returned(payload)
 
     decision = admit(outcome)
-    text = reply(outcome, "id", OCCASION)
+    text = reply(outcome, "id", OCCASION, route_response=True)
 
     assert isinstance(decision, Accepted | Refused)
     assert text is None or text.encode()
@@ -87,13 +87,13 @@ def test_any_json_value_is_decided_on(payload: Any) -> None:
 )
 def test_a_reply_is_the_body_of_the_answer(outcome: Outcome, text: str | None) -> None:
     """Only non-empty text is sent to the client."""
-    assert reply(outcome, "id", OCCASION) == text
+    assert reply(outcome, "id", OCCASION, route_response=True) == text
 
 
 @pytest.mark.parametrize("outcome", [Failed("it raised"), TimedOut(3), Returned(None)])
 def test_a_message_that_failed_is_answered_with_an_error(outcome: Outcome) -> None:
     """The client receives the ids to ask about, and the log has the cause."""
-    text = reply(outcome, "L0SM9cOFvHcCIhw=", OCCASION)
+    text = reply(outcome, "L0SM9cOFvHcCIhw=", OCCASION, route_response=False)
 
     assert text is not None
     assert json.loads(text) == {

@@ -1,6 +1,7 @@
 """The embedded AWS, through boto3 over real sockets."""
 
 import asyncio
+import http.client
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from localgateway.access import Access
 from localgateway.aws.engine import Engine, Faults
-from tests.localgateway.support import PATIENCE, SESSION
+from tests.localgateway.support import PATIENCE, SESSION, SIGNED
 
 ONE_TRY = Config(retries={"total_max_attempts": 1})
 
@@ -23,7 +25,8 @@ ONE_TRY = Config(retries={"total_max_attempts": 1})
 def engine(faults: Faults) -> Iterator[str]:
     """Serve an engine on a free port and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(Engine(faults), log_config=None, ws="none"))
+        subject = Engine(faults, Access(), {"local"})
+        server = uvicorn.Server(uvicorn.Config(subject, log_config=None, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -69,7 +72,7 @@ def test_items_are_stored_and_read_and_deleted() -> None:
 
 def test_other_services_are_available() -> None:
     """Functions can use every service that moto offers."""
-    with engine(Faults(fail=1.0)) as address:
+    with engine(Faults(dynamodb_fail=1.0)) as address:
         sns = SESSION.client("sns", endpoint_url=address, config=ONE_TRY)
 
         arn = sns.create_topic(Name="topic")["TopicArn"]
@@ -79,7 +82,7 @@ def test_other_services_are_available() -> None:
 
 def test_a_share_of_item_calls_fails() -> None:
     """With a share of 1, every call on items fails, but no call on tables."""
-    with engine(Faults(fail=1.0)) as address:
+    with engine(Faults(dynamodb_fail=1.0)) as address:
         client = dynamodb(address)
 
         table = make_table(client)
@@ -101,7 +104,7 @@ def test_calls_are_delayed_without_delaying_each_other(monkeypatch: pytest.Monke
         await sleep(0)
 
     monkeypatch.setattr("localgateway.aws.engine.asyncio.sleep", note)
-    with engine(Faults(lag=0.75)) as address:
+    with engine(Faults(dynamodb_lag=750)) as address:
         client = dynamodb(address)
         table = make_table(client)
         asked.clear()
@@ -109,3 +112,52 @@ def test_calls_are_delayed_without_delaying_each_other(monkeypatch: pytest.Monke
         client.put_item(TableName=table, Item={"id": {"S": "a"}})
 
     assert 0.75 in asked
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "code"),
+    [
+        ("/moto-api/data.json", {}, 404, "UnknownOperationException"),
+        ("/moto-api/reset", {"Authorization": SIGNED.format(service="sns")}, 404, "Unknown"),
+        ("/latest/meta-data/", {}, 404, "Unknown"),
+        ("/", {"Authorization": SIGNED.format(service="moto_api")}, 404, "Unknown"),
+        ("/", {}, 403, "MissingAuthenticationToken"),
+        ("/", {"Authorization": "Bearer x"}, 403, "IncompleteSignature"),
+        ("/", {"Authorization": SIGNED.format(service="sns")}, 403, "InvalidClientTokenId"),
+        (
+            "/",
+            {
+                "Authorization": SIGNED.format(service="dynamodb"),
+                "X-Amz-Target": "DynamoDB_20120810.ListTables",
+            },
+            400,
+            "UnrecognizedClientException",
+        ),
+        ("/", {"Origin": "https://evil.example"}, 403, "ForbiddenException"),
+        ("/", {"Host": "evil.example"}, 403, "ForbiddenException"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_only_signed_requests_with_its_own_key_are_served(
+    method: str, path: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    """Neither moto's own API nor another user's credentials get in, and no page may read."""
+    with engine(Faults()) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=PATIENCE)
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+
+    assert answer.status == status
+    assert answer.headers["x-amzn-errortype"].startswith(code)
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+def test_an_answer_has_no_cors_header() -> None:
+    """Moto's own server would let every origin read it."""
+    with engine(Faults()) as address:
+        tables = dynamodb(address).list_tables()["ResponseMetadata"]["HTTPHeaders"]
+        queues = SESSION.client("sqs", endpoint_url=address).list_queues()
+        names = {*tables, *queues["ResponseMetadata"]["HTTPHeaders"]}
+
+    assert "content-type" in names
+    assert not [name for name in names if name.startswith("access-control")]

@@ -10,7 +10,7 @@ from localgateway.lambda_runtime.function_log import LogSink
 from localgateway.lambda_runtime.functions import Function
 from localgateway.lambda_runtime.outcomes import Outcome
 from localgateway.lambda_runtime.project import FunctionDefinition
-from localgateway.process_environment import embedded
+from localgateway.process_environment import Credentials, embedded
 from tests.localgateway.support import PATIENCE
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def with_function(
     async def run() -> T:
         definition = FunctionDefinition("sample", handler, timeout, 128)
         variables = {
-            **embedded(os.environ),
+            **embedded(os.environ, Credentials()),
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "http://x",
         }
         function = Function(definition, project, variables, size, log)

@@ -1,5 +1,6 @@
 """Descriptions of projects, read in this process."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -56,7 +57,8 @@ def test_the_answer_is_one_line_of_json(
     said: str,
 ) -> None:
     """It prints one line in any case, even if the app prints."""
-    monkeypatch.setattr(sys, "argv", ["inspection", str(folder), stage])
+    monkeypatch.setattr(sys, "argv", ["inspection", stage])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{folder}\n"))
     monkeypatch.setattr(sys, "stdout", sys.stdout)
 
     inspection.main()
@@ -106,7 +108,8 @@ def test_an_app_that_fails_is_described_by_its_traceback(
     (tmp_path / ".chalice").mkdir()
     (tmp_path / ".chalice" / "config.json").write_text('{"app_name": "x", "stages": {"dev": {}}}')
     (tmp_path / "app.py").write_text("raise KeyError('missing')\n")
-    monkeypatch.setattr(sys, "argv", ["inspection", str(tmp_path), "dev"])
+    monkeypatch.setattr(sys, "argv", ["inspection", "dev"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{tmp_path}\n"))
     monkeypatch.setattr(sys, "stdout", sys.stdout)
 
     inspection.main()

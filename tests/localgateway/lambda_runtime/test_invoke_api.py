@@ -16,7 +16,7 @@ from mypy_boto3_lambda.type_defs import InvocationResponseTypeDef
 
 from localgateway.lambda_runtime import invoke_api as invocations
 from localgateway.lambda_runtime.invoke_api import LIMITS
-from tests.localgateway.support import PATIENCE, Gateway, Recorder, Told, running
+from tests.localgateway.support import PATIENCE, SIGNED, Gateway, Recorder, Told, running
 
 WORK = "sample-dev-work"
 PATH = f"/2015-03-31/functions/{WORK}/invocations"
@@ -32,7 +32,8 @@ def posted(gateway: Gateway, path: str, body: bytes, kind: str = "Event") -> tup
     """Send a plain request and return status, error type and body."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=PATIENCE)
     try:
-        connection.request("POST", path, body, {"X-Amz-Invocation-Type": kind})
+        headers = {"X-Amz-Invocation-Type": kind, "Authorization": SIGNED.format(service="lambda")}
+        connection.request("POST", path, body, headers)
         response = connection.getresponse()
         kind = response.headers.get("x-amzn-ErrorType", "")
         return response.status, kind, response.read().decode()

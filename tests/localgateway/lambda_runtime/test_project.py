@@ -10,7 +10,7 @@ import pytest
 
 from localgateway.errors import ChildError, ProjectError
 from localgateway.lambda_runtime.project import Project, Schedule, Subscription, inspect
-from localgateway.process_environment import embedded
+from localgateway.process_environment import Credentials, embedded
 
 CONFIG = {"version": "2.0", "app_name": "made", "stages": {"dev": {}, "prod": {}}}
 NO_ROUTES = "from chalice.app import Chalice\napp = Chalice('made')\n"
@@ -18,7 +18,7 @@ NO_ROUTES = "from chalice.app import Chalice\napp = Chalice('made')\n"
 
 def inspected(folder: Path, stage: str = "dev") -> Project:
     """Inspect a project in a process of its own."""
-    return asyncio.run(inspect(folder, stage, embedded(os.environ)))
+    return asyncio.run(inspect(folder, stage, embedded(os.environ, Credentials())))
 
 
 def make(folder: Path, app: str, config: Any = CONFIG) -> Path:

@@ -157,5 +157,5 @@ def tick(event: Any) -> None:
 
 @app.schedule(Cron(0, 3, "*", "*", "?", "*"))
 def nightly(event: Any) -> None:
-    """Have a cron schedule, which the gateway skips."""
+    """Report a run of a cron schedule."""
     tell("nightly", event.to_dict())

@@ -1,0 +1,39 @@
+"""Shows and changes the faults while the gateway serves: GET and POST of `/@faults`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from localgateway.request_bodies import read
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+PATH = "/@faults"
+# The service that requests are signed for.
+SERVICE = "localgateway"
+_BODY_LIMIT = 10_000
+
+
+async def serve_faults(faults: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    """Change the fields of a dataclass by a JSON object of shares, and answer with all of them."""
+    request = Request(scope, receive)
+    names = [field.name for field in dataclasses.fields(faults)]
+    try:
+        wanted = json.loads(await read(request, _BODY_LIMIT) or b"{}")
+        for name, value in wanted.items():
+            if name not in names or isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name} is {value!r}; expected numbers for {', '.join(names)}")
+    except (ValueError, AttributeError) as error:
+        response = JSONResponse({"message": str(error)}, HTTPStatus.BAD_REQUEST)
+    else:
+        for name, value in wanted.items():
+            setattr(faults, name, float(value))
+        response = JSONResponse(dataclasses.asdict(faults))
+    await response(scope, receive, send)

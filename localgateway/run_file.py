@@ -1,0 +1,90 @@
+"""The file that describes a running gateway, for the commands that talk to it.
+
+It holds the run's credentials, so only its owner can read it, and it is removed at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localgateway.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Run:
+    """A running gateway: its process and port, where it serves what, and its credentials.
+
+    `variables` are the environment variables with which AWS clients use it. `functions` maps the
+    short names of functions to those in Lambda; `topics` are ARNs, `tables` are names.
+    """
+
+    pid: int
+    port: int
+    project: str
+    app: str
+    stage: str
+    url: str
+    variables: dict[str, str]
+    functions: dict[str, str]
+    topics: list[str]
+    tables: list[str]
+
+
+def folder() -> Path:
+    """Return the folder of the run files of this user; raise `RunError` if another owns it."""
+    path = Path(tempfile.gettempdir()) / f"localgateway-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise RunError(f"{path} has to be a folder that only its owner may open; remove it")
+    return path
+
+
+@contextlib.contextmanager
+def written(run: Run) -> Iterator[Path]:
+    """Keep the run's file within the block."""
+    path = folder() / f"{run.port}.json"
+    new = path.with_suffix(f".{run.pid}")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(dataclasses.asdict(run), file, indent=2)
+    new.replace(path)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def find(port: int | None) -> Run:
+    """Return the gateway that runs on `port`, or the only one; raise `RunError` otherwise."""
+    runs = [run for path in sorted(folder().glob("*.json")) if (run := _read(path)) is not None]
+    found = [run for run in runs if port in (None, run.port)]
+    if len(found) == 1:
+        return found[0]
+    ports = ", ".join(str(run.port) for run in runs)
+    if not found:
+        where = "no gateway runs" + (f" on port {port}" if port else "")
+        hint = f"ports in use by gateways: {ports}" if ports else "start one with `make run`"
+        raise RunError(f"{where}; {hint}")
+    raise RunError(f"several gateways run; choose one with --port ({ports})")
+
+
+def _read(path: Path) -> Run | None:
+    try:
+        run = Run(**json.loads(path.read_text()))
+        os.kill(run.pid, 0)
+    except (OSError, ValueError, TypeError):  # it ended, or another version wrote the file
+        return None
+    return run

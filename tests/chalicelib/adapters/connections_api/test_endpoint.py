@@ -1,0 +1,42 @@
+import pytest
+
+from chalicelib.adapters.connections_api.endpoint import Endpoint
+
+
+@pytest.mark.parametrize(
+    ("region", "url", "address", "port"),
+    [
+        ("eu-west-1", None, "https://a1.execute-api.eu-west-1.amazonaws.com/prod", 443),
+        ("cn-north-1", None, "https://a1.execute-api.cn-north-1.amazonaws.com.cn/prod", 443),
+        ("eu-west-1", "http://127.0.0.1:8765/dev", "http://127.0.0.1:8765/dev", 8765),
+        ("eu-west-1", "http://localhost/dev/", "http://localhost/dev", 80),
+        ("eu-west-1", "http://localhost:443", "http://localhost:443", 443),
+        ("eu-west-1", "https://ws.example.com", "https://ws.example.com", 443),
+        ("eu-west-1", "http://[::1]:8765/dev", "http://[::1]:8765/dev", 8765),
+    ],
+)
+def test_the_endpoint_is_that_of_the_stage_unless_a_url_is_given(
+    region: str, url: str | None, address: str, port: int
+) -> None:
+    endpoint = Endpoint.of("a1", region, "prod", url)
+
+    assert (endpoint.address, endpoint.port, endpoint.region) == (address, port, region)
+    assert endpoint.path("a/b=") == f"{endpoint.prefix}/@connections/a%2Fb%3D"
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("ftp://host/dev", "endpoint is 'ftp://host/dev'; expected http:// or https://, a host"),
+        ("127.0.0.1:8765", "endpoint is '127.0.0.1:8765'; expected"),
+        ("http:///dev", "endpoint is 'http:///dev'; expected"),
+        ("http://h/?a=b", "endpoint is"),
+        ("http://h/#a", "endpoint is"),
+        ("http://h:x/", "Port could not be cast to integer value as 'x'"),
+    ],
+)
+def test_an_invalid_url_is_shown_in_the_error(url: str, error: str) -> None:
+    with pytest.raises(ValueError, match=r"endpoint is|Port") as caught:
+        Endpoint.of("a1", "eu-west-1", "prod", url)
+
+    assert str(caught.value).startswith(error)

@@ -1,0 +1,163 @@
+"""What holds after every case, whatever was spoiled."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.domain.errors import RegistryError
+from tests.faults.proxy import LOST, Spoiled
+from tests.faults.world import Invocation, World
+
+# The last log line of each function; `message` and `connections` log only what fails.
+LAST_LINES = {
+    "connect": ("connected", "refused", "connect failed", "limit", "replaced"),
+    "disconnect": ("disconnected", "already gone", "row not removed", "disconnect failed", "event"),
+    "notify": ("notified", "refused", "notify failed"),
+    "close": ("closed", "close failed"),
+    "sweep": ("swept", "sweep failed"),
+}
+MAY_RAISE = ("notify", "sweep")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An invariant that does not hold: its name, and what was found."""
+
+    kind: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was done before the dust settled: the faults, and the limit of a client.
+
+    `may_leave_a_row` says that a handshake may have been refused whose clean-up failed, too. The
+    sweep then counts the end of a connection that has never opened.
+
+    `tracked` are the connections in the table right after the last spoiled call, and `living`
+    those that lived then.
+    """
+
+    spoiled: tuple[Spoiled, ...]
+    client_limit: int | None
+    tracked: frozenset[str]
+    living: frozenset[str]
+    may_leave_a_row: bool
+
+    @property
+    def may_repeat(self) -> bool:
+        """Return whether an answer may have been lost."""
+        return any(spoiled.fault in LOST for spoiled in self.spoiled)
+
+
+def of_invocation(done: Invocation) -> Iterator[Failure]:
+    """Yield what does not hold of one invocation, spoiled or not."""
+    if done.seconds > done.limit:
+        yield Failure("overruns", f"{done.seconds:.1f} s of {done.limit:g}")
+    expected = LAST_LINES.get(done.function)
+    messages = [line["message"] for line in done.lines]
+    if expected and not (messages and messages[-1].startswith(expected)):
+        yield Failure("no last line", f"logged {messages}")
+    if done.error is not None:
+        is_documented = isinstance(done.error, RegistryError) and done.function in MAY_RAISE
+        if not is_documented:
+            yield Failure("raises", f"{done.function}: {done.error!r}"[:200])
+    if any(token in done.output for token in _tokens(done.event)):
+        yield Failure("logs a token", "")
+    if done.function == "connect":
+        counts = Counter({name: _sum([done], name) for name in ("Opened", "Refused")})
+        if +counts != Counter({"Opened" if done.status == 200 else "Refused": 1}):
+            yield Failure("metric lost", f"{dict(counts)} for status {done.status}")
+
+
+def of_world(world: World, seen: Seen) -> Iterator[Failure]:
+    """Yield what does not hold once the dust has settled."""
+    yield from _rows_are_the_living(world, seen)
+    yield from _ends_are_told(world, seen)
+    yield from _limit_keeps_the_newest(world, seen.client_limit)
+
+
+def of_notification(world: World, missed: frozenset[str]) -> Iterator[Failure]:
+    """Yield the open connections that were `missed`, unless the log says so."""
+    reported = _sum(world.invocations, "Failed") + _sum(world.invocations, "Skipped")
+    if len(missed) > reported:
+        yield Failure("notification lost", f"{sorted(missed)}; {reported} reported")
+
+
+def of_close(world: World, done: Invocation, living: frozenset[str]) -> Iterator[Failure]:
+    """Yield the connections told closed that lived on, and those that open and stay open."""
+    outcomes = done.result.get("connections", {}) if isinstance(done.result, dict) else {}
+    for connection_id, outcome in outcomes.items():
+        if outcome in ("closed", "already gone") and connection_id in living:
+            yield Failure("told closed, still connected", f"{connection_id}: {outcome}")
+        if outcome.startswith("not open yet") and connection_id in world.api.inboxes:
+            yield Failure("kick forgotten", f"{connection_id}: {outcome}")
+
+
+def _rows_are_the_living(world: World, seen: Seen) -> Iterator[Failure]:
+    if untracked := seen.living - seen.tracked:
+        yield Failure("live connection untracked", f"{sorted(untracked)}")
+    rows, living = set(world.table.rows()) - {"malformed"}, set(world.api.inboxes)
+    if rows - living:
+        yield Failure("row left", f"{sorted(rows - living)}")
+    if living - rows - untracked:
+        yield Failure("live connection lost its row", f"{sorted(living - rows)}")
+
+
+def _ends_are_told(world: World, seen: Seen) -> Iterator[Failure]:
+    counted = Counter(
+        _subject(line)
+        for invocation in world.invocations
+        for line in invocation.lines
+        if "Closed" in line
+    )
+    announced = Counter(detail["connectionId"] for detail in world.bus.announced)
+    ended = set(world.opened) - set(world.api.inboxes)
+    if uncounted := ended - set(counted):
+        yield Failure("end not counted", f"{sorted(uncounted)}")
+    silent = ended - set(announced)
+    if len(silent) > _sum(world.invocations, "AnnouncementFailures"):
+        yield Failure("end not announced", f"{sorted(silent)}")
+    if early := (set(counted) | set(announced)) & set(world.api.inboxes):
+        yield Failure("end of a live one told", f"{sorted(early)}")
+    never = (set(counted) | set(announced)) - set(world.opened)
+    if never and not seen.may_leave_a_row:
+        yield Failure("end of one that never opened", f"{sorted(never)}")
+    if not seen.may_repeat:
+        if twice := [each for each, count in counted.items() if count > 1]:
+            yield Failure("end counted twice", f"{sorted(twice)}")
+        if twice := [each for each, count in announced.items() if count > 1]:
+            yield Failure("end announced twice", f"{sorted(twice)}")
+    ids = {(detail["connectionId"], detail.get("id")) for detail in world.bus.announced}
+    for connection_id, count in announced.items():
+        own = {event_id for name, event_id in ids if name == connection_id}
+        if count > 1 and (len(own) > 1 or None in own):
+            yield Failure("repeated announcement without the same id", connection_id)
+
+
+def _limit_keeps_the_newest(world: World, limit: int | None) -> Iterator[Failure]:
+    staying: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for connection_id, opened in world.opened.items():
+        if limit and opened.client and not opened.has_left:
+            staying[opened.client].append((opened.at_ms, connection_id))
+    for of_client in staying.values():
+        newest = {connection_id for _, connection_id in sorted(of_client)[-(limit or 0) :]}
+        living = {connection_id for _, connection_id in of_client} & set(world.api.inboxes)
+        if newest - living:
+            yield Failure("limit closed too many", f"{sorted(newest - living)}")
+        if living - newest:
+            yield Failure("limit not kept", f"{sorted(living - newest)}")
+
+
+def _sum(invocations: list[Invocation], metric: str) -> float:
+    return sum(float(line.get(metric, 0)) for each in invocations for line in each.lines)
+
+
+def _subject(line: dict[str, Any]) -> str:
+    return str(line.get("orphanId") or line.get("closedId") or line.get("connectionId"))
+
+
+def _tokens(event: dict[str, Any]) -> list[str]:
+    offered = event.get("multiValueHeaders", {}).get("Sec-WebSocket-Protocol", [])
+    return [text.rpartition(", ")[2] for text in offered]

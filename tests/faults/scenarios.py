@@ -1,0 +1,275 @@
+"""What each function is called for, in calm: the matrix spoils every call that it makes then."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.world import Invocation, World
+from tests.support.issuer import AUDIENCE
+from tests.support.notifications import sns_event
+
+CONNECT_S = 10.0  # Lambda's limits: of connect and disconnect as configured, of the others less
+OTHERS_S = 30.0
+CROWDED_S = 15.0
+CROWD = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """One use of a function.
+
+    `prepare` fills the world and returns the event. `settle` tells the world what the answer means
+    to the client. `limit` is Lambda's for the function in seconds. In a crowd, all calls of an
+    operation are spoiled.
+    """
+
+    name: str
+    prepare: Callable[[World], dict[str, Any]]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    limit: float = OTHERS_S
+    settle: Callable[[World, Invocation], None] = lambda _world, _invocation: None
+    is_crowd: bool = False
+
+    @property
+    def function(self) -> str:
+        """Return the function's name."""
+        return self.name.partition(":")[0]
+
+    @property
+    def client_limit(self) -> int | None:
+        """Return how many connections a client may have."""
+        text = self.settings.get("MAX_CONNECTIONS_PER_CLIENT")
+        return int(text) if text else None
+
+
+def _connected(world: World, invocation: Invocation) -> None:
+    """Open the connection if the handshake succeeded."""
+    if invocation.status == 200:
+        client = world.table.rows().get("new", {}).get("knownClientId")
+        world.open("new", client)
+
+
+def _anonymous(world: World) -> dict[str, Any]:
+    return world.connecting("new")
+
+
+def _second_tab(world: World) -> dict[str, Any]:
+    world.seed("first", 300, "alice")
+    return world.connecting("new", query={"clientId": ["alice"]})
+
+
+def _third_tab(world: World) -> dict[str, Any]:
+    world.seed("second", 200, "alice")
+    return _second_tab(world)
+
+
+def _reloaded_page(world: World) -> dict[str, Any]:
+    world.seed("closed", 100, "alice", lives=False)
+    return _third_tab(world)
+
+
+def _with_token(world: World) -> dict[str, Any]:
+    protocols = f"bearer, {world.issuer.token()}"
+    return world.connecting("new", headers={"Sec-WebSocket-Protocol": [protocols]})
+
+
+def _leaving(world: World) -> dict[str, Any]:
+    world.seed("known", 300, "alice")
+    world.leave("known")
+    return world.disconnecting("known")
+
+
+def _leaving_late(world: World) -> dict[str, Any]:
+    return world.disconnecting("unknown")
+
+
+def _leaving_without_time(world: World) -> dict[str, Any]:
+    world.table.put(connectionId="malformed", createdAt="yesterday")
+    return world.disconnecting("malformed")
+
+
+def _message(world: World) -> dict[str, Any]:
+    event = world.connecting("first")
+    event["requestContext"] |= {"eventType": "MESSAGE", "routeKey": "$default"}
+    return event | {"body": '{"action": "ping"}'}
+
+
+def _three_and_a_dead_one(world: World) -> None:
+    world.seed("anonymous", 200)
+    world.seed("first", 300, "alice")
+    world.seed("second", 250, "alice")
+    world.seed("dead", 280, "bob", lives=False)
+
+
+def _to_all(world: World) -> dict[str, Any]:
+    _three_and_a_dead_one(world)
+    return sns_event()
+
+
+def _to_named(world: World) -> dict[str, Any]:
+    _three_and_a_dead_one(world)
+    return sns_event(clientId=("String.Array", '["alice", "bob", "nobody"]'))
+
+
+def _to_nobody(world: World) -> dict[str, Any]:
+    world.seed("anonymous", 200)
+    return sns_event(clientId=("String.Array", '["bob", "nobody"]'))
+
+
+def _to_many_in_little_time(world: World) -> dict[str, Any]:
+    for number in range(6):
+        world.seed(f"c{number}", 300 + number)
+    world.patch.setattr("chalicelib.services.delivery.CONCURRENCY", 2)
+
+    def slow(method: str, _connection_id: str) -> None:
+        if method == "POST":
+            world.clock.advance(0.5)
+
+    world.api.before = slow
+    return sns_event()
+
+
+def _kick_client(world: World) -> dict[str, Any]:
+    _three_and_a_dead_one(world)
+    world.seed("gone", 220, "alice", lives=False)
+    for connection_id in ("first", "second"):
+        world.opened[connection_id].was_kicked = True
+    return {"clientId": "alice", "reason": "signed out"}
+
+
+def _kick_one(world: World) -> dict[str, Any]:
+    _three_and_a_dead_one(world)
+    world.opened["first"].was_kicked = True
+    return {"connectionId": "first", "reason": "signed out"}
+
+
+def _kick_dead(world: World) -> dict[str, Any]:
+    _three_and_a_dead_one(world)
+    return {"connectionId": "dead"}
+
+
+def _kick_too_early(after_s: float) -> Callable[[World], dict[str, Any]]:
+    def prepare(world: World) -> dict[str, Any]:
+        world.seed("opening", 0.5, "alice", lives=False)
+        world.opened["opening"].has_left = False
+        world.opened["opening"].was_kicked = True
+        opens_at = world.clock.now() + after_s
+
+        def answers(_method: str, _connection_id: str) -> None:
+            if world.clock.now() >= opens_at and "opening" not in world.api.closed:
+                world.api.inboxes.setdefault("opening", [])
+
+        world.api.before = answers
+        return {"connectionId": "opening"}
+
+    return prepare
+
+
+def _opens_at_last(world: World, _invocation: Invocation) -> None:
+    world.api.before = lambda _method, _connection_id: None
+    if "opening" not in world.api.closed:
+        world.api.inboxes.setdefault("opening", [])
+
+
+def _table_of_all_kinds(world: World) -> dict[str, Any]:
+    _three_and_a_dead_one(world)
+    world.seed("too old", 8000, lives=False)
+    world.seed("young", 10)
+    return {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+
+
+def _client_over_limit(world: World) -> dict[str, Any]:
+    world.seed("third", 100, "alice")
+    world.seed("closed", 90, "alice", lives=False)
+    return _table_of_all_kinds(world)
+
+
+def _many_tabs(world: World) -> dict[str, Any]:
+    for number in range(CROWD):
+        world.seed(f"tab{number}", 300 + number, "alice")
+    return world.connecting("new", query={"clientId": ["alice"]})
+
+
+def _kick_many(world: World) -> dict[str, Any]:
+    _many_tabs(world)
+    for number in range(CROWD):
+        world.opened[f"tab{number}"].was_kicked = True
+    return {"clientId": "alice"}
+
+
+def _many_dead(world: World) -> dict[str, Any]:
+    for number in range(2 * CROWD):
+        world.seed(f"dead{number}", 300 + number, f"client{number}", lives=False)
+    world.seed("living", 100, "alice")
+    return {}
+
+
+def _to_all_of_many_dead(world: World) -> dict[str, Any]:
+    _many_dead(world)
+    return sns_event()
+
+
+def _to_many_named(world: World) -> dict[str, Any]:
+    world.seed("living", 100, "alice")
+    names = [*(f"absent{number}" for number in range(CROWD)), "alice"]
+    return sns_event(clientId=("String.Array", json.dumps(names)))
+
+
+def _many_over_limit(world: World) -> dict[str, Any]:
+    for number in range(CROWD // 2):
+        for tab in range(3):
+            world.seed(f"c{number}-{tab}", 300 + number + tab, f"client{number}")
+    return {}
+
+
+def _everybody(world: World) -> dict[str, Any]:
+    _table_of_all_kinds(world)
+    return {}
+
+
+def _one_client(world: World) -> dict[str, Any]:
+    _table_of_all_kinds(world)
+    return {"clientId": "alice"}
+
+
+_LIMIT = {"MAX_CONNECTIONS_PER_CLIENT": "2"}
+
+SCENARIOS = (
+    Scenario("connect: anonymous", _anonymous, limit=CONNECT_S, settle=_connected),
+    Scenario("connect: within the limit", _second_tab, _LIMIT, CONNECT_S, _connected),
+    Scenario("connect: limit exceeded", _third_tab, _LIMIT, CONNECT_S, _connected),
+    Scenario("connect: page reloaded", _reloaded_page, _LIMIT, CONNECT_S, _connected),
+    Scenario(
+        "connect: with a token",
+        _with_token,
+        {"AUTH_ISSUER": "{issuer}", "AUTH_AUDIENCE": AUDIENCE},
+        CONNECT_S,
+        _connected,
+    ),
+    Scenario("disconnect: known", _leaving, limit=CONNECT_S),
+    Scenario("disconnect: unknown", _leaving_late, limit=CONNECT_S),
+    Scenario("disconnect: malformed row", _leaving_without_time, limit=CONNECT_S),
+    Scenario("message: ping", _message, limit=CONNECT_S),
+    Scenario("notify: all", _to_all),
+    Scenario("notify: named clients", _to_named),
+    Scenario("notify: nobody connected", _to_nobody),
+    Scenario("notify: handed on", _to_many_in_little_time, limit=0),
+    Scenario("close: a client", _kick_client),
+    Scenario("close: one connection", _kick_one),
+    Scenario("close: a dead connection", _kick_dead),
+    Scenario("close: opens after a second", _kick_too_early(1.0), settle=_opens_at_last),
+    Scenario("close: opens too late", _kick_too_early(100.0), settle=_opens_at_last),
+    Scenario("sweep: without a limit", _table_of_all_kinds),
+    Scenario("sweep: a client over its limit", _client_over_limit, _LIMIT),
+    Scenario("connect: many tabs", _many_tabs, _LIMIT, CONNECT_S, _connected, is_crowd=True),
+    Scenario("close: many tabs", _kick_many, limit=CROWDED_S, is_crowd=True),
+    Scenario("sweep: many dead", _many_dead, limit=CROWDED_S, is_crowd=True),
+    Scenario(
+        "sweep: many over their limit", _many_over_limit, _LIMIT, limit=CROWDED_S, is_crowd=True
+    ),
+    Scenario("notify: many dead", _to_all_of_many_dead, limit=CROWDED_S, is_crowd=True),
+    Scenario("notify: many named", _to_many_named, limit=CROWDED_S, is_crowd=True),
+    Scenario("connections: all", _everybody),
+    Scenario("connections: a client", _one_client),
+)

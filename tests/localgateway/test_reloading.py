@@ -1,0 +1,165 @@
+"""Changes of the sources while a gateway runs, seen from open sockets."""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from localgateway import reloading
+from tests.localgateway.support import PATIENCE, Gateway, Recorder, ask, running
+
+
+class Watched:
+    """A gateway that reloads a project, and its log about that."""
+
+    def __init__(self, gateway: Gateway, project: Path, log: SimpleQueue[logging.LogRecord]):
+        self.gateway = gateway
+        self.project = project
+        self.log = log
+
+    def edit(self, old: str, new: str, file: str = "app.py") -> None:
+        """Replace a text in a file as many editors do: write another and rename it."""
+        path = self.project / file
+        text = path.read_text()
+        assert old in text
+        written = path.with_name(f"{path.name}.new~")
+        written.write_text(text.replace(old, new))
+        written.replace(path)
+
+    def said(self) -> str:
+        """Wait for the next line of the log."""
+        return self.log.get(timeout=PATIENCE).getMessage()
+
+    def reloaded(self) -> None:
+        """Wait until the next version has taken over."""
+        while not (said := self.said()).startswith("reloaded in"):
+            assert "not reloaded" not in said, said
+
+
+@pytest.fixture
+def watched(tmp_path: Path, sample: Path, recorder: Recorder) -> Iterator[Watched]:
+    """Run a gateway with reload on a copy of the sample project."""
+    project = tmp_path / "project"
+    shutil.copytree(sample, project)
+    with _log() as log, running(project, recorder, reload=True) as gateway:
+        yield Watched(gateway, project, log)
+
+
+@contextmanager
+def _log() -> Iterator[SimpleQueue[logging.LogRecord]]:
+    records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    logger, handler = logging.getLogger(reloading.__name__), QueueHandler(records)
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_a_saved_change_answers_the_next_event_of_an_open_socket(watched: Watched) -> None:
+    """The connection stays open; the new version answers within a bounded time."""
+    with watched.gateway.client() as client:
+        client.send("x")
+        before = client.recv(timeout=PATIENCE)
+        started = time.monotonic()
+        watched.edit('f"not JSON: {', 'f"new: {')
+        watched.reloaded()
+        client.send("x")
+        after = client.recv(timeout=PATIENCE)
+        took = time.monotonic() - started
+        assert client.close_code is None
+
+    assert (before, after) == ("not JSON: x", "new: x")
+    assert took < PATIENCE
+
+
+def test_an_error_is_shown_once_in_full_and_the_old_version_serves_whole(watched: Watched) -> None:
+    """Even a cold start runs the old version, and saving the same text again says nothing."""
+    with watched.gateway.client() as client:
+        watched.edit('f"not JSON: {', 'f"new: {')
+        watched.reloaded()
+        watched.edit("def serve(", "def serve((")
+        said = watched.said()
+        watched.edit("def serve((", "def serve((")
+        client.send("x")
+        cold = client.recv(timeout=PATIENCE)
+        watched.edit("def serve((", "def serve(")
+        watched.edit('f"new: {', 'f"newer: {')
+        again = watched.said()
+        client.send("x")
+        repaired = client.recv(timeout=PATIENCE)
+
+    assert said.startswith("not reloaded, the previous version goes on serving: ")
+    assert f'File "{watched.project}/app.py"' in said
+    assert "SyntaxError" in said
+    assert cold == "new: x"
+    assert again.startswith("reloaded in")
+    assert repaired == "newer: x"
+
+
+def test_events_that_run_end_in_the_version_in_which_they_began(watched: Watched) -> None:
+    """New events do not wait for them."""
+    with watched.gateway.opened() as (client, connection_id):
+        client.send(json.dumps({"do": "hold"}))
+        [held] = watched.gateway.recorder.wait(
+            lambda told: told.kind == "held" and told.content == connection_id
+        )
+        watched.edit("return str(os.getpid())", "return 'the new version'")
+        watched.reloaded()
+        new = ask(client, do="echo", text="new")
+        held.release()
+        old = client.recv(timeout=PATIENCE)
+
+    assert (new, old) == ("new", str(held.pid))
+
+
+def test_routes_functions_schedules_topics_and_tables_are_taken_in(watched: Watched) -> None:
+    """A restart is announced where it is needed."""
+    watched.edit(
+        "@app.schedule(Cron(",
+        '''@app.on_sns_message(topic="Fresh")
+def fresh(event: Any) -> None:
+    """Report."""
+    tell("fresh", event.to_dict())
+
+
+@app.lambda_function(name="added")
+def added(event: Any, context: Any) -> Any:
+    """Return a text."""
+    return "added"
+
+
+@app.schedule(Cron(''',
+    )
+    watched.reloaded()
+    answer = watched.gateway.functions().invoke(FunctionName="sample-dev-added")
+    arn = watched.gateway.run.topics[0].replace(":News", ":Fresh")
+    watched.gateway.sns().publish(TopicArn=arn, Message="hello")
+
+    assert json.loads(answer["Payload"].read()) == "added"
+    watched.gateway.recorder.wait(lambda told: told.kind == "fresh")
+
+    resources = ".chalice/resources.json"
+    table = json.loads((watched.project / resources).read_text())
+    table["Resources"]["More"] = json.loads(
+        json.dumps(table["Resources"]["Things"]).replace("Things-", "More-")
+    )
+    (watched.project / resources).write_text(json.dumps(table))
+    said = watched.said()
+    watched.reloaded()
+
+    assert "missing tables and topics exist now; restart" in said
+    assert "More-dev" in watched.gateway.dynamodb().list_tables()["TableNames"]
+
+    watched.edit(
+        '"api_gateway_stage": "live"', '"api_gateway_stage": "other"', ".chalice/config.json"
+    )
+
+    assert "api_gateway_stage is now 'other'; restart" in watched.said()

@@ -1,0 +1,98 @@
+"""The file of a run."""
+
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localgateway.errors import RunError
+from localgateway.run_file import find, folder, written
+from tests.localgateway.support import Gateway
+from tests.localgateway.test_startup import RUN
+
+ALIVE = dataclasses.replace(RUN, pid=os.getpid())
+
+
+@pytest.fixture(autouse=True)
+def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a folder of the test's own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def test_only_its_owner_can_read_it_and_it_is_removed_at_the_end() -> None:
+    """It holds the credentials."""
+    with written(ALIVE) as path:
+        assert find(None) == find(8765) == ALIVE
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+    assert not list(folder().iterdir())
+
+
+def test_a_file_of_a_gateway_that_was_killed_counts_for_nothing() -> None:
+    """A new gateway on the same port replaces it."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+
+    with written(dataclasses.replace(RUN, pid=ended.pid)):
+        with pytest.raises(RunError, match="no gateway runs; start one with `make run`"):
+            find(None)
+        with written(ALIVE):
+            assert find(None) == ALIVE
+
+
+def test_one_of_several_is_found_by_its_port() -> None:
+    """Without a port, the message lists the ports."""
+    other = dataclasses.replace(ALIVE, port=9000)
+
+    with written(ALIVE), written(other):
+        assert find(9000) == other
+        with pytest.raises(RunError, match=r"several gateways run; .*--port \(8765, 9000\)"):
+            find(None)
+        with pytest.raises(RunError, match=r"no gateway runs on port 1; .*: 8765, 9000"):
+            find(1)
+
+
+@pytest.mark.parametrize("kind", ["open to others", "a link", "a file"])
+def test_a_folder_that_others_may_have_made_is_refused(tmp_path: Path, kind: str) -> None:
+    """Another user could read the credentials, or put a gateway of their own there."""
+    path = tmp_path / f"localgateway-{os.getuid()}"
+    if kind == "open to others":
+        path.mkdir()
+        path.chmod(0o755)
+    elif kind == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.touch()
+
+    with pytest.raises(RunError, match="remove it"):
+        folder()
+    assert kind != "a link" or not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_file_of_another_version_counts_for_nothing() -> None:
+    """Its fields are others."""
+    (folder() / "8765.json").write_text('{"pid": 1}')
+
+    with pytest.raises(RunError, match="no gateway runs"):
+        find(None)
+
+
+def test_a_gateway_describes_itself(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names its functions, topics and tables, and the variables of AWS clients."""
+    monkeypatch.undo()
+
+    run = gateway.run
+
+    assert run.pid == os.getpid()
+    assert run.url == gateway.url
+    assert run.functions["work"] == "sample-dev-work"
+    assert run.tables == ["Things-dev"]
+    assert run.topics[0].endswith(":News")
+    assert run.variables["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{gateway.port}"
+    assert run.variables["AWS_SECRET_ACCESS_KEY"] not in gateway.text

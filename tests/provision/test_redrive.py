@@ -1,0 +1,171 @@
+"""`python -m provision.redrive`, against an in-process SQS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+
+from chalicelib.domain.notification import from_sns
+from provision import session
+from provision.errors import QueueMessageError
+from provision.redrive import event_of, main
+from tests.support.notifications import sns_event
+
+pytestmark = pytest.mark.usefixtures("account")
+
+RESOURCES = Path(__file__).parents[2] / ".chalice" / "resources.json"
+REGION = "eu-central-1"
+FUNCTION = "incident-websocket-dev-notify"
+EVENT = sns_event(clientId=("String", "ada"))
+RECORD = {
+    "version": "1.0",
+    "requestContext": {"condition": "RetriesExhausted"},
+    "requestPayload": {**EVENT, "place": {"at": "x"}},
+    "responsePayload": {"errorType": "StoreError"},
+}
+NOTIFICATION = {
+    "Type": "Notification",
+    "MessageId": "5e7d3bf5-b2c0-5b9c-9d6b-6a1b9c6f4d2e",
+    "TopicArn": "arn:aws:sns:eu-central-1:123456789012:IncidentNotifications-dev",
+    "Message": '{"severity": 1}',
+    "Timestamp": "2026-11-25T08:00:00.000Z",
+    "MessageAttributes": {"clientId": {"Type": "String", "Value": "ada"}},
+}
+
+
+class Lambda:
+    """Records asynchronous invocations; refuses the events after the first `accepts`."""
+
+    def __init__(self, accepts: int = 100) -> None:
+        self.accepts = accepts
+        self.events: list[Any] = []
+
+    def invoke(self, **call: Any) -> None:
+        """Accept an event, or fail as boto3 does without an answer."""
+        if len(self.events) == self.accepts:
+            raise boto3.client("lambda", REGION).exceptions.ServiceException({}, "Invoke")
+        assert (call["FunctionName"], call["InvocationType"]) == (FUNCTION, "Event")
+        self.events.append(json.loads(call["Payload"]))
+
+
+@pytest.fixture
+def queue() -> Any:
+    """Create the failure queue of the stage."""
+    return boto3.resource("sqs", REGION).create_queue(QueueName="IncidentNotificationsFailed-dev")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, lambda_: Lambda, *options: str) -> tuple[int, str]:
+    """Run the command against this Lambda; return its status and its last line."""
+    real = session.client
+    monkeypatch.setattr(
+        "provision.redrive.client",
+        lambda service, region: lambda_ if service == "lambda" else real(service, region),
+    )
+    arguments = ["--stage", "dev", "--resources", str(RESOURCES), "--region", REGION]
+    result = CliRunner().invoke(main, [*arguments, *options])
+    return result.exit_code, result.output.splitlines()[-1]
+
+
+def left(queue: Any) -> int:
+    """Return how many messages the queue has."""
+    queue.reload()
+    return sum(
+        int(queue.attributes[name])
+        for name in (
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (RECORD, RECORD["requestPayload"]),
+        (EVENT, EVENT),
+        (
+            NOTIFICATION,
+            {
+                "Records": [
+                    {
+                        "EventSource": "aws:sns",
+                        "EventVersion": "1.0",
+                        "Sns": {"Subject": None, **NOTIFICATION},
+                    }
+                ]
+            },
+        ),
+    ],
+)
+def test_each_kind_of_message_becomes_an_event_that_notify_reads(body: Any, expected: Any) -> None:
+    """Lambda's record keeps the place where the delivery stopped."""
+    event = event_of({"MessageId": "m", "Body": json.dumps(body)})
+
+    assert event == expected
+    assert from_sns(event).client_ids == ("ada",)
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"a": 1}', '{"Records": []}'])
+def test_another_message_is_refused(body: str) -> None:
+    """Something else wrote it."""
+    with pytest.raises(QueueMessageError, match="message m is not a notification"):
+        event_of({"MessageId": "m", "Body": body})
+
+
+def test_every_notification_is_sent_again_and_leaves_the_queue(
+    queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that is not a notification stays for a person to look at."""
+    for body in (json.dumps(RECORD), json.dumps(NOTIFICATION), "something else"):
+        queue.send_message(MessageBody=body)
+    lambda_ = Lambda()
+
+    result = run(monkeypatch, lambda_)
+
+    assert result == (0, "2 sent again, 1 still in IncidentNotificationsFailed-dev")
+    ids = [event["Records"][0]["Sns"]["MessageId"] for event in lambda_.events]
+    assert sorted(ids) == sorted(
+        [EVENT["Records"][0]["Sns"]["MessageId"], NOTIFICATION["MessageId"]]
+    )
+    assert left(queue) == 1
+
+
+def test_a_dry_run_leaves_every_message_where_it_is(
+    queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The messages are visible again at once."""
+    queue.send_message(MessageBody=json.dumps(RECORD))
+    lambda_ = Lambda()
+
+    result = run(monkeypatch, lambda_, "--dry-run")
+
+    assert result == (0, "0 sent again, 1 still in IncidentNotificationsFailed-dev")
+    assert lambda_.events == []
+    assert len(queue.receive_messages()) == 1
+
+
+def test_a_notification_that_lambda_does_not_accept_stays(
+    queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command ends; those sent before are gone from the queue."""
+    for _ in range(2):
+        queue.send_message(MessageBody=json.dumps(RECORD))
+
+    status, line = run(monkeypatch, Lambda(accepts=1))
+
+    assert status == 1
+    assert line.startswith("Error: An error occurred")
+    assert left(queue) == 1
+
+
+def test_a_missing_queue_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`chalice deploy` creates none."""
+    status, line = run(monkeypatch, Lambda())
+
+    assert status == 1
+    assert "NonExistentQueue" in line or "does not exist" in line
