@@ -67,14 +67,3 @@ def test_a_gateway_that_does_not_run_is_an_error() -> None:
 
     assert result.exit_code == 1
     assert "make run" in result.output
-
-
-def test_another_server_is_not_taken_for_a_gateway() -> None:
-    """The process that listens here is the test's own."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
-
-        result = CliRunner().invoke(main, [f"--local={address}"])
-
-    assert result.exit_code == 1
-    assert "is not a local gateway" in result.output
