@@ -2,8 +2,12 @@ PYTHON ?= python3
 STAGE ?= dev
 ARGS ?=
 BUCKET ?=
+STACK ?=
+LOCAL ?=
 PARAMETERS ?=
 BIN := .venv/bin
+# What running needs, and what everything needs.
+RUNS := .venv/.runs
 VENV := .venv/.installed
 # boto3, Chalice and the AWS CLI 1 read AWS_DEFAULT_REGION; the AWS CLI 2 prefers AWS_REGION. Both
 # get the same one. Without either, all of them use the region of the profile.
@@ -16,7 +20,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants table package deploy lock
+.PHONY: accept deploy-stack doctor redrive deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants table package lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -24,7 +28,7 @@ help: ## Show this help.
 
 ##@ Run
 
-run: $(VENV) ## Run the application on this machine, behind the local gateway.
+run: $(RUNS) ## Run the application on this machine, behind the local gateway.
 	@$(BIN)/python -m localgateway --stage $(STAGE) $(ARGS)
 
 ##@ Talk to the running gateway
@@ -34,26 +38,26 @@ MESSAGE ?= Hello
 DRY ?=
 TALK := $(BIN)/python -m localgateway.client $(if $(filter command,$(origin PORT)),--port $(PORT))
 NAMED := {"clientId": "$(CLIENT)"}
-connect: $(VENV) ## Open a connection, as a client: CLIENT=ada.
+connect: $(RUNS) ## Open a connection, as a client: CLIENT=ada.
 	@$(TALK) connect $(if $(CLIENT),--query 'clientId=$(CLIENT)')
 
 notify : export TEXT = $(MESSAGE)
-notify: $(VENV) ## Publish a notification: MESSAGE="Disk full", to one client: CLIENT=ada.
+notify: $(RUNS) ## Publish a notification: MESSAGE="Disk full", to one client: CLIENT=ada.
 	@$(TALK) notify "$$TEXT" $(if $(CLIENT),--attribute 'clientId=$(CLIENT)')
 
-who: $(VENV) ## Show who is connected: CLIENT=ada.
+who: $(RUNS) ## Show who is connected: CLIENT=ada.
 	@$(TALK) invoke connections '$(if $(CLIENT),$(NAMED),{})'
 
-rows: $(VENV) ## Show the rows of the table.
+rows: $(RUNS) ## Show the rows of the table.
 	@$(TALK) table
 
-close: $(VENV) ## Close the connections of a client: CLIENT=ada.
+close: $(RUNS) ## Close the connections of a client: CLIENT=ada.
 	@$(TALK) invoke close '$(NAMED)'
 
-sweep: $(VENV) ## Sweep the table now; DRY=1 only counts.
+sweep: $(RUNS) ## Sweep the table now; DRY=1 only counts.
 	@$(TALK) invoke sweep '$(if $(DRY),{"dryRun": true},{})'
 
-env: $(VENV) ## Print the exports for AWS clients: eval "$(make env)".
+env: $(RUNS) ## Print the exports for AWS clients: eval "$(make env)".
 	@$(TALK) env
 
 ##@ Check
@@ -132,6 +136,10 @@ deploy-stack: $(VENV) $(AWS) ## Package the stage and deploy its stack: BUCKET=.
 		--parameter-overrides Stage=$(STAGE) $(PARAMETERS) \
 		--capabilities CAPABILITY_IAM --no-fail-on-empty-changeset
 
+accept: $(VENV) ## Check a stage from outside: STAGE=, STACK= or LOCAL=address.
+	@$(BIN)/python -m accept $(if $(LOCAL),--local $(LOCAL),$(if $(STACK),--stack $(STACK),\
+		--stage $(STAGE))) $(ARGS)
+
 redrive: $(VENV) ## Send the notifications in the failure queue again.
 	@$(BIN)/python -m provision.redrive --stage $(STAGE) $(ARGS)
 
@@ -140,12 +148,16 @@ redrive: $(VENV) ## Send the notifications in the failure queue again.
 	.venv-aws/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-$(VENV): requirements.txt requirements-dev.txt
+$(RUNS): requirements.txt requirements-run.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found; install Python 3.11, 3.12 or \
 	3.13, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 		"$(PYTHON) is Python %d.%d; this project needs 3.11, 3.12 or 3.13: make PYTHON=python3.11" \
 		% sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-run.txt
+	@touch $@
+
+$(VENV): $(RUNS) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # The handshake waits for looking at, marking and closing the older connections: one GET, one
 # UpdateItem and one DELETE without an answer, and time to withdraw the mark.
-CONNECT_BUDGET_S = 6.5
+CONNECT_BUDGET_S = 8.0
 CONNECT_TIMEOUT_S = 1.0
 # The rows of a client that `$connect` looks at; the sweep looks at more.
 CONNECT_ROWS = 50
