@@ -20,7 +20,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: accept deploy-stack doctor redrive deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants table package lock
+.PHONY: accept deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants table package lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \

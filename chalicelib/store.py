@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 from chalicelib.adapters import aws_clients
 from chalicelib.adapters.attempts import CallError, call
 from chalicelib.domain.connection import Connection, oldest_possible_ms
-from chalicelib.domain.errors import MalformedRowError, StoreError
+from chalicelib.domain.errors import MalformedRowError, StoreError, SweepActiveError
 from chalicelib.domain.rows import decoded, from_item, to_item
 
 if TYPE_CHECKING:
@@ -318,15 +318,39 @@ class ConnectionStore:
             if key is None:
                 return
 
+    def begin_sweep(self, now_ms: int, until_ms: int) -> Position | None:
+        """Take the sweep's lease until `until_ms`, and return its position as `position` does.
+
+        Raises `SweepActiveError` while another run holds the lease. Saving the position ends it.
+        """
+        try:
+            answer = self._call(
+                "update_item",
+                Key=_key(SWEEP_ROW),
+                UpdateExpression="SET leaseUntil = :until",
+                ConditionExpression="attribute_not_exists(leaseUntil) OR leaseUntil < :now",
+                ExpressionAttributeValues={
+                    ":until": {"N": str(until_ms)},
+                    ":now": {"N": str(now_ms)},
+                },
+                ReturnValues="ALL_NEW",
+            )
+        except StoreError as error:
+            if error.code != _CONFLICT:
+                raise
+            if not error.repeated:
+                raise SweepActiveError from error
+            return self.position()  # the lease was taken by an attempt whose answer was lost
+        return _position(answer.body["Attributes"])
+
+    def end_sweep(self) -> None:
+        """End the sweep's lease without a new position."""
+        self._call("update_item", Key=_key(SWEEP_ROW), UpdateExpression="REMOVE leaseUntil")
+
     def position(self) -> Position | None:
         """Return the sweep's position, or None before the first run."""
         response = self._call("get_item", Key=_key(SWEEP_ROW), ConsistentRead=True).body
-        if "Item" not in response:
-            return None
-        item = response["Item"]
-        since, previous, live = (int(item[name]["N"]) for name in ("since", "previous", "live"))
-        clients = tuple(client["S"] for client in item.get("clients", {}).get("L", ()))
-        return Position(item.get("start", {}).get("S"), since, previous, live, clients)
+        return _position(response.get("Item", {}))
 
     def save_position(self, position: Position) -> None:
         """Save the sweep's position."""
@@ -398,6 +422,14 @@ def open_store(table: str, deadline: Deadline) -> ConnectionStore:
         return ConnectionStore(dynamodb(), table, deadline)
     except BotoCoreError as error:
         raise StoreError("CreateClient", table, type(error).__name__, str(error)) from error
+
+
+def _position(item: Any) -> Position | None:
+    if "since" not in item:
+        return None
+    since, previous, live = (int(item[name]["N"]) for name in ("since", "previous", "live"))
+    clients = tuple(client["S"] for client in item.get("clients", {}).get("L", ()))
+    return Position(item.get("start", {}).get("S"), since, previous, live, clients)
 
 
 def _key(connection_id: str) -> dict[str, AttributeValueTypeDef]:

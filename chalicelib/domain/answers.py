@@ -1,7 +1,7 @@
 """The shape of the answers of `connections`, `close` and `sweep`: a result, or one error.
 
 `{"error": {"code": …, "message": …}}` has one of these codes: `invalid_request`, `settings`,
-`store`, `malformed_row` and `internal`.
+`store`, `malformed_row`, `active` and `internal`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from chalicelib.domain.errors import (
     RegistryError,
     SettingsError,
     StoreError,
+    SweepActiveError,
     shown,
 )
 
@@ -20,6 +21,7 @@ _CODES: dict[type[RegistryError], str] = {
     SettingsError: "settings",
     StoreError: "store",
     MalformedRowError: "malformed_row",
+    SweepActiveError: "active",
 }
 
 

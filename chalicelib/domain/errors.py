@@ -99,6 +99,13 @@ class StoreError(RegistryError):
         return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"
 
 
+class SweepActiveError(RegistryError):
+    """Another run of the sweep is active."""
+
+    def __str__(self) -> str:
+        return "another run of the sweep is active; its lease is in the row #sweep"
+
+
 class MalformedRowError(RegistryError):
     """A row of the connections table is not a connection: `attribute` is missing or invalid.
 

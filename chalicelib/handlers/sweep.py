@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings
 from chalicelib.clock import Deadline, now_ms
-from chalicelib.domain.answers import invalid_request
-from chalicelib.domain.errors import RegistryError
+from chalicelib.domain.answers import failed, invalid_request
+from chalicelib.domain.errors import RegistryError, SweepActiveError
 from chalicelib.domain.liveness import Verdict
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import ANNOUNCE_S, TablePass
@@ -60,6 +60,9 @@ def sweep(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         values, report = report_of(run, position, now_ms())
         log.info("swept", **report, **({} if run.dry_run else metrics.fields(config.stage, values)))
         return report
+    except SweepActiveError as error:
+        log.warning("another run is active")
+        return failed(error)
     except RegistryError as error:
         log.error("sweep failed", error=str(error), errorType=type(error).__name__)
         raise

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Time kept for announcing the ends of the rows that were removed last.
 ANNOUNCE_S = 4.0
+# The longest time that a run keeps others out: Lambda's longest timeout.
+LEASE_S = 900.0
 
 
 @dataclass
@@ -86,11 +88,13 @@ class TablePass:
             self._out_of_time = True
 
     def _start(self) -> Position:
-        saved = self.store.position()
+        now_ms = self.prober.now_ms
+        until_ms = now_ms + round(1000 * min(self.store.deadline.left(), LEASE_S))
+        saved = self.store.position() if self.dry_run else self.store.begin_sweep(now_ms, until_ms)
         if saved and saved.start is not None:
             return saved
         previous_ms, clients = (saved.since_ms, saved.clients) if saved else (0, ())
-        return Position(None, self.prober.now_ms, previous_ms, clients=clients)
+        return Position(None, now_ms, previous_ms, clients=clients)
 
     def _limit(self) -> SweepLimit | None:
         limit = self.config.max_connections_per_client
@@ -116,8 +120,12 @@ class TablePass:
     def _save(self, position: Position) -> None:
         if self.finished:
             position = replace(position, start=None)
-        if not self.dry_run and (self.finished or position.start is not None):
+        if self.dry_run:
+            return
+        if self.finished or position.start is not None:
             self.store.save_position(position)
+        else:
+            self.store.end_sweep()
 
     def _examine(self, page: Page, limit: SweepLimit | None, previous_ms: int) -> list[Connection]:
         """Judge, remove and close. Return the connections before the first not reached in time."""

@@ -15,7 +15,7 @@ from chalicelib.domain.errors import StoreError
 from chalicelib.handlers.sweep import REMOVAL_S, RESERVE_S, report_of
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
-from chalicelib.store import SWEEP_ROW, ConnectionStore
+from chalicelib.store import SWEEP_ROW, ConnectionStore, Position
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
 from tests.support.connections import now_ms, tracked
@@ -168,6 +168,23 @@ def test_a_connection_registered_meanwhile_under_the_same_id_survives(
 # One bad row never stops it
 
 
+@pytest.mark.usefixtures("api")
+def test_a_second_run_stops_while_the_first_is_active(
+    dynamodb: DynamoDBClient, connections: ConnectionStore, logged: Logged
+) -> None:
+    """Its lease ends with the invocation, or when the position is saved."""
+    connections.put(tracked("old=", OLD_S))
+    connections.begin_sweep(now_ms(), now_ms() + 60_000)
+
+    assert sweep()["error"]["code"] == "active"
+    assert left(dynamodb) == ["old="]
+    assert [line["message"] for line in logged()] == ["another run is active"]
+
+    connections.save_position(Position(None, now_ms()))
+    assert sweep()["removed"]["tooOld"] == 1
+    assert sweep()["finished"]
+
+
 @pytest.mark.usefixtures("api", "connections")
 def test_an_expired_row_that_was_never_a_connection_is_removed(
     dynamodb: DynamoDBClient, logged: Logged
@@ -316,7 +333,7 @@ def test_without_time_nothing_is_done_and_the_next_run_starts_anew(
 
     assert not report["finished"]
     assert api.requests == []
-    assert list(rows(dynamodb)) == ["dead=", "old="]
+    assert left(dynamodb) == ["dead=", "old="]
     assert sweep()["removed"] == {"tooOld": 1, "gone": 1}
 
 
@@ -328,7 +345,7 @@ def test_a_run_that_dynamodb_ends_has_written_down_how_far_it_came(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A large table that throttles its reader is got through all the same."""
-    monkeypatch.setattr(store, "PAGE_ROWS", 2)
+    monkeypatch.setattr(store, "PAGE_ROWS", 3)  # the sweep's own row is one of them
     for connection_id in ("a=", "b=", "c=", "d="):
         connections.put(tracked(connection_id))
     api.alive = {"a=", "b=", "c=", "d="}
@@ -374,13 +391,13 @@ def once(action: Callable[[], object]) -> Callable[[str, str], None]:
     return before
 
 
-def test_two_sweeps_at_once_do_no_harm(
+def test_of_two_sweeps_at_once_one_does_the_work(
     dynamodb: DynamoDBClient,
     connections: ConnectionStore,
     api: ConnectionsApi,
     announced: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    """Each dead row is removed, counted and announced by one of them; the live ones stay."""
+    """Each dead row is removed, counted and announced by the first; the second stops."""
     for number in range(6):
         connections.put(tracked(f"{number}="))
     connections.put(tracked("old=", OLD_S))
@@ -391,7 +408,8 @@ def test_two_sweeps_at_once_do_no_harm(
     reports.append(sweep())
 
     assert left(dynamodb) == ["0=", "1=", "2="]
-    assert sum(sum(report["removed"].values()) for report in reports) == 4
+    assert reports[0]["error"]["code"] == "active"
+    assert sum(reports[1]["removed"].values()) == 4
     assert sorted(detail["connectionId"] for detail in announced()) == ["3=", "4=", "5=", "old="]
 
 
@@ -680,7 +698,7 @@ def test_without_a_limit_the_index_is_not_read(
 
     sweep()
 
-    assert wire.calls == ["GetItem", "Scan", "PutItem"]
+    assert wire.calls == ["UpdateItem", "Scan", "PutItem"]
 
 
 # What it tells
