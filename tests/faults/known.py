@@ -1,6 +1,5 @@
 """Cases that fail today. Fixing one means taking it out."""
 
-
 KNOWN: frozenset[str] = frozenset(
     {
         "close: a client | dynamodb DeleteItem #1 work, then garbage",
@@ -15,10 +14,6 @@ KNOWN: frozenset[str] = frozenset(
         "close: opens after a second | dynamodb GetItem #1 work, then garbage for ever",
         "close: opens too late | dynamodb GetItem #1 work, then garbage",
         "close: opens too late | dynamodb GetItem #1 work, then garbage for ever",
-        "close: opens too late | dynamodb UpdateItem #1 work, then garbage",
-        "close: opens too late | dynamodb UpdateItem #1 work, then garbage for ever",
-        "close: opens too late | dynamodb UpdateItem #2 work, then garbage",
-        "close: opens too late | dynamodb UpdateItem #2 work, then garbage for ever",
         "connections: a client | dynamodb Query #1 work, then garbage",
         "connections: a client | dynamodb Query #1 work, then garbage for ever",
         "connections: all | dynamodb Scan #1 work, then garbage",
