@@ -121,4 +121,17 @@ def credentials() -> Credentials:
 @functools.cache
 def client(service: str) -> BaseClient:
     """Create the client of a service. Raises `BotoCoreError` when no region is configured."""
-    return session().create_client(service, config=CONFIG)
+    made = session().create_client(service, config=CONFIG)
+    for json_service in ("dynamodb", "events"):
+        made.meta.events.register(f"after-call.{json_service}", _refuse_garbage)
+    return made
+
+
+def _refuse_garbage(http_response: Any, **_: object) -> None:
+    """Raise `ResponseParserError` for a body that is not a JSON object.
+
+    botocore takes such a body for an empty answer: of a GetItem, that there is no row.
+    """
+    body = http_response.content.strip()
+    if not (body.startswith(b"{") and body.endswith(b"}")):
+        raise ResponseParserError(f"not a JSON object: {body[:50]!r}")
