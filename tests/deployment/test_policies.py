@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import botocore.handlers
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from chalice.local import LambdaContext
 from chalice.test import Client
 from moto import mock_aws
@@ -81,13 +82,14 @@ class Scenario:
 
     `ages` are the connections of the client `ada` in the table, with their ages in ms. For those in
     `gone`, API Gateway answers 410. `in_time` is the number of `@connections` requests before an
-    invocation runs out of time.
+    invocation runs out of time. The answers to DeleteItem are lost if `lost`.
     """
 
     invocations: tuple[Invocation, ...]
     ages: Mapping[str, int] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     in_time: int | None = None
+    lost: bool = False
 
 
 def connect_of(client_id: str) -> dict[str, Any]:
@@ -110,7 +112,9 @@ SCENARIOS = {
         gone=("gone=",),
     ),
     "websocket_disconnect": Scenario(
-        (Invocation("disconnect", disconnect_event()),), ages={CONNECTION_ID: MINUTE_MS}
+        (Invocation("disconnect", disconnect_event()),),
+        ages={CONNECTION_ID: MINUTE_MS},
+        lost=True,
     ),
     "websocket_message": Scenario((Invocation("message", message_event()),)),
     # The first serves one connection and continues in a new invocation; the second reads the index.
@@ -122,6 +126,7 @@ SCENARIOS = {
         ages={"first=": 3 * MINUTE_MS, "next=": 5 * MINUTE_MS},
         gone=("first=", "next="),
         in_time=1,
+        lost=True,
     ),
     "connections": Scenario(
         (
@@ -137,7 +142,11 @@ SCENARIOS = {
         gone=("gone=",),
     ),
     "sweep": Scenario(
-        (Invocation("sweep", {}, ms=0), Invocation("sweep", {})),
+        (
+            Invocation("sweep", {"dryRun": True}),
+            Invocation("sweep", {}, ms=9_500),
+            Invocation("sweep", {}),
+        ),
         ages={"old=": 200 * MINUTE_MS, "gone=": 5 * MINUTE_MS, "first=": 9_000, "next=": 8_000},
         gone=("gone=",),
     ),
@@ -295,6 +304,11 @@ def context_of(name: str, ms: int) -> Callable[..., LambdaContext]:
     return context
 
 
+def lose(**_: object) -> None:
+    """Lose an answer."""
+    raise ReadTimeoutError(endpoint_url="https://dynamodb")
+
+
 def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Invoke the function as the stage configures it and return every AWS call that it makes."""
     scenario = SCENARIOS[function]
@@ -308,6 +322,8 @@ def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list
             ("before-parameter-build", functools.partial(record, calls)),
             ("before-call.lambda.Invoke", accept),
         ]
+        if scenario.lost:
+            hooks.append(("after-call.dynamodb.DeleteItem", lose))
         handlers = [*botocore.handlers.BUILTIN_HANDLERS, *hooks]
         monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
         monkeypatch.setattr(ConnectionsApiClient, "send_all", record_connections(calls, scenario))
