@@ -9,6 +9,7 @@ from bench.scale import prices
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.handlers.notify import RESERVE_S
 from chalicelib.services.delivery import CONCURRENCY
+from chalicelib.services.endings import REMOVALS_AT_ONCE
 
 # CPU on one core: of a signed post (bench/fanout), and of reading a row out of a page.
 POST_CPU_S = 0.000_09
@@ -54,7 +55,7 @@ class Circumstances:
     @property
     def connection_s(self) -> float:
         """Give what one connection takes on average."""
-        return 1 / self.posts_a_second + self.gone * REMOVAL_S
+        return 1 / self.posts_a_second + self.gone * REMOVAL_S / REMOVALS_AT_ONCE
 
     @property
     def window_s(self) -> float:

@@ -48,6 +48,12 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
         },
     ),
     (
+        errors.SweepActiveError(),
+        "error",
+        "another run of the sweep is active; its lease is in the row #sweep",
+        {},
+    ),
+    (
         errors.MalformedRowError("a=", "ttl", None, "a number"),
         "unverified",
         "row of connection 'a=': attribute 'ttl' is missing; expected a number",
