@@ -20,7 +20,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: accept deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants table package lock
+.PHONY: accept deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants fuzz table package lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -89,6 +89,9 @@ bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer
 
 mutants: $(VENV) ## Change the code in small ways and count what the tests notice.
 	$(BIN)/python -m bench.mutants $(ARGS) chalicelib/store.py chalicelib/domain chalicelib/handlers chalicelib/services
+
+fuzz: $(VENV) ## Try random lives of connections under faults: MINUTES=10 SEED=0.
+	$(BIN)/python -m tests.faults.fuzz --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
 
 ##@ Change
 

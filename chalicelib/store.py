@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from botocore.exceptions import BotoCoreError
 
 from chalicelib.adapters import aws_clients
-from chalicelib.adapters.attempts import CallError, call
+from chalicelib.adapters.attempts import NOT_STARTED, CallError, call
 from chalicelib.domain.connection import Connection, oldest_possible_ms
 from chalicelib.domain.errors import MalformedRowError, StoreError, SweepActiveError
 from chalicelib.domain.rows import decoded, from_item, to_item
@@ -216,7 +216,9 @@ class ConnectionStore:
             return self.get(connection_id) is not None
         except MalformedRowError:
             return True
-        except StoreError:
+        except StoreError as failure:
+            if failure.code == NOT_STARTED:
+                return False
             raise error from None
 
     def mark_closing(self, connection: Connection, intent: Intent) -> bool:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.faults import invariants
 from tests.faults.invariants import Failure, Seen
-from tests.faults.proxy import UNCERTAIN, Fault, Spoiled
+from tests.faults.spoiling import UNCERTAIN, Fault, Spoiled
 from tests.faults.world import Invocation, World
 from tests.support.notifications import sns_event
 
@@ -72,6 +72,7 @@ class Lives(RuleBasedStateMachine):
         if self.invoke("connect", event, trouble).status == 200:
             self.world.open(connection_id, client)
         self.look()
+        self.check_replaced()
 
     @precondition(lambda self: self.world.api.inboxes)
     @rule(choice=st.integers(0), code=st.sampled_from((1000, 1001, 1005, 1006, 4001)))
@@ -112,6 +113,7 @@ class Lives(RuleBasedStateMachine):
     def sweep(self, trouble: Spoiled | None) -> None:
         """Sweep the table."""
         self.invoke("sweep", {}, trouble)
+        self.check_replaced()
 
     @rule(trouble=troubles("notify"))
     def notify(self, trouble: Spoiled | None) -> None:
@@ -158,7 +160,22 @@ class Lives(RuleBasedStateMachine):
         untracked = sorted(self.living - self.tracked)
         self.check([Failure("live connection untracked", str(untracked))] if untracked else [])
 
-    def is_of(self, connection_id: str, client: str) -> bool:
+    def check_replaced(self) -> None:
+        """Check that each connection closed for the limit had enough newer ones that live."""
+        for connection_id in set(self.world.api.closed):
+            closed = self.world.opened[connection_id]
+            if closed.has_left:
+                continue
+            closed.has_left = True
+            newer = [
+                name
+                for name in self.world.api.inboxes
+                if self.is_of(name, closed.client) and self.world.opened[name].at_ms >= closed.at_ms
+            ]
+            if len(newer) < LIMIT:
+                self.check([Failure("limit closed too many", f"{connection_id}; stay {newer}")])
+
+    def is_of(self, connection_id: str, client: str | None) -> bool:
         """Return whether a connection is a client's."""
         return self.world.opened[connection_id].client == client
 

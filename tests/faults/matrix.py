@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tests.faults import invariants
 from tests.faults.invariants import Failure, Seen
-from tests.faults.proxy import LOST, UNCERTAIN, Fault, Spoiled
 from tests.faults.scenarios import Scenario
+from tests.faults.spoiling import LOST, UNCERTAIN, Fault, Spoiled
 from tests.faults.world import Invocation, World
 
 # Retries of Lambda and continuations after an invocation, at most.

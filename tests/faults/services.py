@@ -12,7 +12,8 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from provision.template import load_tables
 from tests.conftest import ROOT, TABLE
-from tests.faults.proxy import Answer, Fault, Request
+from tests.faults.proxy import Answer, Request
+from tests.faults.spoiling import Fault
 from tests.support.issuer import Issuer
 
 REGION = "eu-west-1"

@@ -15,8 +15,9 @@ from chalicelib.adapters import aws_clients, token_keys
 from chalicelib.settings import VARIABLES
 from tests.conftest import TABLE
 from tests.faults.clock import Clock, skipping
-from tests.faults.proxy import Proxy, Spoiled, running
+from tests.faults.proxy import Proxy, running
 from tests.faults.services import REGION, ConnectionsApi, DynamoDB, EventBridge, Keys, Lambda
+from tests.faults.spoiling import Spoiled
 from tests.support.events import connect_event, disconnect_event
 from tests.support.issuer import Issuer
 
