@@ -42,7 +42,7 @@ connect: $(RUNS) ## Open a connection, as a client: CLIENT=ada.
 	@$(TALK) connect $(if $(CLIENT),--query 'clientId=$(CLIENT)')
 
 notify : export TEXT = $(MESSAGE)
-notify: $(RUNS) ## Publish a notification: MESSAGE="Disk full", to one client: CLIENT=ada.
+notify: $(RUNS) ## Publish a notification: MESSAGE="Disk full" CLIENT=ada.
 	@$(TALK) notify "$$TEXT" $(if $(CLIENT),--attribute 'clientId=$(CLIENT)')
 
 who: $(RUNS) ## Show who is connected: CLIENT=ada.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -122,10 +123,15 @@ class TablePass:
             position = replace(position, start=None)
         if self.dry_run:
             return
-        if self.finished or position.start is not None:
-            self.store.save_position(position)
-        else:
+        if not self.finished and position.start is None:
             self.store.end_sweep()
+            return
+        try:
+            self.store.save_position(position)
+        except StoreError:
+            with contextlib.suppress(StoreError):  # the lease ends by its time at the latest
+                self.store.end_sweep()
+            raise
 
     def _examine(self, page: Page, limit: SweepLimit | None, previous_ms: int) -> list[Connection]:
         """Judge, remove and close. Return the connections before the first not reached in time."""

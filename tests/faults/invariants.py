@@ -14,7 +14,7 @@ LAST_LINES = {
     "disconnect": ("disconnected", "already gone", "row not removed", "disconnect failed"),
     "notify": ("notified", "refused", "notify failed"),
     "close": ("closed", "close failed"),
-    "sweep": ("swept", "sweep failed"),
+    "sweep": ("swept", "sweep failed", "another run is active"),
 }
 STATUSES = ("connect", "disconnect", "message")
 MAY_RAISE = ("notify", "sweep")
