@@ -126,7 +126,10 @@ def _clean_up(written: Connection, store: ConnectionStore, log: Log, error: Regi
     """Remove the row of a handshake that is about to be refused, if it may have been written."""
     if isinstance(error, StoreError) and not error.uncertain:
         return
+    cause = "no answer"
     try:
-        store.until(store.deadline.within(CLEAN_UP_S)).remove(written)
+        removed = store.until(store.deadline.within(CLEAN_UP_S)).remove(written)
     except RegistryError as failure:
-        log.error("row of a refused handshake may remain until the sweep", error=str(failure))
+        removed, cause = written, str(failure)
+    if removed is written:  # not the row as it was, which only an answer returns
+        log.error("row of a refused handshake may remain until the sweep", error=cause)
