@@ -6,7 +6,6 @@ from chalice.app import BaseLambdaEvent, Chalice, Rate, Response, SNSEvent, Webs
 
 from chalicelib import settings
 from chalicelib.handlers import connect as connecting
-from chalicelib.handlers import disconnect as disconnecting
 from chalicelib.handlers import guard
 
 # All functions share one package, so each of the others imports its own handler when it is
@@ -25,7 +24,9 @@ def connect(event: WebsocketEvent) -> Response:
 @app.on_ws_disconnect()
 def disconnect(event: WebsocketEvent) -> Response:
     """Remove the row of a connection that has ended."""
-    return disconnecting.disconnect(event)
+    from chalicelib.handlers import disconnect as handler
+
+    return handler.disconnect(event)
 
 
 @app.on_ws_message()

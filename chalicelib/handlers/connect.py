@@ -13,7 +13,6 @@ from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain import connection, events
 from chalicelib.domain.admission import Refused, admit
 from chalicelib.domain.errors import RegistryError, StoreError, UnverifiedError
-from chalicelib.services import limits
 from chalicelib.store import open_store
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
@@ -71,7 +70,11 @@ def connect(event: WebsocketEvent) -> Response:
     except RegistryError as error:
         _clean_up(written, store, log, error)
         raise
-    limits.enforce_on_connect(written, store, config, log)
+    if config.max_connections_per_client is not None:
+        # Imported only with a limit: it would cost every other cold start 10 ms.
+        from chalicelib.services import limits
+
+        limits.enforce_on_connect(written, store, config, log)
     return Response("connected", headers=_selected(decision))
 
 
