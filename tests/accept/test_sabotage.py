@@ -58,7 +58,7 @@ SABOTAGES = (
     Sabotage(
         name="the wrong topic",
         fails="notify-some",
-        seen="saw None after",
+        seen="when calling the Publish operation",
         old="topic=settings.notifications_topic()",
         new='topic="Another"',
     ),
