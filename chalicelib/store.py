@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from botocore.exceptions import BotoCoreError
 
 from chalicelib.adapters import aws_clients
-from chalicelib.adapters.attempts import NOT_STARTED, CallError, call
+from chalicelib.adapters.attempts import FOLLOWING_S, CallError, call
 from chalicelib.domain.connection import Connection, oldest_possible_ms
 from chalicelib.domain.errors import MalformedRowError, StoreError, SweepActiveError
 from chalicelib.domain.rows import decoded, from_item, to_item
@@ -156,7 +156,12 @@ class ConnectionStore:
         that was not a connection.
         """
         try:
-            answer = self._call("delete_item", Key=_key(connection_id), ReturnValues="ALL_OLD")
+            answer = self._call(
+                "delete_item",
+                Key=_key(connection_id),
+                ReturnValues="ALL_OLD",
+                retries=self.deadline.minus(FOLLOWING_S),  # leaves time for the read that settles
+            )
         except StoreError as error:
             if not error.uncertain or self._exists(connection_id, error):
                 raise
@@ -178,6 +183,7 @@ class ConnectionStore:
                 ConditionExpression=_IS_UNCHANGED,
                 ExpressionAttributeValues=_created_at(judged),
                 ReturnValues="ALL_OLD",
+                retries=self.deadline.minus(FOLLOWING_S),  # leaves time for the read that settles
             )
         except StoreError as error:
             conflict = error.code == _CONFLICT
@@ -216,9 +222,7 @@ class ConnectionStore:
             return self.get(connection_id) is not None
         except MalformedRowError:
             return True
-        except StoreError as failure:
-            if failure.code == NOT_STARTED:
-                return False
+        except StoreError:
             raise error from None
 
     def mark_closing(self, connection: Connection, intent: Intent) -> bool:

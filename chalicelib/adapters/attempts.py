@@ -29,6 +29,8 @@ ATTEMPTS = 3
 PAUSES_S = (0.05, 0.1)
 # The longest time that one attempt takes.
 ATTEMPT_S = CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+# Time kept for one more attempt after a call that ran to its deadline.
+FOLLOWING_S = ATTEMPT_S + 0.25
 
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 THROTTLING = frozenset(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from chalice.app import Response
 
 from chalicelib import settings
-from chalicelib.adapters.attempts import ATTEMPT_S
+from chalicelib.adapters.attempts import FOLLOWING_S
 from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain import connection, events
 from chalicelib.domain.admission import Refused, admit
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Time kept for the last log line.
 RESERVE_S = 0.25
 # Time kept for removing a row that may have been written by an attempt without an answer.
-CLEAN_UP_S = ATTEMPT_S + 0.25
+CLEAN_UP_S = FOLLOWING_S
 
 
 def connect(event: WebsocketEvent) -> Response:
@@ -118,9 +118,17 @@ def _same_connection(stored: Connection, written: Connection) -> bool:
     """Return whether a row belongs to this connection.
 
     Another delivery of the same `$connect` event may have taken the row over, which changes
-    `createdAt` and `ttl` only.
+    `createdAt` and `ttl`, and `close` may have marked it.
     """
-    return stored == replace(written, created_at=stored.created_at, ttl=stored.ttl) and (
+    expected = replace(
+        written,
+        created_at=stored.created_at,
+        ttl=stored.ttl,
+        closing=stored.closing,
+        closing_at=stored.closing_at,
+        close_reason=stored.close_reason,
+    )
+    return stored == expected and (
         stored.created_at == written.created_at or stored.connected_at is not None
     )
 
@@ -129,10 +137,7 @@ def _clean_up(written: Connection, store: ConnectionStore, log: Log, error: Regi
     """Remove the row of a handshake that is about to be refused, if it may have been written."""
     if isinstance(error, StoreError) and not error.uncertain:
         return
-    cause = "no answer"
     try:
-        removed = store.until(store.deadline.within(CLEAN_UP_S)).remove(written)
+        store.until(store.deadline.within(CLEAN_UP_S)).remove(written)
     except RegistryError as failure:
-        removed, cause = written, str(failure)
-    if removed is written:  # not the row as it was, which only an answer returns
-        log.error("row of a refused handshake may remain until the sweep", error=cause)
+        log.error("row of a refused handshake may remain until the sweep", error=str(failure))

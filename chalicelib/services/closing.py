@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters import aws_clients
-from chalicelib.adapters.attempts import ATTEMPT_S
+from chalicelib.adapters.attempts import ATTEMPT_S, FOLLOWING_S
 from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import by_endpoint
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # How often a connection that is not open yet is tried again.
 NOT_OPEN_PAUSE_S = 0.5
 # Time kept for withdrawing an intent.
-WITHDRAW_S = ATTEMPT_S + 0.25
+WITHDRAW_S = FOLLOWING_S
 
 
 class CloseOutcome(StrEnum):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters import aws_clients
-from chalicelib.adapters.attempts import ATTEMPT_S, NOT_STARTED
+from chalicelib.adapters.attempts import FOLLOWING_S, NOT_STARTED
 from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import endpoint_of
@@ -132,7 +132,7 @@ class Delivery:
         What cannot be removed in time is left to the sweep.
         """
         dead = [connection for connection in self._gone if not is_young(connection, now_ms())]
-        store = self.store.until(deadline.minus(ATTEMPT_S))
+        store = self.store.until(deadline.minus(FOLLOWING_S))
         remove_orphans(dead, store, self.config, self.log, deadline)
 
     def _run_pass(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters import eventbridge
-from chalicelib.adapters.attempts import ATTEMPT_S
+from chalicelib.adapters.attempts import ATTEMPT_S, FOLLOWING_S
 from chalicelib.clock import now_ms
 from chalicelib.domain.close_causes import Cause, Ending
 from chalicelib.domain.errors import RegistryError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DETAIL_TYPE = "Connection Closed"
 REMOVALS_AT_ONCE = 8
+# A removal without an answer, and the read that settles it.
+REMOVAL_S = ATTEMPT_S + FOLLOWING_S
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def remove_orphans(
     left: list[Connection] = []
 
     def remove(connection: Connection) -> Ending | None:
-        if not store.deadline.allows(ATTEMPT_S):
+        if not store.deadline.allows(REMOVAL_S):
             left.append(connection)
             return None
         return _remove_orphan(connection, store, config, log)

@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from chalicelib.adapters.attempts import ATTEMPT_S
+from chalicelib.adapters.attempts import ATTEMPT_S, FOLLOWING_S
 from chalicelib.clock import now_ms
 from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import GRACE_S
@@ -124,7 +124,7 @@ class _Excess:
         dead = [each for each, verdict in verdicts.items() if verdict in DEAD]
         deadline = self.store.deadline
         remove_orphans(
-            dead, self.store.until(deadline.minus(ATTEMPT_S)), self.config, self.log, deadline
+            dead, self.store.until(deadline.minus(FOLLOWING_S)), self.config, self.log, deadline
         )
 
 

@@ -1,9 +1,9 @@
 """Cases that fail today. Fixing one means taking it out.
 
-Without time to settle whether a removal was carried out, the end is told now and again by the
-sweep, with the same id: twice is better than never.
+With many removals that hang until time is out, the read that settles one may come too late: its end
+is not told.
 """
 
 KNOWN: frozenset[str] = frozenset(
-    {"notify: many dead | dynamodb DeleteItem #1 no work, no answer for ever"}
+    {"notify: many dead | dynamodb DeleteItem #1 work, then no answer for ever"}
 )
