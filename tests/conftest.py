@@ -20,8 +20,7 @@ from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import store
-from chalicelib.adapters import aws_clients, token_keys
+from chalicelib.adapters import aws_clients, table, token_keys
 from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
 from provision.tables import ensure
@@ -139,9 +138,9 @@ class Wire:
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     """Watch the traffic with DynamoDB, and let a test break it."""
     watching = Wire([], [], {})
-    make = store.dynamodb
+    make = table.dynamodb
     client = functools.cache(lambda: watching.watch(make()))
-    monkeypatch.setattr(store, "dynamodb", client)
+    monkeypatch.setattr(table, "dynamodb", client)
     return watching
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from chalicelib import store
+from chalicelib.adapters import table
 from tests.conftest import TABLE, UNSET, Wire
 from tests.support.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
 
@@ -221,7 +221,7 @@ def test_connect_is_refused_if_another_row_is_read_back(
         if replacement:
             dynamodb.put_item(TableName=TABLE, Item=replacement)
 
-    store.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", before_read)
+    table.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", before_read)
 
     response = invoke("connect", connect_event())
 

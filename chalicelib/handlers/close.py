@@ -11,14 +11,13 @@ from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import cut
 from chalicelib.domain.errors import RegistryError
 from chalicelib.services.closing import CloseOutcome, Closing
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
 from chalicelib.telemetry.logs import invocation_log, set_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chalicelib.domain.connection import Connection
-    from chalicelib.store import ConnectionStore
 
 EXPECTED = '{"connectionId": "…"} or {"clientId": "…"}, optionally with "reason": "…"'
 # The reason becomes an attribute of the row, which must stay under 1 KB.
@@ -40,7 +39,7 @@ def close(event: object, context: Any) -> dict[str, Any]:
         set_level(config.log_level)
         if not _is_request(event):
             return invalid_request(event, EXPECTED)
-        store = open_store(config.connections_table, deadline)
+        store = ConnectionStore.open(config.connections_table, deadline)
         connections = _requested(event, store)
         reason = cut(event.get("reason"), REASON_BYTES)
         closing = Closing(Cause.KICKED, store, config, log, deadline, reason, wait_for_opening=True)

@@ -13,7 +13,7 @@ from chalicelib.domain.close_causes import Ending, cause_of
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.errors import MalformedRowError, StoreError
 from chalicelib.services.endings import tell
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
 from chalicelib.telemetry.logs import invocation_log, set_level
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def disconnect(event: WebsocketEvent) -> Response:
     ended = events.ended(event.to_dict())
     config = settings.load()
     set_level(config.log_level)
-    store = open_store(config.connections_table, deadline)
+    store = ConnectionStore.open(config.connections_table, deadline)
     known = {"code": ended.code, "reason": ended.reason, "durationSeconds": ended.duration_s}
     try:
         removed = store.delete(ended.connection_id)

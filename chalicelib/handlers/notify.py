@@ -17,7 +17,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.notification import from_sns
 from chalicelib.services.delivery import Cursor, Delivery, DeliveryOutcome
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
 from chalicelib.telemetry.metrics import Metric
@@ -66,7 +66,7 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
     delivery = Delivery(
         envelope=notification.envelope(),
         client_ids=notification.client_ids,
-        store=open_store(config.connections_table, deadline),
+        store=ConnectionStore.open(config.connections_table, deadline),
         config=config,
         log=log,
         deadline=deadline,

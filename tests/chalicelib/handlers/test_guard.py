@@ -13,7 +13,7 @@ import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import store
+from chalicelib.adapters import table
 from chalicelib.handlers import connect as opening
 from tests.conftest import ROOT, TABLE, UNSET, Wire
 from tests.support.embedded_metrics import assert_counts
@@ -60,7 +60,7 @@ def test_a_row_that_is_not_the_one_written_is_a_failed_verification(
     def remove(**_: object) -> None:
         dynamodb.delete_item(TableName=TABLE, Key={"connectionId": {"S": CONNECTION_ID}})
 
-    store.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", remove)
+    table.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", remove)
 
     assert invoke("connect", connect_event())["statusCode"] == 500
     assert wire.calls == ["PutItem", "GetItem", "DeleteItem"]

@@ -17,7 +17,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from bench.fanout.signatures import Received
-from chalicelib import clock, store
+from chalicelib import clock
+from chalicelib.adapters import table
 from chalicelib.domain.errors import ContinuationError, SettingsError, StoreError
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, from_sns
 from chalicelib.handlers.notify import CURSOR, RESERVE_S
@@ -413,7 +414,7 @@ def test_rows_are_removed_after_the_rest_is_handed_on(
     put(connections, *(f"{n}=" for n in range(10)))
     time_is_up(after=2, answer=Answer(410))
     handed_on_before: list[int] = []
-    store.dynamodb().meta.events.register(
+    table.dynamodb().meta.events.register(
         "before-call.dynamodb.DeleteItem",
         lambda **_: handed_on_before.append(len(functions.events)),
     )
@@ -448,7 +449,7 @@ def test_a_table_that_cannot_be_read_any_more_hands_the_rest_on(
 ) -> None:
     """Trying the whole event again would serve some twice."""
     names = put(connections, *(f"{n:02}=" for n in range(40)))
-    small_pages(store.dynamodb(), 32)
+    small_pages(table.dynamodb(), 32)
     api.behave = lambda _: wire.errors.update(Scan=(400, "AccessDeniedException")) or Answer()
 
     report = notify(sns_event())

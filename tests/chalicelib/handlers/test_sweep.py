@@ -12,13 +12,15 @@ import app
 from chalicelib import clock, settings, store
 from chalicelib.clock import Deadline
 from chalicelib.domain.errors import StoreError
+from chalicelib.domain.sweep_position import SWEEP_ROW, Position
 from chalicelib.handlers.sweep import REMOVAL_S, RESERVE_S, report_of
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
-from chalicelib.store import SWEEP_ROW, ConnectionStore, Position
+from chalicelib.store import ConnectionStore
+from chalicelib.sweep_progress import SweepProgress
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
-from tests.support.connections import now_ms, tracked
+from tests.support.connections import NO_DEADLINE, now_ms, tracked
 from tests.support.connections_api import ConnectionsApi, api_in_use
 from tests.support.event_bus import BUS, listen
 from tests.support.events import disconnect_event
@@ -55,7 +57,8 @@ def run_of(connections: ConnectionStore, seconds: float, **options: Any) -> Tabl
     deadline = Deadline(time.monotonic() + seconds)
     config = settings.load()
     prober = Prober(config.management_endpoint, now_ms(), deadline.minus(REMOVAL_S), **options)
-    return TablePass(connections, config, Log({}), prober, deadline)
+    progress = SweepProgress(connections.client, TABLE, NO_DEADLINE)
+    return TablePass(connections, progress, config, Log({}), prober, deadline)
 
 
 def end_of_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Callable[..., None]:
@@ -174,13 +177,14 @@ def test_a_second_run_stops_while_the_first_is_active(
 ) -> None:
     """Its lease ends with the invocation, or when the position is saved."""
     connections.put(tracked("old=", OLD_S))
-    connections.begin_sweep(now_ms(), now_ms() + 60_000)
+    progress = SweepProgress(dynamodb, TABLE, NO_DEADLINE)
+    progress.begin(now_ms(), now_ms() + 60_000)
 
     assert sweep()["error"]["code"] == "active"
     assert left(dynamodb) == ["old="]
     assert [line["message"] for line in logged()] == ["another run is active"]
 
-    connections.save_position(Position(None, now_ms()))
+    progress.save(Position(None, now_ms()))
     assert sweep()["removed"]["tooOld"] == 1
     assert sweep()["finished"]
 
