@@ -232,6 +232,24 @@ def test_connect_is_refused_if_another_row_is_read_back(
     assert found in line["error"]
 
 
+def test_connect_accepts_a_row_that_close_has_marked(
+    dynamodb: DynamoDBClient, rows: Rows, invoke: Invoke
+) -> None:
+    """The sweep closes a connection that was marked while its handshake ran."""
+    marks = {"closing": {"S": "kicked"}, "closingAt": {"N": "7"}, "closeReason": {"S": "draining"}}
+
+    def mark(**_: object) -> None:
+        [row] = dynamodb.scan(TableName=TABLE)["Items"]
+        dynamodb.put_item(TableName=TABLE, Item=row | marks)
+
+    table.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", mark)
+
+    assert invoke("connect", connect_event())["statusCode"] == 200
+
+    [row] = rows()
+    assert marks.items() <= row.items()
+
+
 @each_error
 def test_disconnect_that_cannot_delete_the_row_answers_500_and_logs_the_end(
     invoke: Invoke, rows: Rows, wire: Wire, logged: Logged, error: str

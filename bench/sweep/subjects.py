@@ -79,7 +79,7 @@ SUBJECTS = {subject.__name__: subject for subject in (this_project, plain_sweep)
 
 
 def peak() -> int:
-    """Give the largest resident memory so far in bytes."""
+    """Return the largest resident memory so far in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

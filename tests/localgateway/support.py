@@ -4,11 +4,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
+import faulthandler
 import json
 import re
 import shutil
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +34,7 @@ from localgateway.gateway import serve
 from localgateway.options import Options
 
 SAMPLE = Path(__file__).with_name("sample_project")
-PATIENCE = 30.0
+PATIENCE = 10.0
 # The form of a signature; its value is checked nowhere on the gateway's port.
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=ANYKEY/20261125/us-east-1/{service}/aws4_request, "
@@ -246,7 +248,10 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
     started: concurrent.futures.Future[Gateway] = concurrent.futures.Future()
     stopped = threading.Event()
 
+    loop: asyncio.AbstractEventLoop
+
     async def run() -> None:
+        nonlocal loop
         loop = asyncio.get_running_loop()
 
         def announce(text: str, stop: Callable[[], None]) -> None:
@@ -271,7 +276,18 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
         finally:
             if not (stopped.is_set() or ended.done()):
                 gateway.stop()
-        ended.result(timeout=PATIENCE)
+        try:
+            ended.result(timeout=PATIENCE)
+        except TimeoutError:
+            _show(loop)
+            raise
+
+
+def _show(loop: asyncio.AbstractEventLoop) -> None:
+    """Print what a gateway that does not stop waits for."""
+    for task in asyncio.all_tasks(loop):
+        task.print_stack(file=sys.stderr)
+    faulthandler.dump_traceback()
 
 
 def request_head(*lines: str) -> bytes:

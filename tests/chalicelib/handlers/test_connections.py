@@ -21,7 +21,7 @@ MINUTE_MS = 60_000
 
 @pytest.fixture
 def tracked(dynamodb: DynamoDBClient) -> Callable[..., Connection]:
-    """Give a function that writes the row of a connection of an age in minutes."""
+    """Return a function that writes the row of a connection of an age in minutes."""
 
     def put(name: str, age_min: float = 0, client_id: str = "alice", **changed: Any) -> Connection:
         created_at = time.time_ns() // 1_000_000 - round(age_min * MINUTE_MS)

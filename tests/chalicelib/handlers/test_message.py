@@ -18,7 +18,7 @@ NOW_MS = 1731324924561
 
 
 def message_event(body: str | None) -> dict[str, Any]:
-    """Give the event of a message; API Gateway leaves an empty body out."""
+    """Return the event of a message; API Gateway leaves an empty body out."""
     event = connect_event()
     context = {"routeKey": "$default", "eventType": "MESSAGE", "messageId": "NcWzvdQ2oAMCIhw="}
     return {

@@ -82,7 +82,7 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
 def connections(
     dynamodb: DynamoDBClient, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> ConnectionStore:
-    """Give a store of an empty table, and have the function use it and `@connections`.
+    """Return a store of an empty table, and have the function use it and `@connections`.
 
     So few posts are in flight that a small table takes several invocations.
     """
@@ -326,7 +326,7 @@ class TimeIsUp(Protocol):
 
 @pytest.fixture
 def time_is_up(api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch) -> TimeIsUp:
-    """Give a function that ends the time as a delivery sees it, however slow the machine is."""
+    """Return a function that ends the time as a delivery sees it, however slow the machine is."""
     present = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
     monkeypatch.setattr(clock, "time", present)
 

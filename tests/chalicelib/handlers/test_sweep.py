@@ -42,13 +42,13 @@ def sweep(seconds: float = 60.0, **event: Any) -> Any:
 
 
 def rows(client: DynamoDBClient) -> dict[str, dict[str, Any]]:
-    """Give every row by its id, the sweep's own position too."""
+    """Return every row by its id, the sweep's own position too."""
     items = client.scan(TableName=TABLE)["Items"]
     return {item["connectionId"]["S"]: item for item in items}
 
 
 def left(client: DynamoDBClient) -> list[str]:
-    """Give the ids of the connections that have a row, in order."""
+    """Return the ids of the connections that have a row, in order."""
     return sorted(rows(client).keys() - {SWEEP_ROW})
 
 

@@ -41,7 +41,7 @@ REQUEST_S = 3.0  # what one post may take
 def connections(
     dynamodb: DynamoDBClient, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> ConnectionStore:
-    """Give a store of an empty table, and have deliveries use it and `@connections`."""
+    """Return a store of an empty table, and have deliveries use it and `@connections`."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
     monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
     return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
@@ -87,7 +87,7 @@ def posts(api: ConnectionsApi) -> Counter[str]:
 
 
 def left(client: DynamoDBClient) -> set[str]:
-    """Give the ids of all rows."""
+    """Return the ids of all rows."""
     return {item["connectionId"]["S"] for item in client.scan(TableName=TABLE)["Items"]}
 
 
@@ -470,7 +470,7 @@ class Endless(ConnectionStore):
     api_id: str | None = "local"
 
     def live(self, *_: object, **__: object) -> Iterator[Connection]:
-        """Give ever more connections."""
+        """Return ever more connections."""
         return (tracked(f"{n}=", api_id=self.api_id) for n in range(1_000_000))
 
 
