@@ -34,7 +34,9 @@ from localgateway.gateway import serve
 from localgateway.options import Options
 
 SAMPLE = Path(__file__).with_name("sample_project")
-PATIENCE = 10.0
+PATIENCE = 30.0
+# For a start on a loaded machine, and for a stop.
+LONG_PATIENCE = 120.0
 # The form of a signature; its value is checked nowhere on the gateway's port.
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=ANYKEY/20261125/us-east-1/{service}/aws4_request, "
@@ -267,7 +269,7 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
         ended = pool.submit(asyncio.run, run())
         ended.add_done_callback(lambda _: started.cancel())
         try:
-            gateway = started.result(timeout=PATIENCE)
+            gateway = started.result(timeout=LONG_PATIENCE)
         except concurrent.futures.CancelledError:
             ended.result()
             raise
@@ -277,7 +279,7 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
             if not (stopped.is_set() or ended.done()):
                 gateway.stop()
         try:
-            ended.result(timeout=PATIENCE)
+            ended.result(timeout=8)
         except TimeoutError:
             _show(loop)
             raise
