@@ -41,7 +41,7 @@ REFUSED = {
     "AWS::CloudWatch::Alarm with Metrics": 10,
     "AWS::Logs::QueryDefinition": 8,
 }
-# The checks that cannot pass for want of these, beside those that pass in no deployment.
+# The checks that fail without these, and those that pass in no deployment.
 NOT_HERE = {
     **DIFFERENCES,
     "route-response": "AWS::ApiGatewayV2::RouteResponse is taken out",
