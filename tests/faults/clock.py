@@ -125,7 +125,9 @@ def _reading(clock: Clock, read: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(target, int):
                 return read(self, min(target, size))
             return read(self, target, min(len(target), size))
-        began = clock.now()  # the reads of other threads hang at the same time, not one after another
+        began = (
+            clock.now()
+        )  # the reads of other threads hang at the same time, not one after another
         try:
             got = _patiently(read, self, target, *arguments)
         except ConnectionError:
