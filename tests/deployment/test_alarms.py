@@ -352,7 +352,7 @@ def test_late_data_does_not_keep_an_alarm_green() -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_a_description_has_severity_first_step_and_page(name: str) -> None:
-    """The page is the section with the alarm's name, which ends with how to know that it is over."""
+    """The page is the section with the alarm's name; it says how to know that it is over."""
     properties = ALARMS[name].properties
     alarm = properties["AlarmName"]["Fn::Sub"].removeprefix("incident-websocket-${Stage}-")
 
