@@ -362,7 +362,7 @@ def test_a_description_has_severity_first_step_and_page(name: str) -> None:
     assert found[2] == alarm
     assert f"\n### {alarm}\n" in RUNBOOK
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
-    assert "Over when " in section
+    assert re.search(r"Over when\s", section)
     assert len(properties["AlarmDescription"]) <= 1024
 
 
