@@ -34,7 +34,7 @@ LONG_CONTEXT = functools.partial(LambdaContext, max_runtime_ms=60_000)
 # Parsing botocore's models and completing the tables would be most of a test's time.
 LOADER = botocore.loaders.create_loader()
 OWN_LOADER = aws_clients.OwnServices()
-CREATIONS = [
+CREATIONS: list[Any] = [
     {
         "TableName": definition.name,
         "KeySchema": definition.key_schema,

@@ -236,7 +236,11 @@ def test_connect_accepts_a_row_that_close_has_marked(
     dynamodb: DynamoDBClient, rows: Rows, invoke: Invoke
 ) -> None:
     """The sweep closes a connection that was marked while its handshake ran."""
-    marks = {"closing": {"S": "kicked"}, "closingAt": {"N": "7"}, "closeReason": {"S": "draining"}}
+    marks: dict[str, Any] = {
+        "closing": {"S": "kicked"},
+        "closingAt": {"N": "7"},
+        "closeReason": {"S": "draining"},
+    }
 
     def mark(**_: object) -> None:
         [row] = dynamodb.scan(TableName=TABLE)["Items"]

@@ -12,7 +12,9 @@ from chalicelib.domain.connection import cut
 from chalicelib.domain.errors import RegistryError
 from chalicelib.services.closing import CloseOutcome, Closing
 from chalicelib.store import ConnectionStore
+from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,8 @@ def close(event: object, context: Any) -> dict[str, Any]:
         closing = Closing(Cause.KICKED, store, config, log, deadline, reason, wait_for_opening=True)
         outcomes = closing.close(connections)
     except RegistryError as error:
-        log.error("close failed", error=str(error), errorType=type(error).__name__)
+        counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
+        log.error("close failed", error=str(error), errorType=type(error).__name__, **counted)
         return failed(error)
     if "connectionId" in event and not outcomes:
         outcomes[event["connectionId"]] = CloseOutcome.ALREADY_GONE

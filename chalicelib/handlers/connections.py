@@ -11,7 +11,9 @@ from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.connection import UNKNOWN_CLIENT
 from chalicelib.domain.errors import RegistryError
 from chalicelib.store import ConnectionStore
+from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +45,8 @@ def connections(event: object, context: object) -> dict[str, Any]:
             return answer
         return _answer(query, ConnectionStore.open(config.connections_table, deadline), now_ms())
     except RegistryError as error:
-        log.error("lookup failed", error=str(error), errorType=type(error).__name__)
+        counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
+        log.error("lookup failed", error=str(error), errorType=type(error).__name__, **counted)
         return failed(error)
 
 

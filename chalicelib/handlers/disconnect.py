@@ -14,7 +14,9 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.errors import MalformedRowError, StoreError
 from chalicelib.services.endings import tell
 from chalicelib.store import ConnectionStore
+from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
 
 if TYPE_CHECKING:
     from chalice.app import WebsocketEvent
@@ -43,7 +45,8 @@ def disconnect(event: WebsocketEvent) -> Response:
     except MalformedRowError as error:
         log.warning("disconnected", cause=_cause(ended), error=str(error), **known)
     except StoreError as error:
-        log.error("row not removed", cause=_cause(ended), error=str(error), **known)
+        counted = metrics.fields(config.stage, {Metric.FAILURES: 1})
+        log.error("row not removed", cause=_cause(ended), error=str(error), **known, **counted)
         return Response("Internal server error", status_code=500)
     else:
         if removed is None:

@@ -79,6 +79,7 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
             raise
         log.error("could not read table", error=str(error))
         finished = False
+    delivery.answers.report(config, log)
     if not finished:
         if delivery.cursor == cursor:
             raise ContinuationError(notification.id, "no progress: nobody was served")

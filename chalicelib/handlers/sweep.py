@@ -59,6 +59,7 @@ def sweep(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             dry_run=dry_run,
         )
         position = run.run()
+        run.prober.answers.report(config, log)
         values, report = report_of(run, position, now_ms())
         log.info("swept", **report, **({} if run.dry_run else metrics.fields(config.stage, values)))
         return report

@@ -125,6 +125,9 @@ def _reading(clock: Clock, read: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(target, int):
                 return read(self, min(target, size))
             return read(self, target, min(len(target), size))
+        began = (
+            clock.now()
+        )  # the reads of other threads hang at the same time, not one after another
         try:
             got = _patiently(read, self, target, *arguments)
         except ConnectionError:
@@ -136,7 +139,7 @@ def _reading(clock: Clock, read: Callable[..., Any]) -> Callable[..., Any]:
                 return got
         patience = self.gettimeout()
         assert patience is not None, "a read without a time-out waits for ever"
-        clock.advance(patience)
+        clock.advance_to(began + patience)
         raise TimeoutError("timed out")
 
     return reading

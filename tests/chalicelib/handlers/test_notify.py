@@ -26,7 +26,7 @@ from chalicelib.services import delivery
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
 from tests.support.connections import NO_DEADLINE, tracked
-from tests.support.connections_api import Answer, ConnectionsApi
+from tests.support.connections_api import Answer, ConnectionsApi, connection_of
 from tests.support.lambda_context import Context
 from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
 
@@ -378,6 +378,21 @@ def test_a_delivery_longer_than_an_invocation_serves_everyone_once(
     assert {json.dumps(event["Records"]) for event in functions.events} == {
         json.dumps(event["Records"])
     }
+
+
+@pytest.mark.parametrize("denied", [["a=", "b="], ["a="]])
+def test_a_run_whose_posts_are_all_denied_says_why(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged, denied: list[str]
+) -> None:
+    """With one other answer it says nothing: the requests are allowed."""
+    put(connections, "a=", "b=")
+    api.behave = lambda request: Answer(403 if connection_of(request) in denied else 200)
+
+    assert notify(sns_event())["failed"] == len(denied)
+
+    explained = [each["error"] for each in logged() if each["level"] == "ERROR"]
+    assert len(explained) == (len(denied) == 2)
+    assert all(f"APIGATEWAYMANAGEMENTAPI is {api.url!r}" in each for each in explained)
 
 
 @pytest.mark.parametrize("status", [403, 413, 500])

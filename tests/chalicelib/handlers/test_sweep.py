@@ -139,6 +139,23 @@ def test_an_answer_other_than_gone_proves_nothing(
     assert (report["live"], report["skipped"]) == (1, 1)
 
 
+@pytest.mark.parametrize("denied", [{"a=", "b="}, {"a="}])
+def test_a_run_whose_probes_are_all_denied_says_why(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged, denied: set[str]
+) -> None:
+    """With one other answer it says nothing: the requests are allowed."""
+    for name in ("a=", "b="):
+        connections.put(tracked(name))
+    api.alive = {"a=", "b="} - denied
+    api.statuses = dict.fromkeys(denied, 403)
+
+    assert sweep()["probed"] == 2
+
+    explained = [each["error"] for each in logged() if each["level"] == "ERROR"]
+    assert len(explained) == (len(denied) == 2)
+    assert all(f"APIGATEWAYMANAGEMENTAPI is {api.url!r}" in each for each in explained)
+
+
 def test_silence_proves_nothing(
     dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi
 ) -> None:
