@@ -35,7 +35,6 @@ from localgateway.run_file import Run
 from localgateway.startup import startup_text
 from localgateway.terminal_log import TerminalLog
 from localgateway.versions import Versions
-from provision.template import load_tables
 
 if TYPE_CHECKING:
     import socket
@@ -73,7 +72,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             reloader.first() if reloader else project.inspect(options.project, options.stage, own),
         )
         variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
-        await embedded_aws.create_tables(options, variables)
+        tables = await embedded_aws.create_resources(options, variables)
         topics = await embedded_aws.subscribe(described.subscriptions, variables)
         api = Api(described.api_stage, authority, listener.getsockname()[1])
         address = f"{authority}/{api.stage}"
@@ -90,7 +89,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         application = _application(
             api, versions, invocations, options, Forwarder(engine_url), own["AWS_ACCESS_KEY_ID"]
         )
-        run = _run_of(api, described, options, variables, topics)
+        run = _run_of(api, described, options, variables, topics, tables)
         stack.enter_context(run_file.written(run))
         text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
@@ -183,6 +182,7 @@ def _run_of(
     options: Options,
     variables: Mapping[str, str],
     topics: list[str],
+    tables: list[str],
 ) -> Run:
     # The shell's own credentials, for another DynamoDB, stay in the shell.
     foreign = shell_credentials(os.environ) if options.dynamodb_endpoint else {}
@@ -191,8 +191,6 @@ def _run_of(
         for name, value in variables.items()
         if name.startswith("AWS_") and name not in foreign
     }
-    resources = options.project / ".chalice" / "resources.json"
-    tables = load_tables(resources, {"Stage": options.stage}) if resources.exists() else []
     prefix = f"{described.app}-{options.stage}-"
     return Run(
         pid=os.getpid(),
@@ -204,7 +202,7 @@ def _run_of(
         variables={**settings, "AWS_ENDPOINT_URL": f"http://{api.domain_name}"},
         functions={name.removeprefix(prefix): name for name in described.functions},
         topics=topics,
-        tables=[table.name for table in tables],
+        tables=tables,
     )
 
 

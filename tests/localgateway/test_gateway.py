@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from websockets.exceptions import ConnectionClosed
 
 from localgateway.api_gateway import websocket_protocol
-from localgateway.errors import AddressError, ChildError, ProjectError
+from localgateway.errors import AddressError, ChildError, ProjectError, ResourcesError
 from localgateway.gateway import serve
 from localgateway.options import Options
 from tests.localgateway.support import PATIENCE, Gateway, Recorder, running, upgrade_request
@@ -146,14 +146,29 @@ def test_a_project_that_cannot_be_served_leaves_no_process(tmp_path: Path) -> No
     assert set(psutil.Process().children()) <= before
 
 
-def test_tables_that_cannot_be_created_prevent_the_start(tmp_path: Path, sample: Path) -> None:
-    """An invalid resources file is an error."""
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "as a JSON template: Expecting property name"),
+        (
+            '{"Resources": {"Things": {"Type": "AWS::DynamoDB::Table", "Properties": {"KeySchema": '
+            '[{"AttributeName": "id", "KeyType": "HASH"}], "AttributeDefinitions": []}}}}',
+            "cannot create table Things: An error occurred (ValidationException)",
+        ),
+    ],
+)
+def test_resources_that_cannot_be_created_prevent_the_start(
+    tmp_path: Path, sample: Path, text: str, said: str
+) -> None:
+    """An invalid file and a refused definition are errors of one line."""
     project = tmp_path / "project"
     shutil.copytree(sample, project)
-    (project / ".chalice" / "resources.json").write_text("{")
+    (project / ".chalice" / "resources.json").write_text(text)
 
-    with pytest.raises(ChildError, match="creation of the tables exited with status 1"):
+    with pytest.raises(ResourcesError) as raised:
         asyncio.run(serve(Options(project, port=0), started))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_topic_that_cannot_be_created_prevents_the_start(
