@@ -76,7 +76,11 @@ def find(port: int | None) -> Run:
     ports = ", ".join(str(run.port) for run in runs)
     if not found:
         where = "no gateway runs" + (f" on port {port}" if port else "")
-        hint = f"ports in use by gateways: {ports}" if ports else "start one with `make run`"
+        hint = (
+            f"ports in use by gateways: {ports}"
+            if ports
+            else "start one with `python -m localgateway`"
+        )
         raise RunError(f"{where}; {hint}")
     raise RunError(f"several gateways run; choose one with --port ({ports})")
 

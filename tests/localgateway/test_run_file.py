@@ -39,7 +39,9 @@ def test_a_file_of_a_gateway_that_was_killed_counts_for_nothing() -> None:
     ended.wait()
 
     with written(dataclasses.replace(RUN, pid=ended.pid)):
-        with pytest.raises(RunError, match="no gateway runs; start one with `make run`"):
+        with pytest.raises(
+            RunError, match="no gateway runs; start one with `python -m localgateway`"
+        ):
             find(None)
         with written(ALIVE):
             assert find(None) == ALIVE
