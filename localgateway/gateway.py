@@ -27,7 +27,7 @@ from localgateway.faults_api import serve_faults
 from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime import project
 from localgateway.lambda_runtime.invoke_api import Invocations
-from localgateway.listener import listen
+from localgateway.listener import listen_as_localhost
 from localgateway.one_address import OneAddress
 from localgateway.process_environment import Credentials, embedded, shell_credentials, with_dynamodb
 from localgateway.reloading import Reloader
@@ -58,10 +58,12 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
     Once it serves, it calls `started` with the start-up text and the function that stops it.
     """
     _allow_files(options.max_connections + OTHER_SOCKETS + _OTHER_FILES)
-    listener = _listen(options.host, options.port)
+    listeners = _listen(options.host, options.port)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(listener)
-        authority = _authority(listener, options.host)
+        for listener in listeners:
+            stack.enter_context(listener)
+        port = listeners[0].getsockname()[1]
+        authority = _authority(options.host, port)
         own = embedded(os.environ, Credentials(), options.region)
         engine = await embedded_aws.start(options, f"http://{authority}", own, os.environ)
         stack.push_async_callback(engine.stop)
@@ -74,7 +76,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
         tables = await embedded_aws.create_resources(options, variables)
         topics = await embedded_aws.subscribe(described.subscriptions, variables)
-        api = Api(described.api_stage, authority, listener.getsockname()[1])
+        api = Api(described.api_stage, authority, port)
         address = f"{authority}/{api.stage}"
         function_variables = {
             **variables,
@@ -97,7 +99,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         await versions.serve(described)
         if reloader:
             await stack.enter_async_context(reloader.running(versions, variables))
-        await _run(server, listener, engine)
+        await _run(server, listeners, engine)
 
 
 def _allow_files(wanted: int) -> None:
@@ -126,17 +128,20 @@ def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
         yield write
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> list[socket.socket]:
     try:
-        return listen(host, port)
+        listeners, missing = listen_as_localhost(host, port)
     except OSError as error:
         raise AddressError(host, port, error) from error
+    if missing is not None:
+        _log.warning("no IPv6 (%s): localhost reaches the gateway over IPv4 only", missing.strerror)
+    return listeners
 
 
-def _authority(listener: socket.socket, host: str) -> str:
+def _authority(host: str, port: int) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     name = f"[{reachable}]" if ":" in reachable else reachable
-    return f"{name}:{listener.getsockname()[1]}"
+    return f"{name}:{port}"
 
 
 def _application(
@@ -206,8 +211,8 @@ def _run_of(
     )
 
 
-async def _run(server: Server, listener: socket.socket, engine: Child) -> None:
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+async def _run(server: Server, listeners: list[socket.socket], engine: Child) -> None:
+    serving = asyncio.create_task(server.serve(sockets=listeners))
     ended = asyncio.create_task(engine.end())
     await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
     if ended.done():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import shutil
 import socket
@@ -185,15 +186,23 @@ def test_a_topic_that_cannot_be_created_prevents_the_start(
     assert "Topic names must be made up of" in capfd.readouterr().err
 
 
-def test_a_low_limit_of_open_files_is_logged(
+def test_what_the_machine_lacks_is_logged(
     start: Callable[..., Gateway],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A system limit below `--max-connections` is logged at the start."""
+    """A limit of open files below `--max-connections`, and IPv6."""
+
+    def listen(host: str, port: int) -> socket.socket:
+        if host == "::1":
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return socket.create_server((host, port))
+
     monkeypatch.setattr("resource.getrlimit", lambda _: (900, 900))
+    monkeypatch.setattr("localgateway.listener.listen", listen)
 
     gateway = start(host="0.0.0.0")  # noqa: S104 - that is what is tried
 
     assert "open-file limit is 900" in caplog.text
+    assert "no IPv6 (Cannot assign requested address): localhost" in caplog.text
     assert gateway.url == f"ws://127.0.0.1:{gateway.port}/live"
