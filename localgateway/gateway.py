@@ -88,14 +88,21 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         stack.push_async_callback(versions.stop)
         invocations = Invocations(versions.functions)
         stack.push_async_callback(invocations.stop)
+        registry = Registry(options.max_connections)
         application = _application(
-            api, versions, invocations, options, Forwarder(engine_url), own["AWS_ACCESS_KEY_ID"]
+            api,
+            registry,
+            versions,
+            invocations,
+            options,
+            Forwarder(engine_url),
+            own["AWS_ACCESS_KEY_ID"],
         )
         run = _run_of(api, described, options, variables, topics, tables)
         stack.enter_context(run_file.written(run))
         text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
-        server = Server(configured, lambda: started(text, server.stop))
+        server = Server(configured, lambda: started(text, server.stop), registry.__len__)
         await versions.serve(described)
         if reloader:
             await stack.enter_async_context(reloader.running(versions, variables))
@@ -146,13 +153,13 @@ def _authority(host: str, port: int) -> str:
 
 def _application(
     api: Api,
+    registry: Registry,
     versions: Versions,
     invocations: Invocations,
     options: Options,
     others: Forwarder,
     access_key: str,
 ) -> ASGIApp:
-    registry = Registry(options.max_connections)
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
     faults = Faults(
         options.drop_disconnects,

@@ -29,9 +29,12 @@ def started(text: str, stop: Callable[[], None]) -> None:
 
 
 def test_stopping_closes_with_1001_and_delivers_every_disconnect(
-    sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    sample: Path,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Every `$disconnect` is delivered, and no process is left."""
+    """Every `$disconnect` is delivered, no process is left, and the log has the number."""
     monkeypatch.setattr(websocket_protocol, "CLOSE_TIMEOUT", 0.5)
     before = set(psutil.Process().children(recursive=True))
     with contextlib.ExitStack() as clients, running(sample, recorder) as gateway:
@@ -52,6 +55,8 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
         assert context["disconnectStatusCode"] == 1001
         assert context["disconnectReason"] == "Going away"
     assert set(psutil.Process().children(recursive=True)) <= before
+    assert "closing 5 connections; press Ctrl+C again to exit immediately" in caplog.messages
+    assert "closed 5 connections" in caplog.messages
 
 
 def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
