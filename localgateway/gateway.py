@@ -9,8 +9,6 @@ import logging
 import os
 import resource
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localgateway import embedded_aws, run_file
@@ -67,7 +65,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         own = embedded(os.environ, Credentials(), options.region)
         engine = await embedded_aws.start(options, f"http://{authority}", own, os.environ)
         stack.push_async_callback(engine.stop)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localgateway-")))
+        folder = stack.enter_context(run_file.snapshots())
         reloader = Reloader(options, folder, own) if options.reload else None
         engine_url, described = await asyncio.gather(
             embedded_aws.url(engine),
