@@ -4,6 +4,7 @@ It pings to stay connected, and connects again after a random wait that doubles 
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import sys
@@ -17,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 PING_EVERY = 300.0
 ANSWER_WITHIN = 15.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-# Numbers of notifications that are remembered: SNS may deliver one twice.
+# Notifications that are remembered: SNS may deliver one twice.
 REMEMBERED = 1000
 
 
@@ -28,9 +29,11 @@ async def main(address: str) -> str:
     while True:
         try:
             async with connect(address, open_timeout=ANSWER_WITHIN, ping_interval=None) as socket:
+                received = envelopes(socket)
+                show(await anext(received), seen)  # usually the answer to the first ping
+                longest = FIRST_WAIT
                 print("connected", flush=True)
-                async for envelope in envelopes(socket):
-                    longest = FIRST_WAIT
+                async for envelope in received:
                     show(envelope, seen)
         except InvalidStatus as error:
             status = error.response.status_code
@@ -41,7 +44,7 @@ async def main(address: str) -> str:
             if error.rcvd is not None and error.rcvd.code == 1000:
                 return "closed by the server"
             print("connection lost", flush=True)
-        except (OSError, InvalidHandshake, TimeoutError) as error:
+        except (OSError, InvalidHandshake) as error:
             print(f"not connected: {error}", flush=True)
         wait = random.uniform(0, longest)
         longest = min(2 * longest, LONGEST_WAIT)
@@ -75,7 +78,5 @@ def show(envelope: dict[str, Any], seen: dict[str, None]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         sys.exit(asyncio.run(main(sys.argv[1])))
-    except KeyboardInterrupt:
-        pass
