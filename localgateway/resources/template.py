@@ -50,7 +50,7 @@ def read_resources(path: Path, parameters: Mapping[str, str]) -> Resources:
     Only the properties that the gateway uses have to be known here: a project may have resources
     and functions of any kind besides. A resource without a name has its logical id.
     """
-    template = _read(path)
+    template = read(path)
     values = Values.of(template, parameters)
 
     def found(kind: str, *wanted: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -83,7 +83,8 @@ def read_resources(path: Path, parameters: Mapping[str, str]) -> Resources:
         raise ResourcesError(f"cannot use {path}: a value has another form: {error}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """Return the JSON template at `path`; raise `ResourcesError` if it is not one."""
     try:
         template: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
