@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from localgateway import __version__
 from localgateway.errors import GatewayError
 from localgateway.gateway import serve
 from localgateway.log_format import GatewayLine
@@ -25,11 +26,11 @@ SHARE = click.FloatRange(0, 1)
 PORT = click.IntRange(0, 65535)
 MORE = """\b
 AWS clients reach @connections, Invoke and the embedded AWS at http://HOST:PORT, with the
-credentials of the run: eval "$(python -m localgateway.client env)" sets both.
-docs/local-gateway.md describes how it matches API Gateway and where it differs."""
+credentials of the run: eval "$(python -m localgateway.client env)" sets both."""
 
 
 @click.command(name="python -m localgateway", epilog=MORE, context_settings={"show_default": True})
+@click.version_option(__version__, prog_name="chalice-websocket-gateway")
 @click.option(
     "--project",
     type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),

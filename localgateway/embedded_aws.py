@@ -1,4 +1,4 @@
-"""Starts the embedded AWS and creates the project's tables, topics and subscriptions in it."""
+"""Starts the embedded AWS and creates the project's resources and subscriptions in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from localgateway.child_processes import Child
+from localgateway.errors import ResourcesError
 from localgateway.process_environment import shell_credentials
 
 if TYPE_CHECKING:
@@ -62,21 +63,30 @@ async def url(engine: Child) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-async def create_tables(options: Options, variables: Mapping[str, str]) -> None:
-    """Create the missing tables of `.chalice/resources.json`, if the project has that file."""
-    resources = options.project / ".chalice" / "resources.json"
-    if resources.exists():
-        child = await Child.start(
-            "creation of the tables",
-            "provision",
-            f"--stage={options.stage}",
-            f"--resources={resources}",
-            environ=variables,
-        )
-        try:
-            await child.success(_TIMEOUT)
-        finally:
-            await child.stop()
+async def create_resources(options: Options, variables: Mapping[str, str]) -> list[str]:
+    """Create what `.chalice/resources.json` defines and is missing; return the names of its tables.
+
+    A project without that file has none. Raise `ResourcesError` if the file is invalid or if AWS
+    refuses a definition.
+    """
+    path = options.project / ".chalice" / "resources.json"
+    if not path.exists():
+        return []
+    child = await Child.start(
+        "creation of the resources",
+        "localgateway.resources.creation",
+        str(path),
+        options.stage,
+        environ=variables,
+    )
+    try:
+        answer = json.loads(await child.line(_TIMEOUT))
+    finally:
+        await child.stop()
+    if "error" in answer:
+        raise ResourcesError(answer["error"])
+    tables: list[str] = answer["tables"]
+    return tables
 
 
 async def subscribe(

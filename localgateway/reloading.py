@@ -125,7 +125,7 @@ class Reloader:
         resources = Path(".chalice", "resources.json")
         if _text_of(new.folder / resources) != _text_of(old.folder / resources):
             options = dataclasses.replace(self._options, project=new.folder)
-            await embedded_aws.create_tables(options, self._variables)
+            await embedded_aws.create_resources(options, self._variables)
             _log.warning(
                 "%s has changed: missing tables and topics exist now; restart the gateway for "
                 "changes of those that existed",

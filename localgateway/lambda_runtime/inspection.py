@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CONFIG = ".chalice/config.json"
+_OWN_MODULES = ("app", "chalicelib")
 
 
 def main() -> None:
@@ -36,8 +37,8 @@ def main() -> None:
         description = describe(project, stage)
     except RuntimeError as error:
         description = {"error": str(error)}
-    except Exception:  # noqa: BLE001 - an app may raise anything; its author needs the traceback
-        description = {"error": f"importing the app failed\n{traceback.format_exc()}"}
+    except Exception as error:  # noqa: BLE001 - an app may raise anything
+        description = {"error": f"importing the app failed{_cause(error, project)}"}
     print(json.dumps(description), file=answers, flush=True)
 
 
@@ -91,6 +92,22 @@ def describe(project: str, stage: str) -> dict[str, Any]:
             if isinstance(each, models.SNSLambdaSubscription)
         ],
     }
+
+
+def _cause(error: Exception, project: str) -> str:
+    """Return the message of an error that the app defines, else the app's part of the traceback.
+
+    The app raises its own errors on purpose, to be read by who configures it. Others are bugs.
+    """
+    if type(error).__module__.partition(".")[0] in _OWN_MODULES:
+        return f": {error}"
+    own = error.__traceback__
+    while own is not None and not own.tb_frame.f_code.co_filename.startswith(f"{project}/"):
+        own = own.tb_next
+    lines = traceback.format_exception(type(error), error, own)
+    if own is None and len(lines) == 1:
+        return f": {lines[0].rstrip()}"
+    return "\n" + "".join(lines).rstrip()
 
 
 def _stages(factory: CLIFactory) -> dict[str, Any]:

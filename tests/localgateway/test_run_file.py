@@ -1,10 +1,14 @@
 """The file of a run."""
 
 import dataclasses
+import json
 import os
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ import pytest
 from localgateway.errors import RunError
 from localgateway.run_file import find, folder, written
 from tests.localgateway.support import Gateway
-from tests.localgateway.test_startup import RUN
+from tests.localgateway.test_startup import ROOT, RUN
 
 ALIVE = dataclasses.replace(RUN, pid=os.getpid())
 
@@ -33,16 +37,39 @@ def test_only_its_owner_can_read_it_and_it_is_removed_at_the_end() -> None:
     assert not list(folder().iterdir())
 
 
-def test_a_file_of_a_gateway_that_was_killed_counts_for_nothing() -> None:
-    """A new gateway on the same port replaces it."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-
-    with written(dataclasses.replace(RUN, pid=ended.pid)):
-        with pytest.raises(RunError, match="no gateway runs; start one with `make run`"):
+def test_what_a_killed_gateway_leaves_counts_for_nothing_and_is_removed() -> None:
+    """Its lock is gone, even if another process has its id by now."""
+    with killed() as path:
+        assert path.exists()
+        with pytest.raises(RunError, match="no gateway runs; start one with `python -m local"):
             find(None)
-        with written(ALIVE):
-            assert find(None) == ALIVE
+        other = dataclasses.replace(ALIVE, port=9000)
+        with written(other):
+            assert find(None) == other
+            assert [file.name for file in folder().iterdir()] == ["9000.json"]
+        assert not path.exists()
+
+
+@contextmanager
+def killed() -> Iterator[Path]:
+    """Let a process write the file of a run with this process's id, and kill it."""
+    script = f"""
+import json, tempfile, time
+tempfile.tempdir = {tempfile.tempdir!r}
+from localgateway.run_file import Run, snapshots, written
+with snapshots(), written(Run(**json.loads({json.dumps(json.dumps(dataclasses.asdict(ALIVE)))}))):
+    print("written", flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        assert find(None) == ALIVE
+        process.kill()
+        process.wait()
+        yield folder() / "8765.json"
 
 
 def test_one_of_several_is_found_by_its_port() -> None:
