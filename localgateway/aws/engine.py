@@ -30,8 +30,11 @@ from uvicorn.middleware.wsgi import build_environ
 from localgateway.access import Access, Refusal, allowed_hosts, refuse, signature
 from localgateway.aws import items
 from localgateway.aws.comparisons import match_types
+from localgateway.aws.key_types import check_keys_and_conditions
+from localgateway.aws.partitions import query_partitions
 from localgateway.aws.sns_delivery import deliver_by, invoke_at
 from localgateway.aws.time_to_live import expire_forever
+from localgateway.aws.writes import make_atomic
 from localgateway.faults_api import PATH as FAULTS_PATH
 from localgateway.faults_api import serve_faults
 from localgateway.listener import listen
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     Application = Callable[[Any, Any], Iterable[bytes]]
+
+_log = logging.getLogger(__name__)
 
 _TARGET = b"x-amz-target"
 # Operations on tables never fail, so that a gateway with faults can start.
@@ -90,6 +95,9 @@ class Engine:
         self._access = access
         self._access_keys = access_keys
         match_types()
+        make_atomic()
+        check_keys_and_conditions()
+        query_partitions()
         self._dynamodb: Application = create_backend_app("dynamodb")
         self._any: Application = DomainDispatcherApplication(create_backend_app)
 
@@ -105,13 +113,13 @@ class Engine:
         version, _, operation = _target(scope).partition(".")
         if not version.startswith("DynamoDB_"):
             environ = _environ(scope, body)
-            status, headers, answer = await asyncio.to_thread(_call, self._any, environ)
+            status, headers, answer = await asyncio.to_thread(_call_any, self._any, environ)
         elif await self._fault(operation):
             status, headers, answer = 500, [("Content-Type", "application/x-amz-json-1.0")], _ERROR
         else:
             region = signature(scope["headers"]).region  # type: ignore[union-attr] # it is signed
-            status, headers, answer = items.call(operation, body, region) or _call(
-                self._dynamodb, _environ(scope, body)
+            status, headers, answer = items.call(operation, body, region) or _call_dynamodb(
+                self._dynamodb, operation, _environ(scope, body)
             )
         lines = [
             (name.encode("latin-1"), value.encode("latin-1"))
@@ -160,7 +168,7 @@ def _target(scope: Any) -> str:
     return next((value.decode() for name, value in scope["headers"] if name == _TARGET), "")
 
 
-def _call(application: Application, environ: Any) -> tuple[int, list[tuple[str, str]], bytes]:
+def _call(application: Application, environ: Any) -> items.Answer:
     started: list[Any] = []
     answer = application(environ, lambda *arguments: started.extend(arguments))
     try:
@@ -169,6 +177,21 @@ def _call(application: Application, environ: Any) -> tuple[int, list[tuple[str, 
         getattr(answer, "close", lambda: None)()
     status, headers, *_ = started
     return int(status.partition(" ")[0]), headers, body
+
+
+def _call_dynamodb(application: Application, operation: str, environ: Any) -> items.Answer:
+    try:
+        return _call(application, environ)
+    except Exception as error:  # noqa: BLE001 - what moto raises for calls that it cannot parse
+        return items.invalid(operation, error)
+
+
+def _call_any(application: Application, environ: Any) -> items.Answer:
+    try:
+        return _call(application, environ)
+    except Exception as error:  # noqa: BLE001 - moto does not know all that its services do
+        _log.warning("moto raised %r", error)
+        return HTTPStatus.INTERNAL_SERVER_ERROR, [], b""
 
 
 def _exit_with_gateway() -> None:
