@@ -94,10 +94,7 @@ class Engine:
         self._faults = faults
         self._access = access
         self._access_keys = access_keys
-        match_types()
-        make_atomic()
-        check_keys_and_conditions()
-        query_partitions()
+        correct_moto()
         self._dynamodb: Application = create_backend_app("dynamodb")
         self._any: Application = DomainDispatcherApplication(create_backend_app)
 
@@ -148,6 +145,14 @@ class Engine:
             return False
         await asyncio.sleep(self._faults.dynamodb_lag / 1000)
         return random.random() < self._faults.dynamodb_fail  # noqa: S311 - chance, not secrecy
+
+
+def correct_moto() -> None:
+    """Make moto's DynamoDB, in this process, answer as DynamoDB does where it would not."""
+    match_types()
+    make_atomic()
+    check_keys_and_conditions()
+    query_partitions()
 
 
 def _environ(scope: Any, body: bytes) -> Any:
