@@ -74,7 +74,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         )
         variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
         await embedded_aws.create_tables(options, variables)
-        topics = await embedded_aws.subscribe(described.subscriptions, variables)
+        topics = await embedded_aws.connect_functions(engine, described, options.stage, variables)
         api = Api(described.api_stage, authority, listener.getsockname()[1])
         address = f"{authority}/{api.stage}"
         function_variables = {
@@ -97,7 +97,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         server = Server(configured, lambda: started(text, server.stop))
         await versions.serve(described)
         if reloader:
-            await stack.enter_async_context(reloader.running(versions, variables))
+            await stack.enter_async_context(reloader.running(versions, engine, variables))
         await _run(server, listener, engine)
 
 

@@ -28,11 +28,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from uvicorn.middleware.wsgi import build_environ
 
 from localgateway.access import Access, Refusal, allowed_hosts, refuse, signature
-from localgateway.aws import items
+from localgateway.aws import event_delivery, items, sns_delivery
 from localgateway.aws.comparisons import match_types
+from localgateway.aws.event_source_mappings import Mapping, Mappings
 from localgateway.aws.key_types import check_keys_and_conditions
 from localgateway.aws.partitions import query_partitions
-from localgateway.aws.sns_delivery import deliver_by, invoke_at
 from localgateway.aws.time_to_live import expire_forever
 from localgateway.aws.writes import make_atomic
 from localgateway.faults_api import PATH as FAULTS_PATH
@@ -199,8 +199,11 @@ def _call_any(application: Application, environ: Any) -> items.Answer:
         return HTTPStatus.INTERNAL_SERVER_ERROR, [], b""
 
 
-def _exit_with_gateway() -> None:
-    sys.stdin.buffer.read()
+def _listen_to_gateway(mappings: Mappings | None) -> None:
+    # Each line has the event source mappings of a version of the project.
+    for line in sys.stdin.buffer:
+        if mappings is not None:
+            mappings.replace(Mapping(**each) for each in json.loads(line)["mappings"])
     os._exit(0)
 
 
@@ -228,14 +231,17 @@ def main(
 ) -> None:
     """Print the port, then serve until standard input ends.
 
-    It listens on the first `--port` that is free. Without `--lambda-endpoint`, messages of topics
-    are not delivered to functions. Other users can see arguments, so the access keys come in the
+    It listens on the first `--port` that is free. Without `--lambda-endpoint`, nothing is delivered
+    to functions. Other users can see arguments, so the access keys come in the
     environment: `ACCESS_KEYS`, with commas, where `*` means any; without it, `AWS_ACCESS_KEY_ID`.
     """
     logging.basicConfig(format="engine: %(message)s")
-    threading.Thread(target=_exit_with_gateway, daemon=True).start()
+    mappings = None
     if lambda_endpoint:
-        deliver_by(functools.partial(invoke_at, lambda_endpoint))
+        sns_delivery.deliver_by(functools.partial(sns_delivery.invoke_at, lambda_endpoint))
+        event_delivery.deliver_by(functools.partial(sns_delivery.invoke_at, lambda_endpoint))
+        mappings = Mappings(lambda_endpoint)
+    threading.Thread(target=_listen_to_gateway, args=(mappings,), daemon=True).start()
     listener = _listen(port)
     chosen = listener.getsockname()[1]
     threading.Thread(target=expire_forever, args=(chosen, ttl_interval), daemon=True).start()
