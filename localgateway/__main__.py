@@ -123,13 +123,13 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     "--repeat-messages",
     type=SHARE,
     default=Options.repeat_messages,
-    help="Share of posted messages that are delivered twice, from 0 to 1.",
+    help="Share of SNS messages that functions receive twice, from 0 to 1.",
 )
 @click.option(
     "--shuffle-messages",
-    type=SHARE,
+    type=click.FloatRange(min=0),
     default=Options.shuffle_messages,
-    help="Share of posted messages that arrive late, so in another order, from 0 to 1.",
+    help="Seconds by which SNS messages arrive late at most, so in another order.",
 )
 @click.option(
     "--dynamodb-endpoint",

@@ -39,6 +39,8 @@ async def start(
         *(f"--allow-host={name}" for name in options.allow_host),
         f"--fail={options.dynamodb_fail}",
         f"--lag={options.dynamodb_lag_ms}",
+        f"--repeat={options.repeat_messages}",
+        f"--shuffle={options.shuffle_messages}",
         f"--ttl-interval={options.ttl_interval}",
         f"--lambda-endpoint={lambda_endpoint}",
         environ={**variables, "ACCESS_KEYS": access_keys(options, variables, shell)},

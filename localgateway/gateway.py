@@ -150,12 +150,7 @@ def _application(
 ) -> ASGIApp:
     registry = Registry(options.max_connections)
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
-    faults = Faults(
-        options.drop_disconnects,
-        options.drop_posts,
-        options.repeat_messages,
-        options.shuffle_messages,
-    )
+    faults = Faults(options.drop_disconnects, options.drop_posts)
     websockets = WebSocketApi(api, versions.routes, registry, timeouts, faults, versions.settings)
     http = OneAddress(
         Access(allowed_hosts(options.host, options.allow_host)),

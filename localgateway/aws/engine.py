@@ -15,10 +15,8 @@ import io
 import json
 import logging
 import os
-import random
 import sys
 import threading
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +29,7 @@ from localgateway.access import Access, Refusal, allowed_hosts, refuse, signatur
 from localgateway.aws import event_delivery, items, sns_delivery
 from localgateway.aws.comparisons import match_types
 from localgateway.aws.event_source_mappings import Mapping, Mappings
+from localgateway.aws.faults import Faults, happens
 from localgateway.aws.key_types import check_keys_and_conditions
 from localgateway.aws.partitions import query_partitions
 from localgateway.aws.time_to_live import expire_forever
@@ -62,14 +61,6 @@ _ERROR = json.dumps(
         "message": "Failed on purpose (--dynamodb-fail)",
     }
 ).encode()
-
-
-@dataclass
-class Faults:
-    """Faults of DynamoDB: the share of item calls that fail, and the delay of each in ms."""
-
-    dynamodb_fail: float = 0.0
-    dynamodb_lag: float = 0.0
 
 
 # What moto offers beside AWS's services: its own API and the metadata of an EC2 instance.
@@ -144,7 +135,7 @@ class Engine:
         if operation not in _ITEM_OPERATIONS:
             return False
         await asyncio.sleep(self._faults.dynamodb_lag / 1000)
-        return random.random() < self._faults.dynamodb_fail  # noqa: S311 - chance, not secrecy
+        return happens(self._faults.dynamodb_fail)
 
 
 def correct_moto() -> None:
@@ -218,6 +209,8 @@ def _listen(ports: Sequence[int]) -> socket.socket:
 @click.option("--port", type=int, multiple=True, default=[0])
 @click.option("--fail", type=float, default=0.0)
 @click.option("--lag", type=float, default=0.0)
+@click.option("--repeat", type=float, default=0.0)
+@click.option("--shuffle", type=float, default=0.0)
 @click.option("--ttl-interval", type=float, default=60.0)
 @click.option("--lambda-endpoint")
 @click.option("--allow-host", multiple=True)
@@ -225,6 +218,8 @@ def main(
     port: tuple[int, ...],
     fail: float,
     lag: float,
+    repeat: float,
+    shuffle: float,
     ttl_interval: float,
     lambda_endpoint: str | None,
     allow_host: tuple[str, ...],
@@ -236,10 +231,13 @@ def main(
     environment: `ACCESS_KEYS`, with commas, where `*` means any; without it, `AWS_ACCESS_KEY_ID`.
     """
     logging.basicConfig(format="engine: %(message)s")
-    mappings = None
+    mappings, faults = None, Faults(fail, lag, repeat, shuffle)
     if lambda_endpoint:
-        sns_delivery.deliver_by(functools.partial(sns_delivery.invoke_at, lambda_endpoint))
-        event_delivery.deliver_by(functools.partial(sns_delivery.invoke_at, lambda_endpoint))
+        invoke = functools.partial(sns_delivery.invoke_at, lambda_endpoint)
+        sns_delivery.deliver_by(
+            lambda *delivery: faults.deliver(functools.partial(invoke, *delivery))
+        )
+        event_delivery.deliver_by(invoke)
         mappings = Mappings(lambda_endpoint)
     threading.Thread(target=_listen_to_gateway, args=(mappings,), daemon=True).start()
     listener = _listen(port)
@@ -249,7 +247,7 @@ def main(
     keys = os.environ.get("ACCESS_KEYS", os.environ["AWS_ACCESS_KEY_ID"]).split(",")
     access = Access(allowed_hosts("127.0.0.1", allow_host))
     config = uvicorn.Config(
-        Engine(Faults(fail, lag), access, None if "*" in keys else frozenset(keys)),
+        Engine(faults, access, None if "*" in keys else frozenset(keys)),
         http="httptools",
         ws="none",
         loop="uvloop",

@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from localgateway.access import Access
-from localgateway.aws.engine import Engine, Faults
+from localgateway.aws.engine import Engine
+from localgateway.aws.faults import Faults
 from tests.localgateway.support import PATIENCE, SESSION, SIGNED
 
 ONE_TRY = Config(retries={"total_max_attempts": 1})

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from localgateway.aws.engine import Faults
+from localgateway.aws.faults import Faults
 from tests.localgateway.aws.test_engine import dynamodb, engine
 from tests.localgateway.support import PATIENCE, Gateway
 
