@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from localgateway import embedded_aws, run_file
 from localgateway.access import Access, allowed_hosts
+from localgateway.access_log import written_to
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
@@ -114,9 +115,10 @@ def _allow_files(wanted: int) -> None:
 
 @contextlib.contextmanager
 def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
-    """Run the terminal's log; yield None if the functions' lines are printed as they are."""
+    """Run the log; yield None if the functions print their lines themselves."""
     if options.log == "json":
-        yield None
+        with TerminalLog(sys.stderr, plain=True).running() as log, written_to(log.write):
+            yield None
         return
     with TerminalLog(sys.stdout).running() as log:
 
@@ -124,7 +126,8 @@ def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
             short = function.removeprefix(f"{app}-{options.stage}-").removeprefix("websocket_")
             log.write(short, line)
 
-        yield write
+        with written_to(write):
+            yield write
 
 
 def _listen(host: str, port: int) -> socket.socket:

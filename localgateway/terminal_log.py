@@ -1,4 +1,4 @@
-"""Writes functions' log lines to a terminal, which may be slow or stopped."""
+"""Writes log lines to a terminal or file, which may be slow or stopped."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # In bytes; lines beyond it, while the terminal does not read, are left out and counted.
 WAITING_LIMIT = 16 * 1024 * 1024
+# In seconds, between the batches of a log that nobody watches.
+PAUSE = 0.05
 # In seconds, for the last lines when the gateway stops.
 STOP_TIMEOUT = 5.0
 
@@ -26,11 +28,13 @@ class TerminalLog:
     """Formats lines and writes them in a thread of its own, so that no function waits for it.
 
     Lines keep their order and are written whole. Up to `limit` bytes of them wait for the
-    terminal; once it reads again, a line reports how many were left out.
+    terminal; once it reads again, a line reports how many were left out. With `plain`, lines are
+    written as they are, in batches.
     """
 
-    def __init__(self, stream: TextIO, limit: int = WAITING_LIMIT) -> None:
+    def __init__(self, stream: TextIO, limit: int = WAITING_LIMIT, *, plain: bool = False) -> None:
         self._stream = stream
+        self._plain = plain
         self._limit = limit
         self._color = color_wanted(stream)
         self._waiting: deque[tuple[str, bytes]] = deque()
@@ -66,7 +70,10 @@ class TerminalLog:
         with contextlib.suppress(OSError, ValueError):  # nobody reads any more
             while (batch := self._next()) is not None:
                 lines, left_out = batch
-                for function, line in lines:
+                if self._plain:
+                    texts = [line.decode(errors="replace") for _, line in lines]
+                    click.echo("\n".join(texts), file=self._stream)
+                for function, line in () if self._plain else lines:
                     text = pretty(function, line.decode(errors="replace"), datetime.now(UTC))
                     click.echo(text, file=self._stream, color=self._color)
                 if left_out:
@@ -75,6 +82,8 @@ class TerminalLog:
 
     def _next(self) -> tuple[list[tuple[str, bytes]], int] | None:
         with self._changed:
+            if self._plain:
+                self._changed.wait_for(lambda: self._stopped, PAUSE)
             self._changed.wait_for(lambda: self._waiting or self._stopped)
             if not self._waiting:
                 return None
