@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import uvloop
 
 from localgateway.errors import GatewayError
 from localgateway.gateway import serve
@@ -174,7 +175,8 @@ def main(log: str | None, **given: object) -> None:
         )
     _configure_logging(options)
     try:
-        asyncio.run(serve(options, _started))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(options, _started))
     except GatewayError as error:
         raise click.ClickException(str(error)) from error
 

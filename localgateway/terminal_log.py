@@ -40,7 +40,7 @@ class TerminalLog:
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._size = 0
         self._left_out = 0
-        self._stopped = False
+        self._stopped = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="terminal log", daemon=True)
 
@@ -50,9 +50,10 @@ class TerminalLog:
             if self._size + len(line) > self._limit:
                 self._left_out += 1
                 return
+            if not self._waiting:
+                self._changed.notify()
             self._waiting.append((function, line))
             self._size += len(line)
-            self._changed.notify()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[TerminalLog]:
@@ -61,8 +62,8 @@ class TerminalLog:
         try:
             yield self
         finally:
+            self._stopped.set()
             with self._changed:
-                self._stopped = True
                 self._changed.notify()
             self._thread.join(STOP_TIMEOUT)
 
@@ -81,10 +82,10 @@ class TerminalLog:
                     click.echo(text, file=self._stream, color=self._color)
 
     def _next(self) -> tuple[list[tuple[str, bytes]], int] | None:
+        if self._plain:
+            self._stopped.wait(PAUSE)
         with self._changed:
-            if self._plain:
-                self._changed.wait_for(lambda: self._stopped, PAUSE)
-            self._changed.wait_for(lambda: self._waiting or self._stopped)
+            self._changed.wait_for(lambda: self._waiting or self._stopped.is_set())
             if not self._waiting:
                 return None
             lines, left_out = list(self._waiting), self._left_out
