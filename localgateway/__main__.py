@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import uvloop
 
 from localgateway import __version__
 from localgateway.errors import GatewayError
@@ -124,13 +125,13 @@ credentials of the run: eval "$(python -m localgateway.client env)" sets both.""
     "--repeat-messages",
     type=SHARE,
     default=Options.repeat_messages,
-    help="Share of posted messages that are delivered twice, from 0 to 1.",
+    help="Share of SNS messages that functions receive twice, from 0 to 1.",
 )
 @click.option(
     "--shuffle-messages",
-    type=SHARE,
+    type=click.FloatRange(min=0),
     default=Options.shuffle_messages,
-    help="Share of posted messages that arrive late, so in another order, from 0 to 1.",
+    help="Seconds by which SNS messages arrive late at most, so in another order.",
 )
 @click.option(
     "--dynamodb-endpoint",
@@ -175,7 +176,8 @@ def main(log: str | None, **given: object) -> None:
         )
     _configure_logging(options)
     try:
-        asyncio.run(serve(options, _started))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(options, _started))
     except GatewayError as error:
         raise click.ClickException(str(error)) from error
 

@@ -1,18 +1,20 @@
-"""Starts the embedded AWS and creates the project's resources and subscriptions in it."""
+"""Starts the embedded AWS and creates what the project needs in it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localgateway.child_processes import Child
 from localgateway.errors import ResourcesError
 from localgateway.process_environment import shell_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-    from localgateway.lambda_runtime.project import Subscription
+    from localgateway.lambda_runtime.project import Project
     from localgateway.options import Options
 
 # In seconds, for each child process.
@@ -38,6 +40,8 @@ async def start(
         *(f"--allow-host={name}" for name in options.allow_host),
         f"--fail={options.dynamodb_fail}",
         f"--lag={options.dynamodb_lag_ms}",
+        f"--repeat={options.repeat_messages}",
+        f"--shuffle={options.shuffle_messages}",
         f"--ttl-interval={options.ttl_interval}",
         f"--lambda-endpoint={lambda_endpoint}",
         environ={**variables, "ACCESS_KEYS": access_keys(options, variables, shell)},
@@ -89,20 +93,43 @@ async def create_resources(options: Options, variables: Mapping[str, str]) -> li
     return tables
 
 
-async def subscribe(
-    subscriptions: Collection[Subscription], variables: Mapping[str, str]
+async def connect_functions(
+    engine: Child, project: Project, stage: str, variables: Mapping[str, str]
 ) -> list[str]:
-    """Create the topics, subscribe their functions and return the topics' ARNs."""
-    if not subscriptions:
+    """Create the project's topics, queues and rules, and return the topics' ARNs.
+
+    Its functions then receive their messages and events.
+    """
+    template = project.folder / ".chalice" / "resources.json"
+    sources = (project.subscriptions, project.queues, project.rules)
+    if not any(sources) and not _has_sources(template):
+        engine.write(json.dumps({"mappings": []}))
         return []
+    wanted = {
+        "stage": stage,
+        "template": str(template) if template.exists() else None,
+        "functions": {each.logical_id: name for name, each in project.functions.items()},
+        **dict(zip(("subscriptions", "queues", "rules"), map(_plain, sources), strict=True)),
+    }
     child = await Child.start(
-        "subscription to the topics",
-        "localgateway.aws.sns_subscriptions",
-        *(text for each in subscriptions for text in (each.topic, each.function)),
+        "creation of topics, queues and rules",
+        "localgateway.aws.event_sources",
+        json.dumps(wanted),
         environ=variables,
     )
     try:
-        arns: list[str] = json.loads(await child.line(_TIMEOUT))
+        created = json.loads(await child.line(_TIMEOUT))
     finally:
         await child.stop()
-    return arns
+    engine.write(json.dumps({"mappings": created["mappings"]}))
+    topics: list[str] = created["topics"]
+    return topics
+
+
+def _has_sources(template: Path) -> bool:
+    text = template.read_text() if template.exists() else ""
+    return "AWS::SQS::Queue" in text or "AWS::Events::Rule" in text
+
+
+def _plain(sources: Iterable[Any]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(source) for source in sources]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from localgateway import embedded_aws, run_file
 from localgateway.access import Access, allowed_hosts
+from localgateway.access_log import written_to
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
@@ -73,7 +74,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         )
         variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
         tables = await embedded_aws.create_resources(options, variables)
-        topics = await embedded_aws.subscribe(described.subscriptions, variables)
+        topics = await embedded_aws.connect_functions(engine, described, options.stage, variables)
         api = Api(described.api_stage, authority, port)
         address = f"{authority}/{api.stage}"
         function_variables = {
@@ -103,7 +104,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         server = Server(configured, lambda: started(text, server.stop), registry.__len__)
         await versions.serve(described)
         if reloader:
-            await stack.enter_async_context(reloader.running(versions, variables))
+            await stack.enter_async_context(reloader.running(versions, engine, variables))
         await _run(server, listeners, engine)
 
 
@@ -120,9 +121,10 @@ def _allow_files(wanted: int) -> None:
 
 @contextlib.contextmanager
 def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
-    """Run the terminal's log; yield None if the functions' lines are printed as they are."""
+    """Run the log; yield None if the functions print their lines themselves."""
     if options.log == "json":
-        yield None
+        with TerminalLog(sys.stderr, plain=True).running() as log, written_to(log.write):
+            yield None
         return
     with TerminalLog(sys.stdout).running() as log:
 
@@ -130,7 +132,8 @@ def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
             short = function.removeprefix(f"{app}-{options.stage}-").removeprefix("websocket_")
             log.write(short, line)
 
-        yield write
+        with written_to(write):
+            yield write
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -159,12 +162,7 @@ def _application(
     access_key: str,
 ) -> ASGIApp:
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
-    faults = Faults(
-        options.drop_disconnects,
-        options.drop_posts,
-        options.repeat_messages,
-        options.shuffle_messages,
-    )
+    faults = Faults(options.drop_disconnects, options.drop_posts)
     websockets = WebSocketApi(api, versions.routes, registry, timeouts, faults, versions.settings)
     http = OneAddress(
         Access(allowed_hosts(options.host, options.allow_host)),

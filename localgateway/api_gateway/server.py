@@ -77,7 +77,7 @@ def configuration(application: Any, max_connections: int) -> uvicorn.Config:
         application,
         http=HttpSocket,
         ws=ClientSocket,
-        loop="asyncio",
+        loop="uvloop",
         interface="asgi3",
         lifespan="off",
         log_config=None,

@@ -6,9 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from localgateway.access_log import milliseconds, note
 from localgateway.errors import ChildError
 from localgateway.lambda_runtime.execution_environment import ExecutionEnvironment
-from localgateway.lambda_runtime.outcomes import Failed, Outcome, TimedOut
+from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from localgateway.lambda_runtime.function_log import LogSink
     from localgateway.lambda_runtime.project import FunctionDefinition
+
+_STATUS = {Returned: "ok", Failed: "error", TimedOut: "timeout"}
 
 
 class Function:
@@ -54,14 +57,17 @@ class Function:
         started = time.monotonic()
         self._count(1)
         try:
-            async with asyncio.timeout(patience):
-                await self._free.acquire()
+            if self._free.locked():
+                async with asyncio.timeout(patience):
+                    await self._free.acquire()
+            else:
+                await self._free.acquire()  # without waiting
         except BaseException as error:
             self._count(-1)
             if isinstance(error, TimeoutError):
                 return TimedOut(patience or 0.0)
             raise
-        running = asyncio.create_task(self._run(event))
+        running = asyncio.create_task(self._noted(event, started))
         running.add_done_callback(self._ran)
         left = None if patience is None else patience - (time.monotonic() - started)
         done, _ = await asyncio.wait({running}, timeout=left)
@@ -78,6 +84,17 @@ class Function:
     async def stop(self) -> None:
         """Kill every execution environment."""
         await asyncio.gather(*(self._discard(environment) for environment in list(self._all)))
+
+    async def _noted(self, event: Any, started: float) -> Outcome:
+        outcome = await self._run(event)
+        note(
+            "invoked",
+            by=self.definition.name,
+            status=_STATUS[type(outcome)],
+            ms=milliseconds(time.monotonic() - started),
+            function=self.definition.name,
+        )
+        return outcome
 
     def _ran(self, _: object) -> None:
         self._free.release()

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def describe(project: str, stage: str) -> dict[str, Any]:
-    """Return the functions, routes, schedules and subscriptions that `chalice deploy` creates.
+    """Return the functions, routes and event sources that `chalice deploy` creates.
 
     Raise `RuntimeError` if the configuration is missing or invalid, does not have the stage, or
     if the app has no WebSocket handlers.
@@ -90,6 +90,24 @@ def describe(project: str, stage: str) -> dict[str, Any]:
             {"topic": each.topic, "function": each.lambda_function.function_name}
             for each in events
             if isinstance(each, models.SNSLambdaSubscription)
+        ],
+        "queues": [
+            {
+                "queue": each.queue if isinstance(each.queue, str) else each.queue.arn,
+                "function": each.lambda_function.function_name,
+                "batch_size": each.batch_size,
+            }
+            for each in events
+            if isinstance(each, models.SQSEventSource)
+        ],
+        "rules": [
+            {
+                "rule": each.rule_name,
+                "pattern": each.event_pattern,
+                "function": each.lambda_function.function_name,
+            }
+            for each in events
+            if isinstance(each, models.CloudWatchEvent)
         ],
     }
 

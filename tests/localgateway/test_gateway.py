@@ -186,7 +186,7 @@ def test_a_topic_that_cannot_be_created_prevents_the_start(
     app = project / "app.py"
     app.write_text(app.read_text().replace('topic="News"', 'topic="Good News"'))
 
-    with pytest.raises(ChildError, match="subscription to the topics exited with status 1"):
+    with pytest.raises(ChildError, match="topics, queues and rules exited with status 1"):
         asyncio.run(serve(Options(project, port=0), started))
     assert "Topic names must be made up of" in capfd.readouterr().err
 

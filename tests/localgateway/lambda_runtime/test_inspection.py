@@ -23,7 +23,7 @@ def test_a_project_is_described_as_chalice_would_deploy_it() -> None:
     description = inspection.describe(str(SAMPLE), "dev")
 
     functions = {each["name"]: each for each in description["functions"]}
-    assert len(functions) == len(description["functions"]) == 8
+    assert len(functions) == len(description["functions"]) == 12
     assert functions["sample-dev-websocket_connect"]["timeout"] == 2
     assert functions["sample-dev-tick"]["timeout"] == 60
     assert functions["sample-dev-work"]["timeout"] == 4
@@ -39,6 +39,20 @@ def test_a_project_is_described_as_chalice_would_deploy_it() -> None:
             "function": "sample-dev-overhear",
         },
     ]
+    assert description["queues"] == [
+        {"queue": "Jobs", "function": "sample-dev-process", "batch_size": 2},
+        {
+            "queue": "arn:aws:sqs:eu-west-1:111122223333:Far",
+            "function": "sample-dev-process_far",
+            "batch_size": 1,
+        },
+    ]
+    [rule] = description["rules"]
+    assert json.loads(rule.pop("pattern")) == {
+        "source": ["sample"],
+        "detail": {"level": [{"prefix": "hi"}]},
+    }
+    assert rule == {"rule": "sample-dev-heed-event", "function": "sample-dev-heed"}
 
 
 @pytest.mark.parametrize(
