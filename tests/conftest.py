@@ -22,8 +22,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 import app
 from chalicelib import store
 from chalicelib.adapters import aws_clients, token_keys
-from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
+from chalicelib.variables import VARIABLES
 from provision.tables import ensure
 from provision.template import load_tables
 from tests.support.connections import NO_DEADLINE

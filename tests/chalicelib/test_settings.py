@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.errors import SettingsError
 from chalicelib.settings import (
-    LOG_LEVELS,
-    VARIABLES,
     Authentication,
     Settings,
     load,
@@ -17,6 +15,7 @@ from chalicelib.settings import (
     short_ttl,
     sweep_minutes,
 )
+from chalicelib.variables import LOG_LEVELS, VARIABLES
 
 TABLE = {"CONNECTIONS_TABLE": "Connections"}
 ISSUER = "https://issuer.example.com"
@@ -35,6 +34,7 @@ DEFAULTS = Settings(
     max_connections_per_client=None,
     event_bus="",
     management_endpoint="",
+    history=None,
 )
 HTTPS_ISSUER = (
     "the HTTPS URL of the token issuer; leave every AUTH_ setting empty to disable tokens"

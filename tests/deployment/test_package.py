@@ -18,7 +18,7 @@ from samtranslator.translator.translator import Translator  # type: ignore[impor
 
 from chalicelib.adapters import eventbridge as announcements
 from chalicelib.services import endings
-from chalicelib.settings import VARIABLES
+from chalicelib.variables import VARIABLES
 from provision.template import load_tables, load_topics
 from tests.deployment.conftest import REGION, ROOT, STAGES
 
