@@ -36,7 +36,7 @@ ROUND_S = 2 * ATTEMPT_S
 # them: they mean that DynamoDB works and others are appending.
 LOST_ROUNDS = 3
 FIRST_PAUSE_S = 0.01
-LONGEST_PAUSE_S = 0.32
+LONGEST_PAUSE_S = 0.64
 
 _CANCELLED = "TransactionCanceledException"
 # Reasons for which a transaction is cancelled and another try may succeed:

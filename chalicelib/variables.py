@@ -212,26 +212,26 @@ HISTORY_TABLE = Variable(
 HISTORY_HOURS = Variable(
     "HISTORY_HOURS",
     "24",
-    "an integer from 1 to 168: how long a missed notification can be recovered",
+    "an integer from 1 to 168; missed notifications can be recovered for so long",
     _integer(1, 168),
 )
 RECOVER_OWN = Variable(
     "RECOVER_OWN",
     "authenticated",
-    "authenticated: clients recover notifications meant for them only with AUTH_ISSUER or "
-    "AUTHORIZER_CLIENT; always: also by a clientId that anybody can send",
+    "authenticated, or always to let also clients without AUTH_ISSUER or AUTHORIZER_CLIENT recover "
+    "what was sent to their clientId",
     _recover_own,
 )
 KEEP_ALIVE_SECONDS = Variable(
     "KEEP_ALIVE_SECONDS",
     "300",
-    "an integer from 30 to 540: how often clients are advised to ping",
+    "an integer from 30 to 540, told to clients: how often to ping",
     _integer(30, 540),
 )
 SPREAD_SECONDS = Variable(
     "SPREAD_SECONDS",
     "5",
-    "an integer from 0 to 3600: over how long clients are advised to spread their reconnects",
+    "an integer from 0 to 3600, told to clients: over how long to spread their reconnects",
     _integer(0, 3600),
 )
 SWEEP_MINUTES = Variable("SWEEP_MINUTES", "5", "an integer from 1 to 60", _integer(1, 60))

@@ -79,8 +79,7 @@ class Head:
     def find(self, notification_id: str) -> Place | None:
         """Return the place of one of the newest notifications, or None if it is not among them.
 
-        Only the head is known, so `at` is when the newest was recorded, and `prev` is one less
-        than the number also where the table was made anew in between.
+        The head does not know when an older one was recorded: `at` is when the newest one was.
         """
         mark = mark_of(notification_id)
         if mark not in self.ids:
