@@ -21,14 +21,15 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from chalicelib.adapters import aws_clients, table, token_keys
-from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
+from chalicelib.variables import VARIABLES
 from provision.template import load_tables
 from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import Issuer, issuing
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"
+HISTORY = "IncidentWebSocketHistory-dev"
 UNSET = "(unset)"
 LONG_CONTEXT = functools.partial(LambdaContext, max_runtime_ms=60_000)
 # Parsing botocore's models and completing the tables would be most of a test's time.

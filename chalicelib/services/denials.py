@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chalicelib.settings import MANAGEMENT_ENDPOINT
+from chalicelib.variables import MANAGEMENT_ENDPOINT
 
 if TYPE_CHECKING:
     from chalicelib.adapters.connections_api.calls import Reply

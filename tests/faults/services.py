@@ -11,7 +11,7 @@ from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from provision.template import load_tables
-from tests.conftest import ROOT, TABLE
+from tests.conftest import HISTORY, ROOT, TABLE
 from tests.faults.proxy import Answer, Request
 from tests.faults.spoiling import Fault
 from tests.support.issuer import Issuer
@@ -32,7 +32,7 @@ def _failure(codes: dict[Fault, tuple[int, str]], fault: Fault) -> Answer:
 
 
 class DynamoDB:
-    """moto's DynamoDB with the project's table."""
+    """moto's DynamoDB with the project's tables."""
 
     name = "dynamodb"
     is_native = False
@@ -47,15 +47,16 @@ class DynamoDB:
         self._application = create_backend_app("dynamodb")
         self._lock = threading.Lock()  # moto's operations are not atomic across threads
         get_backend("dynamodb").reset()
-        [definition] = load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"})
-        self.call(
-            "CreateTable",
-            TableName=definition.name,
-            KeySchema=definition.key_schema,
-            AttributeDefinitions=definition.attributes,
-            BillingMode=definition.billing_mode,
-            GlobalSecondaryIndexes=definition.indexes,
-        )
+        for definition in load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"}):
+            indexes = {"GlobalSecondaryIndexes": definition.indexes} if definition.indexes else {}
+            self.call(
+                "CreateTable",
+                TableName=definition.name,
+                KeySchema=definition.key_schema,
+                AttributeDefinitions=definition.attributes,
+                BillingMode=definition.billing_mode,
+                **indexes,
+            )
 
     def operation(self, request: Request) -> str:
         """Return the name of DynamoDB's operation."""
@@ -108,8 +109,23 @@ class DynamoDB:
         key = {"connectionId": {"S": "#sweep"}}
         return "start" in self.call("GetItem", TableName=TABLE, Key=key).get("Item", {})
 
+    def history(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the entries of each stream, in order."""
+        streams: dict[str, list[dict[str, Any]]] = {}
+        for item in self.call("Scan", TableName=HISTORY)["Items"]:
+            entry = {name: next(iter(value.values())) for name, value in item.items()}
+            if int(entry["seq"]) > 0:
+                streams.setdefault(entry["stream"], []).append(entry)
+        return {
+            name: sorted(entries, key=lambda each: int(each["seq"]))
+            for name, entries in streams.items()
+        }
+
     def empty(self) -> None:
         """Remove every row."""
+        for item in self.call("Scan", TableName=HISTORY)["Items"]:
+            key = {"stream": item["stream"], "seq": item["seq"]}
+            self.call("DeleteItem", TableName=HISTORY, Key=key)
         for item in self.call("Scan", TableName=TABLE)["Items"]:
             key = {"connectionId": item["connectionId"]}
             self.call("DeleteItem", TableName=TABLE, Key=key)
