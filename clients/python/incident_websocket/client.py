@@ -12,7 +12,7 @@ from .connection import Connection
 from .position import Position, parse_position
 from .protocol import Gap, Goodbye, Notification
 from .session import RENEWAL_S, Options, Session
-from .supervisor import State, Supervisor
+from .supervisor import News, State, Supervisor
 
 HANDSHAKE_S = 10.0
 MOST_LAST = 50
@@ -71,7 +71,7 @@ class IncidentClient:
             None if position is None else parse_position(position),
             Options(last, order, keep_alive_seconds, spread_seconds, renewal_seconds, **for_tests),
         )
-        self._supervisor = Supervisor(self._session, self._connect, self)
+        self._supervisor = Supervisor(self._session, self._connect, self._tell)
         self._running: asyncio.Task[None] | None = None
 
     @property
@@ -124,28 +124,28 @@ class IncidentClient:
             self._running.cancel()
             await asyncio.wait({self._running})
 
-    def entered(self, state: State) -> None:
-        """Hear of a new state; for the supervisor."""
-        self._tell(self.on_state, state)
-
-    def said_goodbye(self, goodbye: Goodbye) -> None:
-        """Hear of a goodbye; for the supervisor."""
-        self._tell(self.on_goodbye, goodbye)
-
-    def failed(self, error: Exception) -> None:
-        """Hear of an error; for the supervisor."""
-        LOG.debug("%s", error)
-        self._tell(self.on_error, error)
-
     async def _connect(self) -> Connection:
         token = None if self._token is None else await credentials.ask(self._token)
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await self._dial(self._url, token)
-        return Connection(socket, self._session, self.failed, token, self._token)
+        return Connection(socket, self._session, self._tell, token, self._token)
 
-    def _tell(self, listener: Callable[[Any], object] | None, news: object) -> None:
-        if listener is not None:
-            try:
-                listener(news)
-            except Exception:  # the listener's own error must not end the client
-                LOG.exception("a listener of the client failed")
+    def _tell(self, news: News) -> None:
+        match news:
+            case Goodbye():
+                call(self.on_goodbye, news)
+            case Exception():
+                call(self.on_error, news)
+            case _:
+                call(self.on_state, news)
+
+
+def call(listener: Callable[[Any], object] | None, news: object) -> None:
+    """Call a listener; its own error must not end the client."""
+    if listener is None:
+        LOG.debug("%s", news)
+        return
+    try:
+        listener(news)
+    except Exception:
+        LOG.exception("a listener of the client failed")

@@ -174,7 +174,7 @@ class Connection:
             await self._ping()
 
     async def _ping(self, *, heads: bool = False) -> object:
-        """Ping. Raise `ConnectionEndedError` if nothing answers: a keep-alive gets a second chance."""
+        """Ping, with `heads` twice. Raise `ConnectionEndedError` if nothing answers."""
         try:
             if not heads:
                 return await self._requests.ask("ping", PROBE_S)

@@ -67,6 +67,16 @@ class Recovered:
     client_id: str | None
     advice: Advice = field(default_factory=Advice)
 
+    @property
+    def heads(self) -> dict[Stream, int]:
+        """The number of each stream in `position`."""
+        heads: dict[Stream, int] = {}
+        if "own" in self.position:
+            heads["own"] = self.position["own"]["seq"]
+        if "all" in self.position:
+            heads["all"] = self.position["all"]
+        return heads
+
 
 @dataclass(frozen=True)
 class Pong:

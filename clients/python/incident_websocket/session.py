@@ -9,7 +9,7 @@ from random import Random
 
 from .inbox import Inbox
 from .merge import Merge
-from .position import Position, Stream
+from .position import Position
 from .protocol import Advice, Notification, Recovered
 
 KEEP_ALIVE_S = 300.0  # API Gateway closes a connection after 10 idle minutes
@@ -80,10 +80,7 @@ class Session:
         """Merge a page and return whether the reader has all that was recorded before it."""
         self.client_id, self._advice = answer.client_id, answer.advice
         self.inbox.put(self.merge.recovered(answer, asked))
-        heads: dict[Stream, int] = {"all": answer.position.get("all", 0)}
-        if "own" in answer.position:
-            heads["own"] = answer.position["own"]["seq"]
-        return not answer.more and not self.merge.behind(heads)
+        return not answer.more and not self.merge.behind(answer.heads)
 
     def _finished(self, item: Notification) -> None:
         if item.receipt and item.seq is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from .backoff import Backoff
 from .connection import Connection
@@ -15,29 +15,23 @@ State: TypeAlias = Literal[
 ]
 TICK_S = 15.0
 LATE_S = 30.0  # a clock that jumps this far means that the machine has slept
-
-
-class Listener(Protocol):
-    """Hears what happens."""
-
-    def entered(self, state: State) -> None:
-        """Hear of a new state."""
-
-    def said_goodbye(self, goodbye: Goodbye) -> None:
-        """Hear why the server closed the connection."""
-
-    def failed(self, error: Exception) -> None:
-        """Hear of an error."""
+News: TypeAlias = State | Goodbye | Exception
 
 
 class Supervisor:
-    """Runs the connections of a session. `connect` opens one, or raises whatever goes wrong."""
+    """Runs the connections of a session. `connect` opens one, or raises whatever goes wrong.
+
+    `tell` is called with each new state, goodbye and error.
+    """
 
     def __init__(
-        self, session: Session, connect: Callable[[], Awaitable[Connection]], listener: Listener
+        self,
+        session: Session,
+        connect: Callable[[], Awaitable[Connection]],
+        tell: Callable[[News], object],
     ) -> None:
         self.state: State = "idle"
-        self._session, self._connect, self._listener = session, connect, listener
+        self._session, self._connect, self._tell = session, connect, tell
         self._random = session.options.random
         self._backoff = Backoff(self._random)
         self._open: set[Connection] = set()
@@ -72,9 +66,9 @@ class Supervisor:
             last = await self._serve(connection, group)
             goodbye = last.goodbye
             if goodbye is not None:
-                self._listener.said_goodbye(goodbye)
-                if not goodbye.reconnect:
-                    return
+                self._tell(goodbye)
+            if _is_final(last):
+                return
             delay = self._backoff.ended(now() - last.opened_at, self._session.spread_s)
             await self._wait(delay, goodbye.after_seconds if goodbye else 0)
 
@@ -84,7 +78,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - whatever `token` raises is a failed attempt
             failure = AttemptError(f"no connection: {error!r}")
             failure.__cause__ = error
-            self._listener.failed(failure)
+            self._tell(failure)
             return None
         self._open.add(connection)
         task = group.create_task(connection.run())
@@ -104,17 +98,15 @@ class Supervisor:
             successor = await self._attempt(group)
             if successor is not None:
                 await _first(successor.ended.wait(), successor.caught_up.wait())
-                kicked = _is_final(current.goodbye, but="replaced")
-                if successor.ended.is_set():
-                    if _is_final(successor.goodbye):
-                        current = successor
-                        break
-                else:
-                    current, replaced = (current, successor) if kicked else (successor, current)
-                    await replaced.close()
-                    retrying = None
-                    continue
-            retrying = self._backoff.failed(self._session.spread_s)
+            if current.goodbye is not None and current.goodbye.reason == "replaced":
+                current.goodbye = None  # it is we who replace it
+            if successor is None or (successor.ended.is_set() and not _is_final(successor)):
+                retrying = self._backoff.failed(self._session.spread_s)
+            elif _is_final(current):
+                await successor.close()
+            else:
+                await current.close()
+                current, retrying = successor, None
         return current
 
     async def _until_due(self, connection: Connection, retrying: float | None) -> None:
@@ -148,11 +140,11 @@ class Supervisor:
     def _enter(self, state: State) -> None:
         if state != self.state:
             self.state = state
-            self._listener.entered(state)
+            self._tell(state)
 
 
-def _is_final(goodbye: Goodbye | None, but: str | None = None) -> bool:
-    return goodbye is not None and not goodbye.reconnect and goodbye.reason != but
+def _is_final(connection: Connection) -> bool:
+    return connection.goodbye is not None and not connection.goodbye.reconnect
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:
