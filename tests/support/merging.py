@@ -10,6 +10,7 @@ from typing import Any
 from incident_websocket.merge import Merge, Step
 from incident_websocket.position import Position
 from incident_websocket.protocol import Gap, Notification, Recovered, parse
+
 from tests.support.streams import CLIENT, STREAMS, Entry, HistoryModel
 
 CASES = Path(__file__).resolve().parents[2] / "clients" / "js" / "test" / "merge-cases.json"
@@ -151,8 +152,9 @@ def _has_noticed(reader: Reader, history: HistoryModel) -> bool:
     """Return whether a reader would notice a new table: one that stands at 0 may not."""
     position = reader.merge.position or {}
     own, everybody = (history.streams[name].recorded for name in STREAMS)
-    return not ((own and not position.get("own", {}).get("seq")) or
-                (everybody and not position.get("all")))  # type: ignore[call-overload]
+    return not (
+        (own and not position.get("own", {}).get("seq")) or (everybody and not position.get("all"))
+    )  # type: ignore[call-overload]
 
 
 if __name__ == "__main__":

@@ -29,6 +29,13 @@ class Peer:
         assert request["action"] == action, request
         return request
 
+    async def heard_next(self, action: str) -> dict[str, Any]:
+        """Answer pings until another request comes, and check its action."""
+        while (request := await self.request())["action"] == "ping":
+            self.say(type="pong", at=1, n=request["n"])
+        assert request["action"] == action, request
+        return request
+
     def nothing_heard(self) -> bool:
         """Return whether the client has sent nothing else."""
         return self._requests.empty()

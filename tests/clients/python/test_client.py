@@ -9,9 +9,9 @@ from random import Random
 from typing import Any
 
 import pytest
-
 from incident_websocket import Gap, Goodbye, IncidentClient, Notification
 from incident_websocket.backoff import Backoff
+
 from tests.support.scripted_server import Peer, ScriptedServer
 from tests.support.streams import notification, recovered
 from tests.support.virtual_time import run
@@ -123,7 +123,7 @@ def scenario(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
     def test_in_virtual_time() -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(10 * 24 * 3600):
+            async with asyncio.timeout(24 * 3600):
                 await test()
 
         run(bounded())
@@ -152,7 +152,7 @@ async def test_it_recovers_then_lives() -> None:
     assert here.server.attempts[0].url == "wss://example/prod?clientId=ada%2F1"
     assert [state for _, state in here.states] == ["connecting", "recovering", "live", "closed"]
     assert peer.closed == "close"
-    assert here.client.position == {"all": 5}
+    assert here.client.position == {"all": 6}
 
 
 @scenario
@@ -634,6 +634,8 @@ async def test_a_goodbye_with_a_return_is_obeyed() -> None:
     """The client closes the connection itself: the server may leave that to the sweep."""
     async with world() as (here, _):
         peer = await here.live()
+        await peer.heard("ping")
+        peer.say(type="pong", at=1, n=2)
         await asyncio.sleep(31)
         peer.say(type="goodbye", reason="kicked", message="moving", reconnect=True, afterSeconds=90)
         said_at = now()
@@ -662,17 +664,15 @@ async def test_what_came_before_the_last_goodbye_is_given() -> None:
 
 async def authenticates(life_s: float, outcome: dict[str, Any] | None) -> tuple[World, float]:
     """Return a world in which the client has asked for a new token, and when it did."""
-    made = World(token=lambda: token(life_s))
+    made = World(token=lambda: token(life_s), renewal_seconds=(1e6, 1e6))
 
     async def token(seconds: float) -> str:
         return token_until(now() + seconds)
 
     async with made.client:
         peer = await made.live()
-        while (request := await peer.request())["action"] == "ping":
-            peer.say(type="pong", at=1, n=request["n"], heads={"all": 0})
+        request = await peer.heard_next("authenticate")
         asked_at = now()
-        assert request["action"] == "authenticate"
         assert request["token"] == token_until(now() + life_s)
         if outcome is not None:
             peer.say(**outcome)
@@ -681,8 +681,7 @@ async def authenticates(life_s: float, outcome: dict[str, Any] | None) -> tuple[
             await made.reached("live")
             assert peer.closed == "close"
         else:
-            while (await peer.request())["action"] != "authenticate":
-                """Let the next token expire."""
+            await peer.heard_next("authenticate")
     return made, asked_at
 
 
@@ -805,7 +804,8 @@ async def test_messages_that_make_no_sense_are_reported() -> None:
         peer.say(**CHAIN[3])
         await consumer.has(1)
 
-    assert [type(error) for error in here.errors] == [ValueError] * 3
+    assert len(here.errors) == 3
+    assert all(isinstance(error, ValueError) for error in here.errors)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from incident_websocket.merge import MOST_HELD, REMEMBERED_IDS
 from incident_websocket.position import Position
+
 from tests.support.merging import Life, Reader, live_a_life, load, replay
 from tests.support.streams import CLIENT, STREAMS, Entry, HistoryModel, notification, recovered
 
