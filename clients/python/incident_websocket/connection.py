@@ -7,6 +7,7 @@ from collections.abc import Callable
 from . import credentials
 from .backoff import Backoff
 from .errors import ConnectionEndedError, RefusedError
+from .position import Position
 from .protocol import Authenticated, Goodbye, Notification, Pong, Recovered, Refused, parse
 from .requests import Requests
 from .session import Session
@@ -47,6 +48,8 @@ class Connection:
         self._suspected = asyncio.Event()  # of being dead
         self._settling: asyncio.TimerHandle | None = None
         self._known_client = False
+        self._asked: Position | None = None
+        self._complete = False  # as of the last page
 
     async def run(self) -> None:
         """Serve until the connection ends."""
@@ -88,8 +91,10 @@ class Connection:
             elif isinstance(message, Goodbye):
                 self.goodbye = message
                 raise ConnectionEndedError(f"goodbye: {message.reason}")
-            elif message is not None:
-                self._requests.answered(message)
+            elif message is not None and self._requests.answered(message):
+                if isinstance(message, Recovered):  # before what comes behind it
+                    self._complete = self._session.take_page(message, self._asked)
+                    self._known_client = True
 
     def _take_live(self, notification: Notification) -> None:
         session = self._session
@@ -138,7 +143,7 @@ class Connection:
 
     async def _page(self) -> bool | None:
         """Recover a page. Return whether that was all, None if it failed and may be repeated."""
-        asked = self._session.merge.position
+        self._asked = asked = self._session.merge.position
         last = {"last": self._session.options.last} if asked is None else {}
         try:
             answer = await self._requests.ask("recover", after=asked, **last)
@@ -146,10 +151,8 @@ class Connection:
             await self._ping()
             return None
         if isinstance(answer, Recovered):
-            complete = self._session.take_page(answer, asked)
-            self._known_client = True
             moved = self._session.merge.position != asked
-            return complete if complete or moved else None
+            return self._complete if self._complete or moved else None
         if isinstance(answer, Refused) and answer.code != "try_again":
             self._report(RefusedError(f"recover: {answer.message}"))
             if asked is None or answer.code != "bad_request":

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any, Literal, TypeAlias
 
-from .protocol import Authenticated, Goodbye, Message, Notification, Pong, Recovered, Refused
+from .protocol import Authenticated, Pong, Recovered, Refused
 
 Action: TypeAlias = Literal["recover", "authenticate", "ping", "received"]
 Answer: TypeAlias = Recovered | Authenticated | Pong | Refused
@@ -39,12 +39,13 @@ class Requests:
             if self._waiting.get(action) is request:
                 del self._waiting[action]
 
-    def answered(self, message: Message) -> None:
-        """Hand an answer to who waits for it. An answer that nobody waits for is ignored."""
-        if not isinstance(message, Notification | Goodbye):
-            action = self._action(message)
-            if action in self._waiting and not self._waiting[action][1].done():
-                self._waiting[action][1].set_result(message)
+    def answered(self, message: Answer) -> bool:
+        """Hand an answer to its request. Return False, and ignore it, if there is none."""
+        action = self._action(message)
+        if action not in self._waiting or self._waiting[action][1].done():
+            return False
+        self._waiting[action][1].set_result(message)
+        return True
 
     def _action(self, answer: Answer) -> Action | None:
         if isinstance(answer, Authenticated):
