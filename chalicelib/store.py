@@ -140,12 +140,12 @@ class ConnectionStore:
             ExpressionAttributeValues=values,
         )
 
-    def get(self, connection_id: str) -> Connection | None:
-        """Return one row, read consistently.
+    def get(self, connection_id: str, *, consistent: bool = True) -> Connection | None:
+        """Return one row. A read that is not `consistent` costs half, and may miss a new row.
 
         Raises `MalformedRowError` for a row that is not a connection.
         """
-        response = self._call("get_item", Key=_key(connection_id), ConsistentRead=True).body
+        response = self._call("get_item", Key=_key(connection_id), ConsistentRead=consistent).body
         return from_item(response["Item"]) if "Item" in response else None
 
     def delete(self, connection_id: str) -> Removed | None:

@@ -20,10 +20,10 @@ from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import store
+from chalicelib import history, store
 from chalicelib.adapters import aws_clients, token_keys
-from chalicelib.settings import VARIABLES
 from chalicelib.store import ConnectionStore
+from chalicelib.variables import VARIABLES
 from provision.tables import ensure
 from provision.template import load_tables
 from tests.support.connections import NO_DEADLINE
@@ -31,6 +31,7 @@ from tests.support.issuer import Issuer, issuing
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"
+HISTORY = "IncidentWebSocketHistory-dev"
 UNSET = "(unset)"
 LONG_CONTEXT = functools.partial(LambdaContext, max_runtime_ms=60_000)
 # Parsing botocore's models and creating the table's encryption key would be most of a test's time.
@@ -142,6 +143,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     make = store.dynamodb
     client = functools.cache(lambda: watching.watch(make()))
     monkeypatch.setattr(store, "dynamodb", client)
+    monkeypatch.setattr(history, "dynamodb", client)
     return watching
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.settings import VARIABLES
+from chalicelib.variables import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -93,8 +93,8 @@ def _stage() -> Iterator[None]:
     os.environ.update(variables | account)
     try:
         with mock_aws():
-            [table] = load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"})
-            tables.ensure(boto3.client("dynamodb"), table)
+            for table in load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"}):
+                tables.ensure(boto3.client("dynamodb"), table)
             yield
     finally:
         os.environ.clear()

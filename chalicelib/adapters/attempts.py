@@ -56,7 +56,8 @@ class CallError(Exception):
 
     `code` is the service's error code, the name of botocore's error, or `NotStarted`. `answered`
     says whether the last attempt had an answer.
-    `uncertain` says whether an attempt whose answer was lost may have been carried out.
+    `uncertain` says whether an attempt whose answer was lost may have been carried out. `reasons`
+    are the codes with which DynamoDB has cancelled a transaction, one for each of its items.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class CallError(Exception):
         self.uncertain = uncertain
         self.repeated = repeated
         self.item: Any = None
+        self.reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.code}: {self.cause}"
@@ -119,6 +121,8 @@ def call(
                     code, str(refused), uncertain=False, repeated=uncertain, answered=True
                 )
                 error.item = refused.response.get("Item")
+                cancelled: Any = refused.response.get("CancellationReasons", ())
+                error.reasons = tuple(reason.get("Code", "None") for reason in cancelled)
                 raise error from refused
             uncertain = uncertain or status >= 500
             error = CallError(code, str(refused), uncertain=uncertain, answered=True)

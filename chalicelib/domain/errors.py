@@ -189,3 +189,58 @@ class ContinuationError(RegistryError):
 
     def __str__(self) -> str:
         return f"delivery of notification {self.notification_id!r} stopped: {self.cause}"
+
+
+class HistoryError(RegistryError):
+    """DynamoDB did not confirm an operation on the history. `code` is as in `StoreError`.
+
+    `is_lost` says that DynamoDB did not answer or failed, `is_contended` that it throttled the
+    operation or another one was ahead of it. Either may succeed when it is tried again.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        table: str,
+        code: str,
+        cause: str,
+        *,
+        is_lost: bool = False,
+        is_contended: bool = False,
+    ) -> None:
+        super().__init__(operation, table, code, cause)
+        self.is_lost = is_lost
+        self.is_contended = is_contended
+        self.operation = operation
+        self.table = table
+        self.code = code
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"
+
+
+class UnsettledError(RegistryError):
+    """An entry of the history has not shown yet although it was recorded."""
+
+    def __init__(self, stream: str, seq: int) -> None:
+        super().__init__(stream, seq)
+        self.stream = stream
+        self.seq = seq
+
+    def __str__(self) -> str:
+        return f"entry {self.seq} of stream {self.stream!r} does not show yet"
+
+
+class RequestError(RegistryError):
+    """A field of a client's message has an invalid value. `n` is the client's request number."""
+
+    def __init__(self, field: str, value: object, expected: str, n: int | None) -> None:
+        super().__init__(field, value, expected, n)
+        self.field = field
+        self.value = value
+        self.expected = expected
+        self.n = n
+
+    def __str__(self) -> str:
+        return f"{self.field} is {shown(self.value)}; expected {self.expected}"

@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.errors import NotificationError, shown
+from chalicelib.domain.history import PAGE_BYTES, POSITION_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 MAX_ENVELOPE_BYTES = 128 * 1024
+# With a history, an envelope and the fields of its place have to fit a page.
+MAX_RECORDED_BYTES = PAGE_BYTES - POSITION_BYTES
 MAX_CLIENT_ID_BYTES = 128  # `$connect` refuses longer ones
 EXPECTED_CLIENT_IDS = (
     "a String, or a String.Array of at least one string, "
@@ -31,8 +34,11 @@ class Notification:
     message: Any
     client_ids: tuple[str, ...] | None = None
 
-    def envelope(self) -> bytes:
-        """Return the JSON that clients receive. Raises `NotificationError` if it is too large."""
+    def envelope(self, limit: int = MAX_ENVELOPE_BYTES) -> bytes:
+        """Return the JSON that clients receive, without its place in the history.
+
+        Raises `NotificationError` if it has more than `limit` bytes.
+        """
         fields = {
             "type": "notification",
             "id": self.id,
@@ -42,8 +48,8 @@ class Notification:
         }
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         data = text.encode("utf-8", "replace")  # JSON can hold half of a surrogate pair
-        if len(data) > MAX_ENVELOPE_BYTES:
-            problem = f"its envelope has {len(data)} bytes; expected at most {MAX_ENVELOPE_BYTES}"
+        if len(data) > limit:
+            problem = f"its envelope has {len(data)} bytes; expected at most {limit}"
             raise NotificationError(self.id, problem)
         return data
 

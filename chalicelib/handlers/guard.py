@@ -22,6 +22,7 @@ from chalicelib.domain.errors import EventError, ForeignEventError, RegistryErro
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log
 from chalicelib.telemetry.metrics import Metric
+from chalicelib.variables import STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +98,7 @@ def _refusal(error: RegistryError, stage: object) -> dict[str, Any]:
     values: dict[Metric, float] = {Metric.REFUSED: 1}
     if error.reason == "unverified":
         values[Metric.VERIFICATION_FAILURES] = 1
-    named = stage if isinstance(stage, str) and stage else settings.STAGE.default
+    named = stage if isinstance(stage, str) and stage else STAGE.default
     return metrics.fields(named or "", values, error.reason)
 
 

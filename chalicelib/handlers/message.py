@@ -1,38 +1,132 @@
-"""The function `message`: answers what clients send. It reads and writes nothing."""
+"""The function `message`: answers what clients send. It writes nothing."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 from chalice.app import Response
 
+from chalicelib.clock import now_ms
+from chalicelib.domain import requests
+from chalicelib.domain.errors import MalformedRowError, RegistryError, RequestError
+from chalicelib.domain.requests import Heads
+
 if TYPE_CHECKING:
     from chalice.app import WebsocketEvent
 
+    from chalicelib.domain.connection import Connection
+    from chalicelib.domain.requests import Message, Recover
+    from chalicelib.settings import History, Settings
+    from chalicelib.store import ConnectionStore
+    from chalicelib.telemetry.logs import Log
+
 EXPECTED = '{"action": "ping"}'
 SHOWN_CHARACTERS = 100
+# Time kept for the last log line.
+RESERVE_S = 0.25
 
 
 def message(event: WebsocketEvent) -> Response:
-    """Answer a message. API Gateway sends the body of the response to the client."""
-    body = event.to_dict().get("body")  # Chalice's `event.body` is "None" if there is none
-    text = body if isinstance(body, str) else ""
-    answer = reply(text, time.time_ns() // 1_000_000)
-    return Response(json.dumps(answer, ensure_ascii=False))
-
-
-def reply(body: str, now_ms: int) -> dict[str, Any]:
-    """Return the answer: a pong with the time in epoch ms, or an error.
+    """Answer a message. API Gateway sends the body of the response to the client.
 
     A ping keeps the connection open, which API Gateway closes after 10 idle minutes.
     """
+    body = event.to_dict().get("body")  # Chalice's `event.body` is "None" if there is none
+    sent = requests.parse(body if isinstance(body, str) else "")
+    return Response(_from_history(sent, event) if sent.reads_history else reply(sent, now_ms()))
+
+
+def reply(sent: Message, now: int) -> str:
+    """Return the answer for which nothing has to be read: a pong with the time, or an error."""
+    if sent.action == "ping":
+        return _json({"type": "pong", "at": now})
+    text = sent.text
+    shown = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+    return _error("bad_request", f"unknown message {shown!r}; send {EXPECTED}")
+
+
+def _from_history(sent: Message, event: WebsocketEvent) -> str:
+    """Return the answer to a request. Any failure asks the client to try again."""
+    # Imported only with such a request: a ping needs none of them.
+    from chalicelib import settings
+    from chalicelib.telemetry.logs import invocation_log, set_level
+
+    log = invocation_log(event.context, connectionId=event.connection_id)
     try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        message = None
-    if isinstance(message, dict) and message.get("action") == "ping":
-        return {"type": "pong", "at": now_ms}
-    shown = body if len(body) <= SHOWN_CHARACTERS else f"{body[:SHOWN_CHARACTERS]}..."
-    return {"type": "error", "message": f"unknown message {shown!r}; send {EXPECTED}"}
+        config = settings.load()
+        set_level(config.log_level)
+        if config.history is None:
+            return reply(sent, now_ms())
+        return _read(sent.request(), config, config.history, event, log)
+    except RequestError as error:
+        return _error("bad_request", str(error), error.n)
+    except RegistryError as error:
+        log.error("message failed", error=str(error), errorType=type(error).__name__)
+        return _error("try_again", "the history cannot be read now", sent.request_number())
+
+
+def _read(
+    request: Heads | Recover, config: Settings, own: History, event: WebsocketEvent, log: Log
+) -> str:
+    from chalicelib.clock import Deadline
+    from chalicelib.history import open_history
+    from chalicelib.services import recovery
+    from chalicelib.store import open_store
+    from chalicelib.telemetry import metrics
+    from chalicelib.telemetry.metrics import Metric
+
+    deadline = Deadline.of(event.context).minus(RESERVE_S)
+    store, history = (
+        open_store(config.connections_table, deadline),
+        open_history(own.table, deadline),
+    )
+    now = now_ms()
+    if isinstance(request, Heads):
+        connection = _row(store, event.connection_id, consistent=False)
+        if connection is None:
+            return _goodbye()
+        heads = recovery.heads(connection.known_client_id, history, own, now)
+        return _json({"type": "pong", "at": now, "n": request.n, "heads": heads})
+    connection = _row(store, event.connection_id, consistent=True)
+    if connection is None:
+        return _goodbye()
+    answer, count = recovery.recovered(request, connection.known_client_id, history, own, now)
+    if count:
+        counted = metrics.fields(config.stage, {Metric.RECOVERED: count})
+        log.info("recovered", clientId=connection.client_id, **counted)
+    return answer
+
+
+def _row(store: ConnectionStore, connection_id: str, *, consistent: bool) -> Connection | None:
+    """Return the connection's row, or None if there is none, which only a consistent read tells."""
+    try:
+        return (None if consistent else store.get(connection_id, consistent=False)) or store.get(
+            connection_id
+        )
+    except MalformedRowError:
+        return None
+
+
+def _goodbye() -> str:
+    """Tell a client that its connection is not tracked: no notification reaches it."""
+    return _json(
+        {
+            "type": "goodbye",
+            "reason": "unknown",
+            "message": None,
+            "reconnect": True,
+            "afterSeconds": 0,
+        }
+    )
+
+
+def _error(code: str, text: str, n: int | None = None) -> str:
+    fields: dict[str, Any] = {"type": "error", "message": text, "code": code}
+    if n is not None:
+        fields["n"] = n
+    return _json(fields)
+
+
+def _json(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False)

@@ -15,7 +15,7 @@ from chalicelib.domain.errors import (
     StoreError,
     shown,
 )
-from chalicelib.domain.notification import from_sns
+from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, MAX_RECORDED_BYTES, from_sns
 from chalicelib.services.delivery import Cursor, Delivery, DeliveryOutcome
 from chalicelib.store import open_store
 from chalicelib.telemetry import metrics
@@ -25,6 +25,8 @@ from chalicelib.telemetry.metrics import Metric
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from chalicelib.domain.notification import Notification
+    from chalicelib.services.recording import Recording
     from chalicelib.settings import Settings
     from chalicelib.telemetry.logs import Log
 
@@ -62,34 +64,98 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
     whole = Deadline.of(context).minus(LOG_S)
     deadline = whole.minus(RESERVE_S - LOG_S)
     notification = from_sns(event)
+    envelope = notification.envelope(MAX_RECORDED_BYTES if config.history else MAX_ENVELOPE_BYTES)
     cursor = _cursor(event, notification.id)
+    recording = _recording(event, notification, envelope, config, deadline)
     delivery = Delivery(
-        envelope=notification.envelope(),
+        envelope=envelope,
         client_ids=notification.client_ids,
         store=open_store(config.connections_table, deadline),
         config=config,
         log=log,
         deadline=deadline,
         cursor=cursor,
+        recording=recording,
     )
-    try:
-        finished = delivery.run()
-    except StoreError as error:
-        if delivery.cursor == cursor:  # a retry repeats nothing
-            raise
-        log.error("could not read table", error=str(error))
-        finished = False
+    finished = _run(delivery, cursor, log)
     if not finished:
-        if delivery.cursor == cursor:
-            raise ContinuationError(notification.id, "no progress: nobody was served")
-        rest = {**event, CURSOR: delivery.cursor.to_json()}
-        failure = invoke_async(context.function_name, rest, whole.minus(REMOVAL_S))
-        if failure is not None:
-            raise ContinuationError(notification.id, failure)
+        _continue(event, context, notification.id, delivery, cursor, whole.minus(REMOVAL_S))
     delivery.remove_gone(whole)
     report = _report(notification.id, delivery, finished, time.monotonic() - started)
-    log.info("notified", **report, **metrics.fields(config.stage, _values(report)))
+    log.info("notified", **report, **metrics.fields(config.stage, _values(report, recording)))
+    if recording and recording.failure:
+        raise recording.failure  # Lambda tries again; clients drop the repeat by its id
     return report
+
+
+def _recording(
+    event: Mapping[str, Any],
+    notification: Notification,
+    envelope: bytes,
+    config: Settings,
+    deadline: Deadline,
+) -> Recording | None:
+    """Return what records the notification, or None if it has no place in the history."""
+    history = config.history
+    if history is None or not (history.has_own or notification.client_ids is None):
+        return None
+    # Imported only with a history.
+    from chalicelib.history import open_history
+    from chalicelib.services.recording import Recording, continued
+
+    try:
+        position, is_left = continued(event.get(CURSOR, {}))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _invalid_cursor(event, notification.id) from error
+    return Recording(
+        open_history(history.table, deadline),
+        history.keep_seconds,
+        deadline,
+        notification.id,
+        envelope,
+        notification.client_ids,
+        position,
+        is_left,
+    )
+
+
+def _run(delivery: Delivery, cursor: Cursor, log: Log) -> bool:
+    """Deliver. Return whether everything was sent; raise if a retry repeats nothing."""
+    try:
+        return delivery.run()
+    except StoreError as error:
+        if delivery.cursor == cursor:
+            raise
+        log.error("could not read table", error=str(error))
+        return False
+    finally:
+        if delivery.recording:
+            delivery.recording.close()
+            _log_failure(delivery.recording, delivery.config.stage, log)
+
+
+def _log_failure(recording: Recording, stage: str, log: Log) -> None:
+    if recording.failure:
+        counted = metrics.fields(stage, {Metric.HISTORY_FAILURES: 1})
+        log.error("not recorded", error=str(recording.failure), **counted)
+
+
+def _continue(
+    event: Mapping[str, Any],
+    context: Any,
+    notification_id: str,
+    delivery: Delivery,
+    cursor: Cursor,
+    deadline: Deadline,
+) -> None:
+    """Start an invocation that delivers the rest. Raises `ContinuationError`."""
+    if delivery.cursor == cursor:
+        raise ContinuationError(notification_id, "no progress: nobody was served")
+    place = delivery.recording.to_json() if delivery.recording else {}
+    rest = {**event, CURSOR: {**delivery.cursor.to_json(), **place}}
+    failure = invoke_async(context.function_name, rest, deadline)
+    if failure is not None:
+        raise ContinuationError(notification_id, failure)
 
 
 def _cursor(event: Mapping[str, Any], notification_id: str) -> Cursor:
@@ -98,8 +164,12 @@ def _cursor(event: Mapping[str, Any], notification_id: str) -> Cursor:
     try:
         return Cursor.from_json(event[CURSOR])
     except (AttributeError, LookupError, TypeError) as error:
-        problem = f"{CURSOR} is {shown(event[CURSOR])}; expected the cursor of a delivery"
-        raise NotificationError(notification_id, problem) from error
+        raise _invalid_cursor(event, notification_id) from error
+
+
+def _invalid_cursor(event: Mapping[str, Any], notification_id: str) -> NotificationError:
+    problem = f"{CURSOR} is {shown(event[CURSOR])}; expected the cursor of a delivery"
+    return NotificationError(notification_id, problem)
 
 
 def _report(
@@ -115,8 +185,9 @@ def _report(
     }
 
 
-def _values(report: Mapping[str, Any]) -> dict[Metric, float]:
+def _values(report: Mapping[str, Any], recording: Recording | None) -> dict[Metric, float]:
     values = {
+        Metric.RECORDED: recording.recorded if recording else None,
         Metric.DELIVERED: report[DeliveryOutcome.DELIVERED],
         Metric.GONE: report[DeliveryOutcome.GONE],
         Metric.FAILED: report[DeliveryOutcome.FAILED],

@@ -15,7 +15,7 @@ from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import endpoint_of
 from chalicelib.adapters.connections_api.retries import backoff
 from chalicelib.clock import now_ms
-from chalicelib.domain.errors import StoreError
+from chalicelib.domain.errors import HistoryError, StoreError
 from chalicelib.domain.liveness import is_young
 from chalicelib.services.endings import remove_orphans
 from chalicelib.telemetry.latencies import Latencies
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.connections_api.endpoint import Endpoint
     from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Connection
+    from chalicelib.services.recording import Recording
     from chalicelib.settings import Settings
     from chalicelib.store import ConnectionStore
     from chalicelib.telemetry.logs import Log
@@ -95,7 +96,8 @@ class Cursor:
 class Delivery:
     """One run of a delivery, from `cursor` until everything was sent or the deadline.
 
-    `client_ids` of None means every client. Connections are streamed: memory holds those in
+    `client_ids` of None means every client. `recording` records the notification for each client
+    before it is posted, unless there is no history. Connections are streamed: memory holds those in
     flight, one page of rows, and up to `REMOVALS` connections that are gone.
     """
 
@@ -106,10 +108,12 @@ class Delivery:
     log: Log
     deadline: Deadline
     cursor: Cursor = field(default_factory=Cursor)
+    recording: Recording | None = None
     outcomes: Counter[DeliveryOutcome] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
     _before: Cursor = field(init=False)  # the cursor before the last call that was yielded
     _api: Endpoint = field(init=False)
+    _body: bytes = field(init=False)  # the envelope for the current client
     _pass_done: bool = field(init=False)
     _in_flight: dict[str, Connection] = field(init=False, default_factory=dict)
     _gone: list[Connection] = field(init=False, default_factory=list)
@@ -171,7 +175,7 @@ class Delivery:
             elif api.address == apis[number]:
                 self._api = api
                 self._in_flight[connection.connection_id] = connection
-                yield Call("POST", connection.connection_id, self.envelope)
+                yield Call("POST", connection.connection_id, self._body)
 
     def _next(self, targets: Iterator[_Target]) -> _Target | None:
         """Return the next target, or None when there are no more or time is out."""
@@ -181,7 +185,7 @@ class Delivery:
             return next(targets)
         except StopIteration:
             self._pass_done = True
-        except StoreError as error:
+        except (StoreError, HistoryError) as error:
             if error.code != NOT_STARTED:
                 raise
         return None
@@ -196,15 +200,21 @@ class Delivery:
         start = self.cursor
         if self.client_ids is None:
             after = start.after and start.after[0]
+            self._begin(0)
             for connection in self.store.live(now, addresses_only=True, after=after):
                 yield 0, connection
             return
         for number, client_id in enumerate(self.client_ids):
             if number >= start.client:
                 key = start.after if number == start.client else None
+                self._begin(number)
                 for connection in self.store.of_client(client_id, now, after=key):
                     yield number, connection
                 yield number, None
+
+    def _begin(self, client: int) -> None:
+        """Prepare the envelope for the named client with this number."""
+        self._body = self.recording.placed(client) if self.recording else self.envelope
 
     def _on_reply(self, call: Call, reply: Reply) -> None:
         connection = self._in_flight.pop(call.connection_id)

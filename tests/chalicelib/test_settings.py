@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.errors import SettingsError
 from chalicelib.settings import (
-    LOG_LEVELS,
-    VARIABLES,
     Authentication,
+    History,
     Settings,
     load,
     notifications_topic,
     short_ttl,
     sweep_minutes,
 )
+from chalicelib.variables import LOG_LEVELS, VARIABLES
 
 TABLE = {"CONNECTIONS_TABLE": "Connections"}
 ISSUER = "https://issuer.example.com"
@@ -35,6 +35,7 @@ DEFAULTS = Settings(
     max_connections_per_client=None,
     event_bus="",
     management_endpoint="",
+    history=None,
 )
 HTTPS_ISSUER = (
     "the HTTPS URL of the token issuer; leave every AUTH_ setting empty to disable tokens"
@@ -59,7 +60,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
     """A template can set every variable."""
     empty = {v.name: "" for v in VARIABLES if v.default == ""}
 
-    assert len(empty) == 9
+    assert len(empty) == 10
     assert load(TABLE | empty) == DEFAULTS
 
 
@@ -110,6 +111,23 @@ def test_an_empty_value_switches_nothing_on() -> None:
             "management_endpoint",
             "http://localhost:1/dev",
         ),
+        ({"HISTORY_TABLE": " H "}, "history", History("H", 86_400, False, 300, 5)),
+        ({"HISTORY_HOURS": "168"}, "history", None),
+        *(
+            ({"HISTORY_TABLE": "H", **more}, "history", history)
+            for more, history in (
+                ({"HISTORY_HOURS": "1"}, History("H", 3600, False, 300, 5)),
+                ({"HISTORY_HOURS": "168"}, History("H", 604_800, False, 300, 5)),
+                ({"RECOVER_OWN": " Always "}, History("H", 86_400, True, 300, 5)),
+                ({"RECOVER_OWN": "authenticated"}, History("H", 86_400, False, 300, 5)),
+                (TOKENS, History("H", 86_400, True, 300, 5)),
+                ({"AUTHORIZER_CLIENT": "user"}, History("H", 86_400, True, 300, 5)),
+                ({"KEEP_ALIVE_SECONDS": "30"}, History("H", 86_400, False, 30, 5)),
+                ({"KEEP_ALIVE_SECONDS": "540"}, History("H", 86_400, False, 540, 5)),
+                ({"SPREAD_SECONDS": "0"}, History("H", 86_400, False, 300, 0)),
+                ({"SPREAD_SECONDS": "3600"}, History("H", 86_400, False, 300, 3600)),
+            )
+        ),
         ({"AUTHORIZER_CLIENT": " principalId "}, "authorizer_client", "principalId"),
         (
             TOKENS,
@@ -153,6 +171,27 @@ def test_a_valid_value_is_converted(environ: Mapping[str, str], field: str, valu
         ("AUTH_ISSUER", NO_ADDRESS, HTTPS_ISSUER),
         ("AUTH_JWKS_URL", NO_ADDRESS, HTTPS_KEYS),
         ("LOG_CONNECTION_ROWS", ("", "yes", "0"), ROWS),
+        (
+            "HISTORY_HOURS",
+            ("", "0", "169", "1.5", "\u0663"),
+            "an integer from 1 to 168; missed notifications can be recovered for so long",
+        ),
+        (
+            "RECOVER_OWN",
+            ("", "never", "yes"),
+            "authenticated, or always to let also clients without AUTH_ISSUER or AUTHORIZER_CLIENT "
+            "recover what was sent to their clientId",
+        ),
+        (
+            "KEEP_ALIVE_SECONDS",
+            ("29", "541", ""),
+            "an integer from 30 to 540, told to clients: how often to ping",
+        ),
+        (
+            "SPREAD_SECONDS",
+            ("-1", "3601", ""),
+            "an integer from 0 to 3600, told to clients: over how long to spread their reconnects",
+        ),
         (
             "MAX_CONNECTIONS_PER_CLIENT",
             ("0", "-1", "1.5", "many", "\u0663", "1e3", "+1"),

@@ -1,11 +1,9 @@
 """The store when DynamoDB's answers are lost: a real table, and a client that loses them."""
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib.domain.connection import Connection, Intent
@@ -14,39 +12,9 @@ from chalicelib.domain.rows import to_item
 from chalicelib.store import ConnectionStore, Removed
 from tests.conftest import TABLE
 from tests.support.connections import NO_DEADLINE, tracked
+from tests.support.losing import Losing
 
 ONE = tracked("one=", connected_at=1731324924561)
-
-
-class Losing:
-    """A client whose first `lost` calls of a method are carried out and never answered.
-
-    The first `unsent` of a method are not carried out, and not answered either.
-    """
-
-    def __init__(
-        self, client: DynamoDBClient, lost: dict[str, int], unsent: dict[str, int] | None = None
-    ) -> None:
-        self.meta = client.meta
-        self._client: Any = client
-        self._lost = Counter(lost)
-        self._unsent = Counter(unsent or {})
-
-    def __getattr__(self, method: str) -> Any:
-        def call(**arguments: Any) -> Any:
-            silence = ReadTimeoutError(endpoint_url="http://x")
-            if self._unsent[method]:
-                self._unsent[method] -= 1
-                raise silence
-            if not self._lost[method]:
-                return getattr(self._client, method)(**arguments)
-            self._lost[method] -= 1
-            try:
-                getattr(self._client, method)(**arguments)
-            finally:
-                raise silence
-
-        return call
 
 
 def losing(client: DynamoDBClient, unsent: dict[str, int] | None = None, **lost: int) -> Any:

@@ -18,7 +18,7 @@ from samtranslator.translator.translator import Translator  # type: ignore[impor
 
 from chalicelib.adapters import eventbridge as announcements
 from chalicelib.services import endings
-from chalicelib.settings import VARIABLES
+from chalicelib.variables import VARIABLES
 from provision.template import load_tables, load_topics
 from tests.deployment.conftest import REGION, ROOT, STAGES
 
@@ -63,6 +63,7 @@ RESOURCES = {
     "Dashboard": "AWS::CloudWatch::Dashboard",
     "EventBus": "AWS::Events::EventBus",
     "FailedNotifications": "AWS::SQS::Queue",
+    "HistoryTable": "AWS::DynamoDB::Table",
     "FailedNotificationsPolicy": "AWS::SQS::QueuePolicy",
     "NotificationsTopic": "AWS::SNS::Topic",
     "NotificationsTopicPolicy": "AWS::SNS::TopicPolicy",
@@ -88,7 +89,7 @@ RESOURCES = {
         (
             *("FunctionsThrottled", "HandshakesFailing", "HandshakesRefused", "ApiFailing"),
             *("RequestsRefused", "TableThrottled", "SweepNotRun", "SweepLagging"),
-            *("DisconnectsMissed", "AnnouncementsFailing", "DeliveriesFailed"),
+            *("DisconnectsMissed", "AnnouncementsFailing", "HistoryFailing", "DeliveriesFailed"),
             *("NotificationsRejected", "NotificationsLeft", "NotificationsLost"),
         ),
         "AWS::CloudWatch::Alarm",
@@ -211,9 +212,29 @@ def test_the_table_expires_rows_is_encrypted_and_outlives_the_stack(package: Pac
     }
 
 
+def test_the_history_is_removed_with_the_stack_and_has_no_backups(package: Package) -> None:
+    """A head that is restored would give numbers out twice: the table is made anew instead."""
+    table = package.template["Resources"]["HistoryTable"]
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Delete", "Delete")
+    assert table["Properties"] == {
+        "TableName": f"IncidentWebSocketHistory-{package.stage}",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": "stream", "AttributeType": "S"},
+            {"AttributeName": "seq", "AttributeType": "N"},
+        ],
+        "KeySchema": [
+            {"AttributeName": "stream", "KeyType": "HASH"},
+            {"AttributeName": "seq", "KeyType": "RANGE"},
+        ],
+        "TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": True},
+        "SSESpecification": {"SSEEnabled": True},
+    }
+
+
 @pytest.mark.parametrize("logical_id", FUNCTIONS)
 def test_a_function_has_its_own_configuration(package: Package, logical_id: str) -> None:
-    """It uses the table and the event bus of its own stack."""
+    """It uses the tables and the event bus of its own stack."""
     expected = FUNCTIONS[logical_id]
 
     function = package.properties(logical_id)
@@ -226,6 +247,7 @@ def test_a_function_has_its_own_configuration(package: Package, logical_id: str)
     assert function["Environment"]["Variables"] == {
         "STAGE": package.stage,
         "CONNECTIONS_TABLE": {"Ref": "ConnectionsTable"},
+        "HISTORY_TABLE": {"Ref": "HistoryTable"},
         "NOTIFICATIONS_TOPIC": f"IncidentNotifications-{package.stage}",
         "EVENT_BUS": {"Ref": "EventBus"},
         "TTL_HOURS": "24",
@@ -556,13 +578,14 @@ def wheel_tags(description: str) -> list[str]:
     return [value for name, _, value in lines if name == "Tag"]
 
 
-def test_the_configured_table_and_topic_are_those_of_the_resources_file(package: Package) -> None:
+def test_the_configured_tables_and_topic_are_those_of_the_resources_file(package: Package) -> None:
     """`chalice deploy` cannot resolve Ref, so config.json repeats the names."""
     environment, parameters = environment_of(package.stage), {"Stage": package.stage}
-    [table] = load_tables(ROOT / ".chalice" / "resources.json", parameters)
+    tables = load_tables(ROOT / ".chalice" / "resources.json", parameters)
     [topic] = load_topics(ROOT / ".chalice" / "resources.json", parameters).values()
 
-    assert environment["CONNECTIONS_TABLE"] == table.name
+    configured = [environment["CONNECTIONS_TABLE"], environment["HISTORY_TABLE"]]
+    assert configured == [table.name for table in tables]
     assert environment["NOTIFICATIONS_TOPIC"] == topic
 
 

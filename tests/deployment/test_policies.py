@@ -29,9 +29,11 @@ from chalicelib.adapters.connections_api.calls import Reply
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.rows import to_item
+from chalicelib.history import History
 from provision import buses, tables
 from provision.template import load_buses, load_tables
 from tests.deployment.conftest import ROOT, STAGES
+from tests.support.connections import NO_DEADLINE
 from tests.support.events import CONNECTION_ID, connect_event, disconnect_event
 from tests.support.notifications import sns_event
 
@@ -83,6 +85,7 @@ class Scenario:
     `ages` are the connections of the client `ada` in the table, with their ages in ms. For those in
     `gone`, API Gateway answers 410. `in_time` is the number of `@connections` requests before an
     invocation runs out of time. The answers to DeleteItem are lost if `lost`.
+    One notification is in the history if `is_recorded`.
     """
 
     invocations: tuple[Invocation, ...]
@@ -90,6 +93,7 @@ class Scenario:
     gone: tuple[str, ...] = ()
     in_time: int | None = None
     lost: bool = False
+    is_recorded: bool = False
 
 
 def connect_of(client_id: str) -> dict[str, Any]:
@@ -97,11 +101,11 @@ def connect_of(client_id: str) -> dict[str, Any]:
     return {**connect_event(), "multiValueQueryStringParameters": {"clientId": [client_id]}}
 
 
-def message_event() -> dict[str, Any]:
-    """Return the event of a client's ping."""
+def message_event(body: str) -> dict[str, Any]:
+    """Return the event of a client's message."""
     event = connect_event()
     event["requestContext"] |= {"routeKey": "$default", "eventType": "MESSAGE", "messageId": "m="}
-    return {**event, "body": '{"action": "ping"}'}
+    return {**event, "body": body}
 
 
 # The settings add a limit of one connection per client, and an event bus.
@@ -116,7 +120,15 @@ SCENARIOS = {
         ages={CONNECTION_ID: MINUTE_MS},
         lost=True,
     ),
-    "websocket_message": Scenario((Invocation("message", message_event()),)),
+    # A client that has missed a notification, one that has missed none, and one that pings.
+    "websocket_message": Scenario(
+        (
+            Invocation("message", message_event('{"action": "recover", "after": {"all": 0}}')),
+            Invocation("message", message_event('{"action": "ping", "heads": true}')),
+        ),
+        ages={CONNECTION_ID: MINUTE_MS},
+        is_recorded=True,
+    ),
     # The first serves one connection and continues in a new invocation; the second reads the index.
     "notify": Scenario(
         (
@@ -208,6 +220,12 @@ def record(calls: list[Call], params: Mapping[str, Any], model: OperationModel, 
     """Record a call of any botocore client. Fail for a service that this does not know yet."""
     service = model.service_model.signing_name
     match service:
+        case "dynamodb" if model.name == "TransactWriteItems":
+            puts = [item["Put"]["TableName"] for item in params["TransactItems"]]
+            for table in dict.fromkeys(puts):
+                arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}"
+                calls.append(Call("dynamodb:PutItem", arn))  # the permission of each Put
+            return
         case "dynamodb":
             index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
             resources = [f"table/{params['TableName']}{index}"]
@@ -272,11 +290,11 @@ def record_connections(calls: list[Call], scenario: Scenario) -> Any:
 
 
 def provide(stage: str, ages: Mapping[str, int]) -> None:
-    """Create the stage's table and bus, and the rows of the connections."""
+    """Create the stage's tables and bus, and the rows of the connections."""
     parameters = {"Stage": stage}
     client = boto3.client("dynamodb")
-    [table] = load_tables(CHALICE / "resources.json", parameters)
-    tables.ensure(client, table)
+    for definition in load_tables(CHALICE / "resources.json", parameters):
+        tables.ensure(client, definition)
     for bus in load_buses(CHALICE / "resources.json", parameters):
         buses.ensure(boto3.client("events"), bus)
     for connection_id, age in ages.items():
@@ -289,7 +307,7 @@ def provide(stage: str, ages: Mapping[str, int]) -> None:
             api_id="abcdef1234",
             stage=stage,
         )
-        client.put_item(TableName=table.name, Item=to_item(connection))
+        client.put_item(TableName=f"IncidentWebSocketConnections-{stage}", Item=to_item(connection))
 
 
 def context_of(name: str, ms: int) -> Callable[..., LambdaContext]:
@@ -315,8 +333,12 @@ def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list
     calls = on_failure(stage, function)
     monkeypatch.setenv("EVENT_BUS", f"IncidentWebSocket-{stage}")
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
+    monkeypatch.setenv("RECOVER_OWN", "always")
     with mock_aws():
         provide(stage, scenario.ages)
+        if scenario.is_recorded:
+            table = f"IncidentWebSocketHistory-{stage}"
+            History(boto3.client("dynamodb"), table, NO_DEADLINE).append("all", "id", "{}", 3600)
         # botocore registers these with every session, so also with the application's.
         hooks: list[Any] = [
             ("before-parameter-build", functools.partial(record, calls)),

@@ -32,7 +32,7 @@ def _failure(codes: dict[Fault, tuple[int, str]], fault: Fault) -> Answer:
 
 
 class DynamoDB:
-    """moto's DynamoDB with the project's table."""
+    """moto's DynamoDB with the project's tables."""
 
     name = "dynamodb"
     is_native = False
@@ -47,15 +47,16 @@ class DynamoDB:
         self._application = create_backend_app("dynamodb")
         self._lock = threading.Lock()  # moto's operations are not atomic across threads
         get_backend("dynamodb").reset()
-        [definition] = load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"})
-        self.call(
-            "CreateTable",
-            TableName=definition.name,
-            KeySchema=definition.key_schema,
-            AttributeDefinitions=definition.attributes,
-            BillingMode=definition.billing_mode,
-            GlobalSecondaryIndexes=definition.indexes,
-        )
+        for definition in load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"}):
+            indexes = {"GlobalSecondaryIndexes": definition.indexes} if definition.indexes else {}
+            self.call(
+                "CreateTable",
+                TableName=definition.name,
+                KeySchema=definition.key_schema,
+                AttributeDefinitions=definition.attributes,
+                BillingMode=definition.billing_mode,
+                **indexes,
+            )
 
     def operation(self, request: Request) -> str:
         """Return the name of DynamoDB's operation."""

@@ -12,7 +12,7 @@ import pytest
 
 import app
 from chalicelib.adapters import aws_clients, token_keys
-from chalicelib.settings import VARIABLES
+from chalicelib.variables import VARIABLES
 from tests.conftest import TABLE
 from tests.faults.clock import Clock, skipping
 from tests.faults.proxy import Proxy, running

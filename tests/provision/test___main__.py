@@ -52,21 +52,24 @@ def test_a_second_run_finds_what_the_first_created(
 ) -> None:
     """The command may be repeated, and each log line says what it did or found."""
     table, bus = f"IncidentWebSocketConnections-{stage}", f"IncidentWebSocket-{stage}"
-    topic = f"IncidentNotifications-{stage}"
+    topic, history = f"IncidentNotifications-{stage}", f"IncidentWebSocketHistory-{stage}"
 
     first, second = provision("--stage", stage), provision("--stage", stage)
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     arn = f"arn:aws:sns:{REGION}:123456789012:{topic}"
-    assert made() == Made([table], ["default", bus], [arn])
+    assert made() == Made([table, history], ["default", bus], [arn])
     assert caplog.messages == [
         f"created table {table}",
         f"enabled time to live of table {table} on attribute ttl",
         f"enabled point-in-time recovery of table {table}",
+        f"created table {history}",
+        f"enabled time to live of table {history} on attribute ttl",
         f"created event bus {bus}",
         f"topic {topic} exists",
         f"updated the policy of topic {arn}",
         f"table {table} already exists",
+        f"table {history} already exists",
         f"event bus {bus} already exists",
         f"topic {topic} exists",
         f"updated the policy of topic {arn}",
@@ -91,7 +94,8 @@ def test_an_endpoint_url_gets_the_tables_only() -> None:
     )
 
     assert result.exit_code == 0, result.output
-    assert made() == Made(["IncidentWebSocketConnections-dev"], ["default"], [])
+    tables = ["IncidentWebSocketConnections-dev", "IncidentWebSocketHistory-dev"]
+    assert made() == Made(tables, ["default"], [])
 
 
 def test_a_resources_file_without_a_topic_creates_none(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_projects_own_resources_file_is_read(stage: str) -> None:
-    """One bus, one topic and one table per stage, the table complete."""
+    """One bus, one topic and two tables per stage, the tables complete."""
     parameters = {"Stage": stage}
 
     assert load_buses(RESOURCES, parameters) == [f"IncidentWebSocket-{stage}"]
@@ -91,7 +91,21 @@ def test_the_projects_own_resources_file_is_read(stage: str) -> None:
             ttl_attribute="ttl",
             encryption={"Enabled": True},
             point_in_time_recovery=True,
-        )
+        ),
+        TableDefinition(
+            name=f"IncidentWebSocketHistory-{stage}",
+            key_schema=(
+                {"AttributeName": "stream", "KeyType": "HASH"},
+                {"AttributeName": "seq", "KeyType": "RANGE"},
+            ),
+            attributes=(
+                {"AttributeName": "stream", "AttributeType": "S"},
+                {"AttributeName": "seq", "AttributeType": "N"},
+            ),
+            billing_mode="PAY_PER_REQUEST",
+            ttl_attribute="ttl",
+            encryption={"Enabled": True},
+        ),
     ]
 
 
