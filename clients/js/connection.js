@@ -202,7 +202,8 @@ export class Connection {
     if (answer.type === "recovered") return answer.hasMoved ? "more" : "failed";
     if (answer.code === "try_again") return "failed";
     emit("error", new Error(`recover: ${answer.message}`));
-    if (asked === null || answer.code !== "bad_request") return "complete"; // it has no history
+    const isRefused = asked !== null && answer.code === "bad_request" && answer.n !== undefined;
+    if (!isRefused) return "complete"; // the server has no history
     merge.forget();
     return "more";
   }

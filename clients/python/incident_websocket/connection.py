@@ -155,7 +155,7 @@ class Connection:
             return self._complete if self._complete or moved else None
         if isinstance(answer, Refused) and answer.code != "try_again":
             self._report(RefusedError(f"recover: {answer.message}"))
-            if asked is None or answer.code != "bad_request":
+            if asked is None or answer.code != "bad_request" or answer.n is None:
                 return True  # the server has no history
             self._session.merge.forget()
             return False

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from incident_websocket import Gap, Goodbye, IncidentClient, Notification
+from incident_websocket import Gap, Goodbye, IncidentClient, Notification, Position
 from incident_websocket.backoff import Backoff
 
 from tests.support.scripted_server import Peer, ScriptedServer
@@ -249,22 +249,30 @@ def test_a_recovery_that_fails_is_tried_again_and_then_elsewhere(failure: dict[s
     run(fails())
 
 
-@scenario
-async def test_a_server_without_a_history_still_notifies() -> None:
-    """An old one answers that it does not know the message, and a ping with a plain pong."""
+@pytest.mark.parametrize("position", [None, {"all": 3}])
+@pytest.mark.parametrize("code", [{}, {"code": "bad_request"}])
+def test_a_server_without_a_history_still_notifies(
+    position: Position | None, code: dict[str, str]
+) -> None:
+    """It answers that it does not know the message, and a ping with a plain pong."""
     unrecorded = {key: CHAIN[0][key] for key in ("type", "id", "sentAt", "subject", "message")}
-    async with world() as (here, consumer):
-        peer = await here.server.accept()
-        await peer.heard("recover")
-        peer.say(type="error", message="unknown message")
-        peer.say(**unrecorded)
-        got = await consumer.has(1)
-        await peer.heard("ping")
-        peer.say(type="pong", at=1)
-        await peer.heard("ping")
 
-    assert got == ["all-1"]
-    assert [state for _, state in here.states] == ["connecting", "recovering", "live", "closed"]
+    async def notifies() -> None:
+        async with world(position=position) as (here, consumer):
+            peer = await here.server.accept()
+            await peer.heard("recover")
+            peer.say(type="error", message="unknown message", **code)
+            peer.say(**unrecorded)
+            got = await consumer.has(1)
+            await peer.heard("ping")
+            peer.say(type="pong", at=1)
+            await peer.heard("ping")
+
+        assert got == ["all-1"]
+        assert [state for _, state in here.states][:3] == ["connecting", "recovering", "live"]
+        assert here.client.position == (position or {})
+
+    run(notifies())
 
 
 @scenario
