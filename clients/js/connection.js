@@ -134,7 +134,9 @@ export class Connection {
       this.goodbye = message;
       return this.end();
     }
-    const request = this.#waiting.get(this.#actionOf(message));
+    const action = this.#actionOf(message);
+    const request = this.#waiting.get(action);
+    this.#waiting.delete(action);
     if (request && message.type === "recovered") this.#takePage(message, request.fields.after);
     return request?.resolve(message);
   }

@@ -46,13 +46,10 @@ export class IncidentClient {
     const { clientId, last = 0, order = true, clock = CLOCK, random = Math.random } = options;
     const query = clientId === undefined ? "" : `?clientId=${encodeURIComponent(clientId)}`;
     this.#url = address + query;
-    this.#options = {
-      WebSocket: globalThis.WebSocket,
-      renewalMinutes: [105, 115],
-      storage: tabStorage(),
-      storageKey: `incident-websocket ${address} ${clientId ?? ""}`,
-      ...options,
-    };
+    const { WebSocket = globalThis.WebSocket, renewalMinutes = [105, 115] } = options;
+    const { storage = tabStorage(), token } = options;
+    const storageKey = `incident-websocket ${address} ${clientId ?? ""}`;
+    this.#options = { WebSocket, renewalMinutes, storage, storageKey, token };
     const position = parsePosition(options.position ?? this.#load());
     this.#position = structuredClone(position ?? {});
     const { keepAliveSeconds, spreadSeconds } = options;

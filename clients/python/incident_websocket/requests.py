@@ -42,9 +42,9 @@ class Requests:
     def answered(self, message: Answer) -> bool:
         """Hand an answer to its request. Return False, and ignore it, if there is none."""
         action = self._action(message)
-        if action not in self._waiting or self._waiting[action][1].done():
+        if action is None or action not in self._waiting:
             return False
-        self._waiting[action][1].set_result(message)
+        self._waiting.pop(action)[1].set_result(message)
         return True
 
     def _action(self, answer: Answer) -> Action | None:
