@@ -10,7 +10,6 @@ from typing import Any
 from incident_websocket.merge import Merge, Step
 from incident_websocket.position import Position
 from incident_websocket.protocol import Gap, Notification, Recovered, parse
-
 from tests.support.streams import CLIENT, STREAMS, Entry, HistoryModel
 
 CASES = Path(__file__).resolve().parents[2] / "clients" / "js" / "test" / "merge-cases.json"
@@ -107,45 +106,77 @@ def starts(random: Random, history: HistoryModel) -> Position | None:
     return position
 
 
+class _Chance:
+    """Lets random things happen to a reader and to the history."""
+
+    def __init__(self, random: Random) -> None:
+        self.history = HistoryModel(random)
+        for _ in range(random.randint(0, 6)):
+            self.history.append()
+        self.reader = Reader(starts(random, self.history), order=random.random() < 0.7)
+        self._random = random
+        self._last = random.choice([0, 0, 3])
+        self._posts: list[Entry] = []
+        # the position asked for, and the answer, once the server has read it
+        self._request: tuple[Position | None, dict[str, Any] | None] | None = None
+
+    def something(self) -> None:
+        """Let one thing happen."""
+        act = self._random.choice(
+            4 * [self._append]
+            + 5 * [self._deliver]
+            + 4 * [self._recover]
+            + [self.history.expire, self._reconnect, self._remake]
+        )
+        act()
+
+    def end(self) -> None:
+        """Recover everything."""
+        while True:
+            asked = self.reader.merge.position
+            if self.reader.page(self.history.recover(asked, self._last, 3), asked):
+                return
+
+    def _append(self) -> None:
+        entry = self.history.append()
+        self._posts += self._random.choice([[entry], [entry], [entry, entry], []])
+
+    def _deliver(self) -> None:
+        if self._posts:
+            self.reader.live(self._posts.pop(self._random.randrange(len(self._posts))))
+
+    def _recover(self) -> None:
+        """Let the client ask, the server read, or the answer arrive."""
+        if self._request is None:
+            self._request = (self.reader.merge.position, None)
+            return
+        asked, answer = self._request
+        if answer is None:
+            size = self._random.randint(1, 4)
+            self._request = (asked, self.history.recover(asked, self._last, size))
+        else:
+            self._request = None
+            self.reader.page(answer, asked)
+
+    def _reconnect(self) -> None:
+        """Lose the answer."""
+        self._request, self.reader.known_client = None, False
+
+    def _remake(self) -> None:
+        if self._random.random() < 0.2 and _has_noticed(self.reader, self.history):
+            self.history.remake()
+            self._posts.clear()
+            self._request = None
+            self.reader.tables.append((len(self.reader.life.operations), self.history.table))
+
+
 def live_a_life(random: Random, length: int) -> tuple[Reader, HistoryModel]:
     """Let a reader live through random events, and then recover everything."""
-    history = HistoryModel(random)
-    for _ in range(random.randint(0, 6)):
-        history.append()
-    reader = Reader(starts(random, history), order=random.random() < 0.7)
-    posts: list[Entry] = []
-    request: tuple[Position | None, dict[str, Any] | None] | None = None
-    last = random.choice([0, 0, 3])
+    chance = _Chance(random)
     for _ in range(length):
-        match random.choice("aaaappppprrrrexm"):
-            case "a":
-                entry = history.append()
-                posts += random.choice([[entry], [entry], [entry, entry], []])
-            case "p" if posts:
-                reader.live(posts.pop(random.randrange(len(posts))))
-            case "r" if request is None:  # the client asks
-                request = (reader.merge.position, None)
-            case "r" if request is not None and request[1] is None:  # the server reads
-                answer = history.recover(request[0], last, random.randint(1, 4))  # type: ignore[arg-type]
-                request = (request[0], answer)
-            case "r" if request is not None and request[1] is not None:  # the answer arrives
-                reader.page(request[1], request[0])
-                request = None
-            case "e":
-                history.expire()
-            case "x":  # a new connection: the answer is lost
-                request, reader.known_client = None, False
-            case "m" if random.random() < 0.2 and _has_noticed(reader, history):
-                history.remake()
-                posts.clear()
-                request = None
-                reader.tables.append((len(reader.life.operations), history.table))
-    while not reader.page(
-        history.recover(asked := reader.merge.position, last, 3),  # type: ignore[arg-type]
-        asked,
-    ):
-        """Recover the next page."""
-    return reader, history
+        chance.something()
+    chance.end()
+    return chance.reader, chance.history
 
 
 def _has_noticed(reader: Reader, history: HistoryModel) -> bool:
@@ -154,7 +185,7 @@ def _has_noticed(reader: Reader, history: HistoryModel) -> bool:
     own, everybody = (history.streams[name].recorded for name in STREAMS)
     return not (
         (own and not position.get("own", {}).get("seq")) or (everybody and not position.get("all"))
-    )  # type: ignore[call-overload]
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A model of the history and of what may happen on the way to a client, for the merge rule."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -94,7 +95,7 @@ class HistoryModel:
             stream.head = 0
             stream.entries.clear()
 
-    def recover(self, after: dict[str, Any] | None, last: int, size: int) -> dict[str, Any]:
+    def recover(self, after: Mapping[str, Any] | None, last: int, size: int) -> dict[str, Any]:
         """Answer like the function `message`, with at most `size` notifications in a page."""
         room, page, more = size, [], False
         position: dict[str, Any] = {}

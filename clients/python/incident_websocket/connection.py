@@ -7,9 +7,8 @@ from collections.abc import Callable
 from . import credentials
 from .backoff import Backoff
 from .errors import ConnectionEndedError, RefusedError
-from .position import Position
 from .protocol import Authenticated, Goodbye, Notification, Pong, Recovered, Refused, parse
-from .requests import Requests
+from .requests import Answer, Requests
 from .session import Session
 from .transport import Socket
 
@@ -48,7 +47,7 @@ class Connection:
         self._suspected = asyncio.Event()  # of being dead
         self._settling: asyncio.TimerHandle | None = None
         self._known_client = False
-        self._asked: Position | None = None
+        self._asked = session.merge.position
         self._complete = False  # as of the last page
 
     async def run(self) -> None:
@@ -91,10 +90,14 @@ class Connection:
             elif isinstance(message, Goodbye):
                 self.goodbye = message
                 raise ConnectionEndedError(f"goodbye: {message.reason}")
-            elif message is not None and self._requests.answered(message):
-                if isinstance(message, Recovered):  # before what comes behind it
-                    self._complete = self._session.take_page(message, self._asked)
-                    self._known_client = True
+            elif message is not None:
+                self._take_answer(message)
+
+    def _take_answer(self, answer: Answer) -> None:
+        if self._requests.answered(answer) and isinstance(answer, Recovered):
+            # now, because live notifications may be right behind it
+            self._complete = self._session.take_page(answer, self._asked)
+            self._known_client = True
 
     def _take_live(self, notification: Notification) -> None:
         session = self._session

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from incident_websocket.merge import MOST_HELD, REMEMBERED_IDS
 from incident_websocket.position import Position
-
 from tests.support.merging import Life, Reader, live_a_life, load, replay
 from tests.support.streams import CLIENT, STREAMS, Entry, HistoryModel, notification, recovered
 
@@ -108,6 +108,10 @@ def given_by(reader: Reader) -> list[Any]:
     return [item for item in items if item is not None]
 
 
+def at(number: int | None) -> Position | None:
+    return None if number is None else {"all": number}
+
+
 def gap(after: int, to: int) -> dict[str, Any]:
     return {"stream": "all", "after": after, "to": to}
 
@@ -146,7 +150,7 @@ def test_a_page_and_what_comes_after_it(
     expected: list[Any],
     position: int,
 ) -> None:
-    start: Position | None = None if asked is None else {"all": asked}
+    start = at(asked)
     reader = Reader(start, order=True)
 
     reader.page(page, start)

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
+
 from incident_websocket.position import MAX_NUMBER, parse_position
 from incident_websocket.protocol import Goodbye, Notification, Pong, Refused, parse
-
 from tests.support.streams import notification, recovered
 
 
@@ -41,7 +41,7 @@ def test_a_position_is_copied(position: Any) -> None:
     ],
 )
 def test_what_is_no_position_is_refused(position: Any) -> None:
-    with pytest.raises(ValueError, match='expected {"all": n'):
+    with pytest.raises(ValueError, match=r'expected \{"all": n'):
         parse_position(position)
 
 

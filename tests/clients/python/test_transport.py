@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from incident_websocket.errors import ConnectionEndedError
-from incident_websocket.transport import Socket, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
+
+from incident_websocket.errors import ConnectionEndedError
+from incident_websocket.transport import Socket, connect
 
 PATIENCE_S = 60
 
@@ -25,7 +26,7 @@ async def connected(
         await connection.wait_closed()
 
     def answer(connection: ServerConnection, _: object) -> object:
-        return None if refuse is None else connection.respond(refuse, "no")  # type: ignore[arg-type]
+        return None if refuse is None else connection.respond(refuse, "no")
 
     async with (
         asyncio.timeout(PATIENCE_S),
