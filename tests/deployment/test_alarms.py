@@ -167,6 +167,7 @@ SCENARIOS = {
     "the event bus is gone": Scenario(
         ((Metric("AnnouncementFailures"), 20),), {"AnnouncementsFailing": 5}
     ),
+    "the history is gone": Scenario(((Metric("HistoryFailures"), 1),), {"HistoryFailing": 5}),
     "clients do not get notifications": Scenario(
         ((Metric("Failed"), 50),), {"DeliveriesFailed": 10}
     ),

@@ -17,15 +17,16 @@ from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.domain import admission, errors
 from chalicelib.domain.close_causes import Cause, Ending, cause_of
 from chalicelib.domain.connection import Connection
+from chalicelib.domain.errors import HistoryError
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES
 from chalicelib.domain.rows import to_item
 from chalicelib.services import endings
 from chalicelib.services.delivery import DeliveryOutcome
 from chalicelib.telemetry.metrics import NAMESPACE, SERVICE, Metric
-from tests.conftest import TABLE
+from tests.conftest import HISTORY, TABLE
 from tests.deployment.conftest import ROOT
 from tests.support.connections import tracked
-from tests.support.events import connect_event, disconnect_event
+from tests.support.events import CONNECTION_ID, connect_event, disconnect_event
 from tests.support.notifications import sns_event
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def lines(
     monkeypatch.setattr("chalice.test.LambdaContext", context)
     invoke("sweep", {})
     notify(dynamodb, invoke, monkeypatch)
+    use_history(dynamodb, invoke, wire)
     return logged()
 
 
@@ -201,6 +203,18 @@ def notify(
     dynamodb.put_item(TableName=TABLE, Item=to_item(tracked("live=")))
     invoke("notify", sns_event())
     invoke("notify", sns_event("x" * MAX_ENVELOPE_BYTES))
+
+
+def use_history(dynamodb: DynamoDBClient, invoke: Callable[..., Any], wire: Wire) -> None:
+    """Record a notification, fail to record another one, and have a client recover the first."""
+    dynamodb.put_item(TableName=TABLE, Item=to_item(tracked(CONNECTION_ID)))
+    invoke("notify", sns_event(), HISTORY_TABLE=HISTORY)
+    event = {**connect_event(), "body": '{"action": "recover", "after": {"all": 0}}'}
+    invoke("message", event, HISTORY_TABLE=HISTORY)
+    wire.errors["GetItem"] = (400, "AccessDeniedException")
+    with pytest.raises(HistoryError):
+        invoke("notify", sns_event(), HISTORY_TABLE=HISTORY)
+    wire.errors.clear()
 
 
 def test_alarms_and_dashboard_use_only_emitted_metrics(lines: list[dict[str, Any]]) -> None:

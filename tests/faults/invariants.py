@@ -1,7 +1,8 @@
 """What holds after every case, whatever was spoiled."""
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,50 @@ def of_notification(world: World, missed: frozenset[str]) -> Iterator[Failure]:
     reported = _sum(world.invocations, "Failed") + _sum(world.invocations, "Skipped")
     if len(missed) > reported:
         yield Failure("notification lost", f"{sorted(missed)}; {reported} reported")
+
+
+def of_history(world: World, streams: Collection[str]) -> Iterator[Failure]:
+    """Yield what does not hold of the history of a notification after Lambda's retries.
+
+    `streams` are those that it belongs to. It is in each of them once, and streams are chains.
+    """
+    history = world.table.history()
+    for stream in streams:
+        entries = history.get(stream, [])
+        if len(entries) != 1 and not _sum(world.invocations, "HistoryFailures"):
+            yield Failure("not recorded once", f"{len(entries)} entries in {stream}")
+    for stream, entries in history.items():
+        prevs = ["0", *(each["seq"] for each in entries[:-1])]
+        if [each["prev"] for each in entries] != prevs:
+            yield Failure("broken chain", stream)
+    posted = {
+        (each["stream"], each["seq"])
+        for inbox in world.api.inboxes.values()
+        for each in map(json.loads, inbox)
+        if "seq" in each
+    }
+    recorded = {
+        ("all" if stream == "all" else "own", int(each["seq"]))
+        for stream, entries in history.items()
+        for each in entries
+    }
+    if posted - recorded:
+        yield Failure("posted a number that is not recorded", f"{sorted(posted - recorded)}")
+
+
+def of_answer(done: Invocation) -> Iterator[Failure]:
+    """Yield what does not hold of the answer to a client's request to the history."""
+    if done.error is not None or done.result["statusCode"] != 200:
+        return
+    answer = json.loads(done.result["body"])
+    if answer["type"] == "recovered":
+        if len(answer["notifications"]) != 3 or answer["more"]:
+            yield Failure("not all recovered", f"{answer}"[:200])
+    elif answer["type"] == "pong":
+        if "heads" in answer and set(answer["heads"]) != {"all", "own"}:
+            yield Failure("heads missing", f"{answer}")
+    elif answer.get("code") != "try_again":
+        yield Failure("told something else than to try again", f"{answer}"[:200])
 
 
 def of_close(world: World, done: Invocation, living: frozenset[str]) -> Iterator[Failure]:

@@ -96,6 +96,10 @@ def run(world: World, case: Case) -> list[Failure]:
         found += invariants.of_calm(first)
     if first.function == "notify":
         found += invariants.of_notification(world, missed)
+    if first.function == "message":
+        found += invariants.of_answer(first)
+    if first.function == "notify" and "HISTORY_TABLE" in case.scenario.settings:
+        found += invariants.of_history(world, _streams(first))
     if first.function == "close":
         found += invariants.of_close(world, first, living)
     return found
@@ -140,6 +144,14 @@ def _follow(world: World, first: Invocation) -> None:
         world.functions.queued.clear()
         for event in events:
             world.invoke("notify", event)
+
+
+def _streams(first: Invocation) -> list[str]:
+    """Return the streams to which a notification belongs."""
+    attributes = first.event["Records"][0]["Sns"]["MessageAttributes"]
+    if not attributes:
+        return ["all"]
+    return [f"c#{name}" for name in json.loads(attributes["clientId"]["Value"])]
 
 
 def _missed(world: World, first: Invocation) -> frozenset[str]:

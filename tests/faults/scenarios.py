@@ -5,7 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chalicelib.history import History, dynamodb
+from chalicelib.services import recovery
+from tests.conftest import HISTORY
 from tests.faults.world import Invocation, World
+from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import AUDIENCE
 from tests.support.notifications import sns_event
 
@@ -99,6 +103,25 @@ def _message(world: World) -> dict[str, Any]:
     event = world.connecting("first")
     event["requestContext"] |= {"eventType": "MESSAGE", "routeKey": "$default"}
     return event | {"body": '{"action": "ping"}'}
+
+
+def _asking(world: World, action: str, **fields: Any) -> dict[str, Any]:
+    world.seed("first", 300, "alice")
+    for number, stream in enumerate(("all", "c#alice", "all")):
+        History(dynamodb(), HISTORY, NO_DEADLINE).append(
+            stream, f"id {number}", '{"type":"notification"}', 3600
+        )
+    recovery._remembered.clear()
+    event = _message(world)
+    return event | {"body": json.dumps({"action": action, "n": 1, **fields})}
+
+
+def _recovering(world: World) -> dict[str, Any]:
+    return _asking(world, "recover", after={"all": 0, "own": {"seq": 0, "of": "alice"}})
+
+
+def _asking_for_heads(world: World) -> dict[str, Any]:
+    return _asking(world, "ping", heads=True)
 
 
 def _three_and_a_dead_one(world: World) -> None:
@@ -239,6 +262,7 @@ def _one_client(world: World) -> dict[str, Any]:
     return {"clientId": "alice"}
 
 
+_HISTORY = {"HISTORY_TABLE": HISTORY, "RECOVER_OWN": "always"}
 _LIMIT = {"MAX_CONNECTIONS_PER_CLIENT": "2"}
 
 SCENARIOS = (
@@ -257,6 +281,10 @@ SCENARIOS = (
     Scenario("disconnect: late", _leaving_late, limit=CONNECT_S, is_told_already=True),
     Scenario("disconnect: malformed row", _leaving_malformed, limit=CONNECT_S),
     Scenario("message: ping", _message, limit=CONNECT_S),
+    Scenario("message: recover", _recovering, _HISTORY, limit=CONNECT_S),
+    Scenario("message: heads", _asking_for_heads, _HISTORY, limit=CONNECT_S),
+    Scenario("notify: all, recorded", _to_all, _HISTORY),
+    Scenario("notify: named clients, recorded", _to_named, _HISTORY),
     Scenario("notify: all", _to_all),
     Scenario("notify: named clients", _to_named),
     Scenario("notify: nobody connected", _to_nobody),
@@ -276,6 +304,7 @@ SCENARIOS = (
     ),
     Scenario("notify: many dead", _to_all_of_many_dead, is_crowd=True),
     Scenario("notify: many named", _to_many_named, is_crowd=True),
+    Scenario("notify: many named, recorded", _to_many_named, _HISTORY, is_crowd=True),
     Scenario("connections: all", _everybody),
     Scenario("connections: a client", _one_client),
 )

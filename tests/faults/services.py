@@ -11,7 +11,7 @@ from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from provision.template import load_tables
-from tests.conftest import ROOT, TABLE
+from tests.conftest import HISTORY, ROOT, TABLE
 from tests.faults.proxy import Answer, Request
 from tests.faults.spoiling import Fault
 from tests.support.issuer import Issuer
@@ -109,8 +109,23 @@ class DynamoDB:
         key = {"connectionId": {"S": "#sweep"}}
         return "start" in self.call("GetItem", TableName=TABLE, Key=key).get("Item", {})
 
+    def history(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the entries of each stream, in order."""
+        streams: dict[str, list[dict[str, Any]]] = {}
+        for item in self.call("Scan", TableName=HISTORY)["Items"]:
+            entry = {name: next(iter(value.values())) for name, value in item.items()}
+            if int(entry["seq"]) > 0:
+                streams.setdefault(entry["stream"], []).append(entry)
+        return {
+            name: sorted(entries, key=lambda each: int(each["seq"]))
+            for name, entries in streams.items()
+        }
+
     def empty(self) -> None:
         """Remove every row."""
+        for item in self.call("Scan", TableName=HISTORY)["Items"]:
+            key = {"stream": item["stream"], "seq": item["seq"]}
+            self.call("DeleteItem", TableName=HISTORY, Key=key)
         for item in self.call("Scan", TableName=TABLE)["Items"]:
             key = {"connectionId": item["connectionId"]}
             self.call("DeleteItem", TableName=TABLE, Key=key)

@@ -1,19 +1,32 @@
 """What clients are answered."""
 
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from chalicelib.adapters import aws_clients as sdk
+from chalicelib.domain.connection import UNKNOWN_CLIENT
 from chalicelib.domain.requests import parse
 from chalicelib.handlers.message import reply
-from tests.support.events import connect_event
+from chalicelib.history import History
+from chalicelib.services import recovery
+from chalicelib.store import ConnectionStore
+from tests.conftest import HISTORY, ROOT, TABLE, Wire
+from tests.support.connections import NO_DEADLINE, now_ms, tracked
+from tests.support.events import CONNECTION_ID, connect_event
 from tests.support.lambda_context import Context
+
+Logged = Callable[[], list[dict[str, Any]]]
 
 NOW_MS = 1731324924561
 
@@ -118,3 +131,182 @@ def test_what_is_no_ping_is_an_error_that_shows_its_beginning(body: str) -> None
 def test_any_text_has_an_answer(body: str) -> None:
     """Nobody can make the function fail."""
     assert replied(body)["type"] in {"pong", "error"}
+
+
+# The history
+
+
+@pytest.fixture
+def log(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> History:
+    """Return an empty history that the function uses."""
+    monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
+    monkeypatch.setenv("HISTORY_TABLE", HISTORY)
+    monkeypatch.setenv("RECOVER_OWN", "always")
+    monkeypatch.setattr(recovery, "_remembered", {})
+    return History(dynamodb, HISTORY, NO_DEADLINE)
+
+
+def connected(log: History, client_id: str | None = "ada") -> None:
+    """Put the row of the connection that sends the messages."""
+    row = tracked(CONNECTION_ID, client_id=client_id or UNKNOWN_CLIENT)
+    ConnectionStore(log.client, TABLE, NO_DEADLINE).put(row)
+
+
+def ask(action: str, **fields: Any) -> dict[str, Any]:
+    """Send a request and give the answer."""
+    return send(json.dumps({"action": action, **fields}))
+
+
+def test_a_client_recovers_what_it_has_missed(log: History, logged: Logged) -> None:
+    """And the function logs and counts how many notifications that were."""
+    connected(log)
+    first, _ = log.append("all", "a", '{"type":"notification","message":1}', 3600)
+    own, _ = log.append("c#ada", "b", '{"type":"notification","message":2}', 3600)
+
+    answer = ask("recover", after={"all": 0, "own": {"seq": 0, "of": "ada"}}, n=3)
+
+    assert [each["message"] for each in answer["notifications"]] == [2, 1]
+    assert answer["n"] == 3
+    assert answer["position"] == {"all": first.seq, "own": {"seq": own.seq, "of": "ada"}}
+    [line] = logged()
+    assert (line["message"], line["clientId"], line["Recovered"]) == ("recovered", "ada", 2)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "calls"), [("ada", ["GetItem"] * 3), (None, ["GetItem"] * 2)]
+)
+def test_nothing_new_costs_three_read_units_and_two_for_an_anonymous_client(
+    log: History, wire: Wire, logged: Logged, client_id: str | None, calls: list[str]
+) -> None:
+    """A consistent read of a row under 4 KB costs one. Nothing is logged."""
+    connected(log, client_id)
+
+    answer = ask("recover", after={"all": 0})
+
+    assert answer["notifications"] == []
+    assert wire.calls == calls
+    assert logged() == []
+
+
+def test_a_ping_for_heads_costs_one_read_unit(log: History, wire: Wire) -> None:
+    """Half for the row, half for the own head; the head of `all` is remembered."""
+    connected(log)
+    ask("ping", heads=True)
+    wire.calls.clear()
+
+    answer = ask("ping", heads=True, n=4)
+
+    at = answer.pop("at")
+    assert abs(at - now_ms()) < 60_000
+    assert answer == {"type": "pong", "n": 4, "heads": {"all": 0, "own": 0}}
+    assert wire.calls == ["GetItem", "GetItem"]
+
+
+@pytest.mark.parametrize("request_", [("recover", {}), ("ping", {"heads": True})])
+@pytest.mark.parametrize("is_malformed", [True, False])
+def test_a_connection_without_a_row_is_told_so(
+    log: History, request_: tuple[str, dict[str, Any]], *, is_malformed: bool
+) -> None:
+    """No notification reaches it."""
+    if is_malformed:
+        log.client.put_item(TableName=TABLE, Item={"connectionId": {"S": CONNECTION_ID}})
+    action, fields = request_
+
+    assert ask(action, **fields) == {
+        "type": "goodbye",
+        "reason": "unknown",
+        "message": None,
+        "reconnect": True,
+        "afterSeconds": 0,
+    }
+
+
+def test_a_row_that_an_eventual_read_misses_is_read_again(
+    log: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may ping right after its handshake."""
+    connected(log)
+    get = ConnectionStore.get
+
+    def late(self: ConnectionStore, connection_id: str, *, consistent: bool = True) -> Any:
+        return get(self, connection_id) if consistent else None
+
+    monkeypatch.setattr(ConnectionStore, "get", late)
+
+    assert ask("ping", heads=True)["type"] == "pong"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"after": {"all": -1}, "n": 5}, "after.all is -1; expected an integer from 0 to"),
+        ({"after": "x", "n": 5}, "after is 'x'; expected null or a position"),
+        ({"last": 51, "n": 5}, "last is 51; expected an integer from 0 to 50"),
+    ],
+)
+def test_an_invalid_request_reads_nothing(
+    log: History, wire: Wire, fields: dict[str, Any], message: str
+) -> None:
+    del log
+
+    answer = ask("recover", **fields)
+
+    assert (answer["type"], answer["code"], answer["n"]) == ("error", "bad_request", 5)
+    assert answer["message"].startswith(message)
+    assert wire.calls == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"HISTORY_HOURS": "never"},
+        {"HISTORY_TABLE": "Missing"},
+        {"CONNECTIONS_TABLE": "Missing"},
+    ],
+)
+@pytest.mark.parametrize("request_", [("recover", {}), ("ping", {"heads": True})])
+def test_a_failure_asks_the_client_to_try_again(
+    log: History,
+    logged: Logged,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    request_: tuple[str, dict[str, Any]],
+) -> None:
+    """On the same connection; the log has the cause."""
+    connected(log)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    action, fields = request_
+
+    answer = ask(action, n=6, **fields)
+
+    assert (answer["type"], answer["code"], answer["n"]) == ("error", "try_again", 6)
+    [line] = logged()
+    assert (line["level"], line["message"]) == ("ERROR", "message failed")
+
+
+def test_without_a_history_requests_are_answered_as_before(
+    dynamodb: DynamoDBClient, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client sees that there is none: a pong without heads, and an error."""
+    del dynamodb
+    monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
+
+    assert ask("ping", heads=True, n=1).keys() == {"type", "at"}
+    assert ask("recover", n=1)["code"] == "bad_request"
+    assert wire.calls == []
+
+
+@pytest.mark.parametrize("action", ["connect", "disconnect"])
+def test_a_handshake_does_not_import_the_history(action: str) -> None:
+    """It would cost each cold start; the function `message` imports it when it is asked."""
+    code = (
+        "import sys, app\n"
+        f"from chalicelib.handlers import {action}\n"
+        "found = [name for name in sys.modules if name.startswith('chalicelib.')"
+        " and name.endswith(('history', 'recovery', 'recording', 'requests'))]\n"
+        "assert not found, found"
+    )
+    environ = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1"}
+
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, check=True)

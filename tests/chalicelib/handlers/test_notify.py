@@ -18,12 +18,14 @@ from mypy_boto3_dynamodb import DynamoDBClient
 import app
 from bench.fanout.signatures import Received
 from chalicelib import clock, store
-from chalicelib.domain.errors import ContinuationError, SettingsError, StoreError
-from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, from_sns
+from chalicelib.domain.errors import ContinuationError, HistoryError, SettingsError, StoreError
+from chalicelib.domain.history import ALL, PAGE_BYTES
+from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, MAX_RECORDED_BYTES, from_sns
 from chalicelib.handlers.notify import CURSOR, RESERVE_S
+from chalicelib.history import History
 from chalicelib.services import delivery
 from chalicelib.store import ConnectionStore
-from tests.conftest import TABLE, Wire
+from tests.conftest import HISTORY, TABLE, Wire
 from tests.support.connections import NO_DEADLINE, tracked
 from tests.support.connections_api import Answer, ConnectionsApi
 from tests.support.lambda_context import Context
@@ -506,3 +508,240 @@ def test_a_wrong_setting_is_a_failure(monkeypatch: pytest.MonkeyPatch, logged: L
         notify(sns_event())
 
     assert logged()[-1]["message"] == "notify failed"
+
+
+# The history
+
+
+@pytest.fixture
+def log(connections: ConnectionStore, monkeypatch: pytest.MonkeyPatch) -> History:
+    """Return an empty history that the function uses."""
+    monkeypatch.setenv("HISTORY_TABLE", HISTORY)
+    monkeypatch.setenv("RECOVER_OWN", "always")
+    return History(connections.client, HISTORY, NO_DEADLINE)
+
+
+def received(api: ConnectionsApi) -> list[dict[str, Any]]:
+    """Return the envelopes that were posted."""
+    return [json.loads(request.body) for request in api.received]
+
+
+ADA_AND_BOB = ("String.Array", '["ada", "bob"]')
+
+
+def test_a_broadcast_is_recorded_before_it_is_posted(
+    log: History, connections: ConnectionStore, api: ConnectionsApi, logged: Logged
+) -> None:
+    """Whoever is not reached finds it by its number; old fields stay as they are."""
+    put(connections, "a=", "b=")
+    heads: list[Any] = []
+
+    def behave(_: Received) -> Answer:
+        heads.append(log.head(ALL))
+        return Answer()
+
+    api.behave = behave
+    notify(sns_event("hello"))
+
+    head = log.head(ALL)
+    assert head is not None
+    assert heads == [head, head]
+    assert (
+        received(api)
+        == [
+            {
+                "type": "notification",
+                "id": MESSAGE_ID,
+                "sentAt": SENT_AT,
+                "subject": None,
+                "message": "hello",
+                "stream": "all",
+                "seq": head.seq,
+                "prev": 0,
+                "recordedAt": head.at,
+            }
+        ]
+        * 2
+    )
+    [line] = [line for line in logged() if line["message"] == "notified"]
+    assert line["Recorded"] == 1
+
+
+def test_a_client_of_the_version_before_reads_the_envelope(
+    log: History, connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """It takes the fields that it knows, and drops repeats by the id."""
+    del log
+    put(connections, "a=")
+
+    notify(sns_event('{"incident": 1}', "Down"))
+
+    [envelope] = received(api)
+    known = {name: envelope[name] for name in ("type", "id", "sentAt", "subject", "message")}
+    assert known == json.loads(from_sns(sns_event('{"incident": 1}', "Down")).envelope())
+
+
+def test_named_clients_get_numbers_of_their_own_streams(
+    log: History, connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """Also those that are not connected: they recover it later."""
+    put(connections, "a1=", "a2=", client_id="ada")
+
+    notify(sns_event(clientId=ADA_AND_BOB))
+
+    heads = [log.head(f"c#{name}") for name in ("ada", "bob")]
+    assert all(heads)
+    assert {(each["stream"], each["seq"]) for each in received(api)} == {("own", heads[0].seq)}  # type: ignore[union-attr] # checked above
+    assert log.head(ALL) is None
+
+
+def test_without_own_streams_named_notifications_are_not_recorded(
+    log: History,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Anybody could claim the `clientId` and read them."""
+    monkeypatch.setenv("RECOVER_OWN", "authenticated")
+    put(connections, "a=", client_id="ada")
+
+    notify(sns_event(clientId=ADA_AND_BOB))
+
+    [envelope] = received(api)
+    assert "seq" not in envelope
+    assert log.head("c#ada") is None
+
+
+def test_a_broadcast_costs_one_read_and_one_transaction_more(
+    log: History, connections: ConnectionStore, wire: Wire
+) -> None:
+    """Whatever the number of connections: 1 read unit and 4 write units up to 1 KB."""
+    del log
+    put(connections, *(f"{n}=" for n in range(20)))
+
+    notify(sns_event())
+
+    assert wire.calls == ["GetItem", "TransactWriteItems", "Scan"]
+
+
+def test_a_repeat_of_the_event_has_the_same_number(
+    log: History, connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """SNS and Lambda deliver more than once."""
+    put(connections, "a=", client_id="ada")
+
+    for event in (sns_event(), sns_event(clientId=ADA_AND_BOB)) * 2:
+        notify(event)
+
+    first, own, *repeats = received(api)
+    assert [each["seq"] for each in repeats] == [first["seq"], own["seq"]]
+    assert log.head(ALL).seq == first["seq"]  # type: ignore[union-attr] # it is there
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("event", [sns_event(), sns_event(clientId=ADA_AND_BOB)])
+def test_what_cannot_be_recorded_is_posted_and_repeated(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    wire: Wire,
+    logged: Logged,
+    event: dict[str, Any],
+) -> None:
+    """Clients show it at once; Lambda tries again, and then it is recorded."""
+    put(connections, "a=", client_id="ada")
+    wire.errors["TransactWriteItems"] = (400, "AccessDeniedException")
+
+    with pytest.raises(HistoryError):
+        notify(event)
+    lines = logged()
+    wire.errors.clear()
+    notify(event)
+
+    unrecorded, recorded = received(api)
+    assert "seq" not in unrecorded
+    assert recorded["id"] == unrecorded["id"]
+    assert recorded["seq"] > 0
+    assert [line["HistoryFailures"] for line in lines if "HistoryFailures" in line] == [1]
+    assert [line["message"] for line in lines][-1] == "notify failed"
+
+
+def test_the_rest_of_a_broadcast_carries_its_number(
+    log: History,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    functions: LambdaService,
+    time_is_up: TimeIsUp,
+) -> None:
+    """It is recorded once, whatever the number of invocations."""
+    names = put(connections, *(f"{n}=" for n in range(6)))
+    time_is_up(after=2)
+
+    notify(sns_event())
+    [rest] = functions.events
+    time_is_up(after=99)
+    report = notify(rest)
+
+    assert report["handedOn"] is False
+    assert set(posts(api)) == set(names)
+    head = log.head(ALL)
+    assert head is not None
+    assert {each["seq"] for each in received(api)} == {head.seq}
+    assert rest[CURSOR]["position"] == [head.seq, 0, head.at]
+
+
+def test_an_unrecorded_broadcast_is_repeated_from_its_start_only(
+    log: History,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    functions: LambdaService,
+    time_is_up: TimeIsUp,
+    wire: Wire,
+) -> None:
+    """The continuation neither records nor fails: otherwise each of them would be repeated."""
+    put(connections, *(f"{n}=" for n in range(6)))
+    time_is_up(after=2)
+    wire.errors["TransactWriteItems"] = (400, "AccessDeniedException")
+
+    with pytest.raises(HistoryError):
+        notify(sns_event())
+    [rest] = functions.events
+    time_is_up(after=99)
+    report = notify(rest)
+
+    assert report["handedOn"] is False
+    assert log.head(ALL) is None
+    assert all("seq" not in each for each in received(api))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_with_a_history_an_envelope_leaves_room_for_its_number(
+    log: History, connections: ConnectionStore, api: ConnectionsApi, logged: Logged, more: int
+) -> None:
+    """The largest fits an answer to a client that recovers it."""
+    del log
+    put(connections, "a=")
+    room = MAX_RECORDED_BYTES - len(from_sns(sns_event("")).envelope())
+
+    notify(sns_event("x" * (room + more)))
+
+    if more:
+        assert api.received == []
+        [line] = logged()
+        assert f"expected at most {MAX_RECORDED_BYTES}" in line["error"]
+        return
+    [request] = api.received
+    assert MAX_RECORDED_BYTES < len(request.body) <= PAGE_BYTES
+
+
+@pytest.mark.parametrize("position", [5, [1], [1, 2, "x"]])
+def test_an_event_with_an_invalid_place_is_refused(
+    log: History, connections: ConnectionStore, logged: Logged, position: object
+) -> None:
+    """It is logged and counted, and not tried again."""
+    del log, connections
+    cursor = {"apis": [], "tour": 0, "client": 0, "after": None, "position": position}
+
+    assert notify({**sns_event(), CURSOR: cursor}) is None
+
+    [line] = logged()
+    assert (line["message"], line["Rejected"]) == ("refused", 1)
