@@ -69,9 +69,8 @@ class PythonReaders:
                     case Gap(stream, after, to):
                         told.gaps.append({"stream": stream, "after": after, "to": to})
                     case Notification():
-                        told.notifications.append(
-                            {"id": item.id, "stream": item.stream, "seq": item.seq}
-                        )
+                        fields = ("id", "stream", "seq", "recovered")
+                        told.notifications.append({name: getattr(item, name) for name in fields})
 
     def cut(self, client_id: str) -> None:
         """Cut a client's connections."""
