@@ -152,7 +152,7 @@ def generated(chance: random.Random) -> Call:
 @pytest.mark.parametrize("number", [600, pytest.param(5000, marks=pytest.mark.proof)])
 def test_answers_are_motos_own(number: int) -> None:
     """The same generated calls both ways, where moto answers as DynamoDB does."""
-    chance = random.Random(number)  # noqa: S311 - chance, not secrecy
+    chance = random.Random(number)
     calls: list[Call] = [("CreateTable", TABLE), *(generated(chance) for _ in range(number))]
 
     with ProcessPoolExecutor(2, get_context("spawn")) as processes:
