@@ -137,12 +137,18 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _clean(path: Path) -> None:
     for file in path.glob("*.json"):
-        with file.open() as opened:
-            if _unlocked(opened):
+        with file.open() as opened, contextlib.suppress(ValueError, TypeError, KeyError):
+            # A gateway of an older version does not lock its file.
+            if _unlocked(opened) and not _lives(json.load(opened)["pid"]):
                 file.unlink()
     for sources in path.glob(f"{_SOURCES}*"):
-        pid = sources.name.removeprefix(_SOURCES).partition("-")[0]
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+        if not _lives(int(sources.name.removeprefix(_SOURCES).partition("-")[0])):
             shutil.rmtree(sources, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

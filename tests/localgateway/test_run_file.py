@@ -7,8 +7,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,26 +36,34 @@ def test_only_its_owner_can_read_it_and_it_is_removed_at_the_end() -> None:
 
 
 def test_what_a_killed_gateway_leaves_counts_for_nothing_and_is_removed() -> None:
-    """Its lock is gone, even if another process has its id by now."""
-    with killed() as path:
-        assert path.exists()
-        with pytest.raises(RunError, match="no gateway runs; start one with `python -m local"):
-            find(None)
-        other = dataclasses.replace(ALIVE, port=9000)
-        with written(other):
-            assert find(None) == other
-            assert [file.name for file in folder().iterdir()] == ["9000.json"]
-        assert not path.exists()
+    """The next gateway removes it."""
+    path = killed()
+    assert path.exists()
+    with pytest.raises(RunError, match="no gateway runs; start one with `python -m localgateway`"):
+        find(None)
+
+    other = dataclasses.replace(ALIVE, port=9000)
+    with written(other):
+        assert find(None) == other
+        assert [file.name for file in folder().iterdir()] == ["9000.json"]
 
 
-@contextmanager
-def killed() -> Iterator[Path]:
-    """Let a process write the file of a run with this process's id, and kill it."""
+def test_a_process_with_the_id_of_a_killed_gateway_is_not_taken_for_it() -> None:
+    """The killed gateway's file is not locked any more."""
+    (folder() / "8765.json").write_text(json.dumps(dataclasses.asdict(ALIVE)))
+
+    with pytest.raises(RunError, match="no gateway runs"):
+        find(None)
+
+
+def killed() -> Path:
+    """Let a process write the file and the snapshots of a run, kill it, and return the file."""
     script = f"""
-import json, tempfile, time
+import json, os, tempfile, time
 tempfile.tempdir = {tempfile.tempdir!r}
 from localgateway.run_file import Run, snapshots, written
-with snapshots(), written(Run(**json.loads({json.dumps(json.dumps(dataclasses.asdict(ALIVE)))}))):
+run = json.loads({json.dumps(json.dumps(dataclasses.asdict(RUN)))})
+with snapshots(), written(Run(**run | {{"pid": os.getpid()}})):
     print("written", flush=True)
     time.sleep(600)
 """
@@ -66,10 +72,9 @@ with snapshots(), written(Run(**json.loads({json.dumps(json.dumps(dataclasses.as
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "written\n"
-        assert find(None) == ALIVE
+        assert find(None).pid == process.pid
         process.kill()
-        process.wait()
-        yield folder() / "8765.json"
+    return folder() / "8765.json"
 
 
 def test_one_of_several_is_found_by_its_port() -> None:
