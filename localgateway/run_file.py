@@ -137,8 +137,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _clean(path: Path) -> None:
     for file in path.glob("*.json"):
-        with file.open() as opened, contextlib.suppress(ValueError, TypeError, KeyError):
-            # A gateway of an older version does not lock its file.
+        # Its gateway may end meanwhile; one of an older version does not lock its file.
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), file.open() as opened:
             if _unlocked(opened) and not _lives(json.load(opened)["pid"]):
                 file.unlink()
     for sources in path.glob(f"{_SOURCES}*"):

@@ -80,6 +80,7 @@ def test_an_installed_gateway_serves_another_project(tmp_path: Path, recorder: R
                 assert client.recv(timeout=PATIENCE) == "not JSON: hello"
             [ended] = recorder.wait(lambda told: told.kind == "disconnect" and on(told, port))
             table = run("chalice-websocket-client", f"--port={port}", "table")
+            exports = run("chalice-websocket-client", f"--port={port}", "env")
             connected = run("chalice-websocket-client", f"--port={port}", "connect")
         finally:
             process.terminate()
@@ -87,6 +88,7 @@ def test_an_installed_gateway_serves_another_project(tmp_path: Path, recorder: R
 
     assert version == f"chalice-websocket-gateway, version {__version__}\n"
     assert ended.content["requestContext"]["disconnectStatusCode"] == 1000
+    assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{port}\n" in exports
     assert table == "Things-dev is empty\n"
     assert f"Connected to {url}" in connected
     assert str(ROOT) not in said
