@@ -88,18 +88,23 @@ class Reloader:
 
     async def _reload(self) -> None:
         started = time.monotonic()
+        if self._standby is None:  # it starts while the sources are copied
+            self._standby = await inspector(self._options.stage, self._environ)
         folder = await asyncio.to_thread(snapshots.take, self._options.project, self._folder)
         mark = await asyncio.to_thread(snapshots.fingerprint, folder)
         if mark == self._seen:
             shutil.rmtree(folder, ignore_errors=True)
             return
         self._seen = mark
+        self._versions.prepare(folder)
         try:
             new = await self._inspect(folder)
             await self._take_over(new)
         except BaseException:
+            await self._versions.discard()
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        await self._versions.discard()
         _log.warning("reloaded in %.2f s", time.monotonic() - started)
 
     async def _inspect(self, folder: Path) -> Project:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ class Function:
         self._idle = asyncio.Event()
         self._idle.set()
         self._retired = False
+        self._warming: asyncio.Task[ExecutionEnvironment] | None = None
+        self.used_at = 0.0  # monotonic, in seconds
 
     async def invoke(self, event: Any, patience: float | None = None) -> Outcome:
         """Run the function on an event and return the outcome.
@@ -54,7 +57,7 @@ class Function:
         The caller waits for at most `patience` seconds, if given. As in AWS, a function that has
         started by then runs until its own timeout.
         """
-        started = time.monotonic()
+        started = self.used_at = time.monotonic()
         self._count(1)
         try:
             if self._free.locked():
@@ -73,6 +76,10 @@ class Function:
         done, _ = await asyncio.wait({running}, timeout=left)
         return running.result() if done else TimedOut(patience or 0.0)
 
+    def warm_up(self) -> None:
+        """Start an execution environment for the first event, which waits for it."""
+        self._warming = asyncio.create_task(self._start())
+
     async def retire(self) -> None:
         """Serve the events that have arrived, then kill the execution environments."""
         self._retired = True
@@ -83,6 +90,10 @@ class Function:
 
     async def stop(self) -> None:
         """Kill every execution environment."""
+        if (warming := self._warming) is not None:
+            self._warming = None
+            with contextlib.suppress(ChildError, OSError):
+                await warming
         await asyncio.gather(*(self._discard(environment) for environment in list(self._all)))
 
     async def _noted(self, event: Any, started: float) -> Outcome:
@@ -122,6 +133,12 @@ class Function:
             if environment.usable:
                 return environment
             await self._discard(environment)
+        if (warming := self._warming) is not None:
+            self._warming = None
+            return await warming
+        return await self._start()
+
+    async def _start(self) -> ExecutionEnvironment:
         environment = await ExecutionEnvironment.start(
             self.definition, self._project, self._variables, self._log
         )
