@@ -104,6 +104,7 @@ def without_place(envelope: dict[str, Any]) -> dict[str, Any]:
     return envelope
 
 
+@pytest.mark.proof
 def test_the_printed_command_notifies_each_of_300_clients_once(shared: Gateway) -> None:
     command = shared.found(r"^ +notify +(.*)")
 
@@ -201,6 +202,7 @@ def fill(gateway: Gateway, connection_id: str) -> None:
     connection.close()
 
 
+@pytest.mark.proof
 def test_clients_that_never_read_delay_no_other(shared: Gateway) -> None:
     """The others have the message while posts to these are still retried."""
 
@@ -252,6 +254,7 @@ def test_functions_can_be_invoked_by_name(shared: Gateway) -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.proof
 def test_rows_of_killed_clients_are_removed_by_the_first_notification_after_the_grace_period(
     tmp_path: Path,
 ) -> None:
@@ -302,6 +305,7 @@ async def far_away(listener: socket.socket, port: int, seconds: float) -> AsyncI
         yield
 
 
+@pytest.mark.proof
 def test_a_run_out_of_time_hands_the_rest_on_and_every_client_is_notified_once(
     tmp_path: Path,
 ) -> None:
