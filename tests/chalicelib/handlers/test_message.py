@@ -282,7 +282,7 @@ def test_a_failure_asks_the_client_to_try_again(
 
     assert (answer["type"], answer["code"], answer["n"]) == ("error", "try_again", 6)
     [line] = logged()
-    assert (line["level"], line["message"]) == ("ERROR", "message failed")
+    assert (line["level"], line["message"], line["Failures"]) == ("ERROR", "message failed", 1)
 
 
 def test_without_a_history_requests_are_answered_as_before(
