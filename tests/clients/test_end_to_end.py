@@ -2,13 +2,20 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clients.test_readmes import JAVASCRIPT, PYTHON, block
+from tests.conftest import ROOT
 from tests.support.gateway import Gateway, serving
+from tests.support.node import FOLDER, node
 from tests.support.readers import Readers, node_readers, python_readers, until
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:IncidentNotifications-dev"
@@ -65,3 +72,46 @@ def test_a_client_that_was_cut_off_gets_each_notification_once_and_in_order(
         assert told.gaps == []
 
     asyncio.run(run())
+
+
+def examples() -> dict[str, tuple[list[str], str]]:
+    """Return the examples of the READMEs: the command that runs each, and its code."""
+    code = {
+        "python": block(PYTHON, "python"),
+        "js": block(JAVASCRIPT, "js"),
+    }
+    return {
+        "python": ([sys.executable, "-u", "-"], code["python"]),
+        "js": ([node(), "--input-type=module", "-"], code["js"]),
+    }
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_the_example_of_the_readme_runs(gateway: Gateway, language: str, tmp_path: Path) -> None:
+    command, code = examples()[language]
+    code = code.replace("wss://example.com/prod", gateway.url).replace(
+        "position.json", str(tmp_path / "position.json")
+    )
+    text = f"for the example in {language}"
+    connected = len(gateway.logged("connected"))
+
+    with subprocess.Popen(
+        command,
+        cwd=FOLDER,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "clients" / "python")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(code)
+        process.stdin.close()
+        try:
+            gateway.wait(lambda: len(gateway.logged("connected")) > connected)
+            asyncio.run(publish(gateway, text))
+            told = any(text in line for line in process.stdout)
+        finally:
+            process.kill()
+
+    assert told
