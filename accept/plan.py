@@ -16,6 +16,7 @@ from accept.checks import (
     messages,
     notifications,
     observing,
+    recovering,
     refusals,
 )
 
@@ -67,6 +68,7 @@ CHECKS = (
     Check("notify-some", notifications.some, (*TRACKED, "ping")),
     Check("notify-large", notifications.large, ("notify-some",)),
     Check("notify-all", notifications.everybody, ("notify-some",), option="--notify-all"),
+    Check("recover", recovering.recover, (*TRACKED, "ping")),
     Check("kick", functions.kick, TRACKED),
     Check("limit", ending.limit, (*TRACKED, "ping")),
     Check("disconnect", ending.disconnect, ("row",)),

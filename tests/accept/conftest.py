@@ -18,6 +18,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     settings = {
         "MAX_CONNECTIONS_PER_CLIENT": "2",
         "ALLOWED_ORIGINS": "https://dashboard.example.com",
+        "RECOVER_OWN": "always",
     }
     with serving(tmp_path_factory.mktemp("gateway") / "project", settings=settings) as gateway:
         yield gateway

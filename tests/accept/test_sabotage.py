@@ -73,6 +73,16 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
+        name="notifications that are not recorded",
+        fails="recover",
+        seen="[] after",
+        code=(
+            "from chalicelib.services.recording import Recording; "
+            "Recording.placed = lambda self, _: self.envelope\n"
+        ),
+        settings={"RECOVER_OWN": "always"},
+    ),
+    Sabotage(
         name="a kick that does nothing",
         fails="kick",
         seen="close code None",
