@@ -386,6 +386,8 @@ export const rules = {
       equal(await world.has(1), ["all-4"]);
       await world.live(4);
       await world.when(() => old.closed === 1000);
+      await world.clock.sleep(5_000);
+      equal(world.attempts.length, 3);
     },
   ),
 

@@ -559,9 +559,11 @@ async def test_a_replacement_that_fails_leaves_the_old_connection() -> None:
         got = await consumer.has(1)
         await here.live(4)
         await here.reached("live")
+        await asyncio.sleep(7)
 
     assert got == ["all-4"]
     assert old.closed == "close"
+    assert len(here.server.attempts) == 3
 
 
 REPLACED = {"type": "goodbye", "reason": "replaced", "message": None, "reconnect": False}
