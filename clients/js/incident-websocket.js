@@ -14,10 +14,11 @@ const PATIENCE = 10 * SECOND; // for a token, and for a handshake
 const TICK = 20 * SECOND;
 const LATE = 30 * SECOND; // a timer later than this means that the machine has slept
 const ROOM = 1000; // items; further ones stay in the history until the handlers have caught up
+const LONGEST = 2 ** 31 - 1; // a longer timer would fire at once
 
 const CLOCK = {
   now: () => Date.now(),
-  setTimeout: (act, ms) => globalThis.setTimeout(act, ms),
+  setTimeout: (act, ms) => globalThis.setTimeout(act, Math.min(ms, LONGEST)),
   clearTimeout: (timer) => globalThis.clearTimeout(timer),
 };
 
@@ -47,6 +48,7 @@ export class IncidentClient {
     const query = clientId === undefined ? "" : `?clientId=${encodeURIComponent(clientId)}`;
     this.#url = address + query;
     const { WebSocket = globalThis.WebSocket, renewalMinutes = [105, 115] } = options;
+    if (!WebSocket) throw new TypeError("no global WebSocket; pass that of the package ws");
     const { storage = tabStorage(), token } = options;
     const storageKey = `incident-websocket ${address} ${clientId ?? ""}`;
     this.#options = { WebSocket, renewalMinutes, storage, storageKey, token };
@@ -188,7 +190,7 @@ export class IncidentClient {
     if (this.#closed) return;
     this.#enter("waiting");
     await this.#pause(atLeast);
-    await this.#pause(delay - atLeast, new Promise((resolve) => { this.#hurry = resolve; }));
+    await this.#pause(delay, new Promise((resolve) => { this.#hurry = resolve; }));
   }
 
   /** Wait for the first of several things, at most some ms. */

@@ -15,13 +15,14 @@ export function parse(data) {
   const message = JSON.parse(data);
   const isPlaced = ({ stream, seq, prev }) =>
     ["all", "own"].includes(stream) && isNumber(seq) && isNumber(prev) && prev < seq;
+  const isEmpty = (object) => Object.keys(object).length === 0;
   const { type, seq, notifications, position } = message;
   if (type === undefined && message.message !== undefined) {
     return { type: "error", code: "try_again", message: message.message };
   }
   const isGood = {
     notification: () => message.id !== undefined && (seq === undefined || isPlaced(message)),
-    recovered: () => notifications.every(isPlaced) && (parsePosition(position) || !position.all),
+    recovered: () => notifications.every(isPlaced) && (parsePosition(position) || isEmpty(position)),
   }[type];
   if (isGood && !isGood()) throw new TypeError(`malformed message ${data.slice(0, 200)}`);
   return message;

@@ -104,6 +104,7 @@ export const rules = {
           first.say({ ...failure, ...(failure.n && { n }) });
         }
         equal((await (await world.accept()).answer(4)).after, { all: 4 });
+        ok(world.attempts[1].at < 10_000);
         equal(await world.has(1), ["all-4"]);
       }),
     ]),
@@ -306,7 +307,7 @@ export const rules = {
     const peer = await world.accept();
     for (let i = 0; i < 4; i++) await peer.answer(3, [], { more: true });
     await world.live(3);
-    ok(world.attempts[1].at > 0);
+    ok(world.attempts[1].at > 0 && world.attempts[1].at < 10_000);
   }),
 
   "what has expired is told as a gap": within(AT_3, async (world) => {
@@ -385,6 +386,8 @@ export const rules = {
       equal(await world.has(1), ["all-4"]);
       await world.live(4);
       await world.when(() => old.closed === 1000);
+      await world.clock.sleep(5_000);
+      equal(world.attempts.length, 3);
     },
   ),
 

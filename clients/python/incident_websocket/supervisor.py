@@ -124,7 +124,7 @@ class Supervisor:
         self._enter("waiting")
         await asyncio.sleep(at_least)
         self._awake.clear()
-        await _first(self._awake.wait(), asyncio.sleep(delay - at_least))
+        await _first(self._awake.wait(), asyncio.sleep(delay))
 
     async def _watch_clock(self) -> None:
         """Notice that the machine has slept: timers stood still and the network is another one."""
