@@ -121,11 +121,7 @@ def test_a_table_made_anew_goes_on_above_the_old_numbers(
     """A client that stands at an old number is not told that nothing is new."""
     old = [append(log, f"old-{number}") for number in range(3)]
     log.client.delete_table(TableName=HISTORY)
-<<<<<<< HEAD
-    log.client.create_table(**next(each for each in CREATIONS if each["TableName"] == HISTORY))
-=======
     create_tables(log.client, HISTORY)
->>>>>>> hserver
     later = now_ms() + 60_000
     monkeypatch.setattr(history, "now_ms", lambda: later)
 
@@ -315,12 +311,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
         port = json.loads(process.stdout.readline())["port"]
         config = Config(read_timeout=60, max_pool_connections=AT_ONCE)
         client = boto3.client("dynamodb", endpoint_url=f"http://127.0.0.1:{port}", config=config)
-<<<<<<< HEAD
-        for creation in CREATIONS:
-            client.create_table(**creation)
-=======
         create_tables(client)
->>>>>>> hserver
         yield client
         process.stdin.close()
 
