@@ -104,7 +104,7 @@ async def refuse(
     """Send the HTTP response that refuses a handshake."""
     note(
         "handshake refused",
-        level=logging.WARNING,
+        level="WARNING",
         status=int(refused.status),
         cause=refused.cause,
         connectionId=client.connection_id,
