@@ -721,6 +721,27 @@ def test_a_refused_renewal_takes_a_fresh_connection(outcome: dict[str, Any] | No
     assert len(here.server.attempts) == 2
 
 
+@scenario
+async def test_a_token_that_stays_the_same_is_not_sent_for_ever() -> None:
+    """The server ends the connection once the token has expired."""
+
+    async def token() -> str:
+        return token_until(100)
+
+    made = World(token=token, renewal_seconds=(1e6, 1e6))
+    times = []
+    async with made.client:
+        peer = await made.live()
+        for _ in range(2):
+            await peer.heard_next("authenticate")
+            times.append(round(now()))
+            peer.say(type="authenticated", expiresAt=100)
+        request = await peer.request()
+
+    assert times == [80, 96]
+    assert request["action"] == "ping"
+
+
 # Rule 8: what is finished
 
 
