@@ -66,7 +66,8 @@ test: $(VENV) ## Run the tests with branch coverage, or some: ARGS="-k limit".
 	$(PYTEST) -m "not proof" $(if $(ARGS),$(ARGS),--cov --cov-report=term --cov-fail-under=90)
 
 proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real deployments, faults, storms.
-	$(PYTEST) -m proof $(ARGS)
+	$(PYTEST) -m proof $(or $(ARGS),--ignore=tests/faults)
+	$(if $(ARGS),,$(PYTEST) --dist worksteal -m proof tests/faults)
 
 check: lint imports templates test ## Run lint, imports, templates and test, in this order.
 

@@ -10,11 +10,11 @@ import random
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
 
-from chalicelib.adapters import aws_clients
+from chalicelib.adapters import table as table_calls
 from chalicelib.adapters.attempts import ATTEMPT_S, NOT_STARTED, THROTTLING, CallError, call
 from chalicelib.clock import now_ms
 from chalicelib.domain.errors import HistoryError
@@ -53,11 +53,6 @@ class Batch:
 
     entries: tuple[Entry, ...]
     reached: int
-
-
-def dynamodb() -> DynamoDBClient:
-    """Return the DynamoDB client. Raises `BotoCoreError` when no region is configured."""
-    return cast("DynamoDBClient", aws_clients.client("dynamodb"))
 
 
 @dataclass(frozen=True)
@@ -207,7 +202,7 @@ def open_history(table: str, deadline: Deadline) -> History:
     Raises `HistoryError` when no client can be created, for example without a region.
     """
     try:
-        return History(dynamodb(), table, deadline)
+        return History(table_calls.dynamodb(), table, deadline)
     except BotoCoreError as error:
         raise HistoryError("CreateClient", table, type(error).__name__, str(error)) from error
 

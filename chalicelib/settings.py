@@ -125,6 +125,12 @@ def notifications_topic(environ: Mapping[str, str] | None = None) -> str:
     return NOTIFICATIONS_TOPIC.read(os.environ if environ is None else environ)
 
 
+def stage(environ: Mapping[str, str] | None = None) -> str:
+    """Return the stage, also when another setting is invalid: that failure is counted, too."""
+    source = os.environ if environ is None else environ
+    return source.get(STAGE.name, "").strip() or str(STAGE.default)
+
+
 def short_ttl(environ: Mapping[str, str] | None = None) -> SettingsError | None:
     """Return what is wrong with a `TTL_HOURS` under 3, or None.
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError
-
-from chalicelib.adapters import aws_clients
-from chalicelib.adapters.attempts import FOLLOWING_S, CallError, call
+from chalicelib.adapters.attempts import FOLLOWING_S
+from chalicelib.adapters.table import CONFLICT, Table
 from chalicelib.domain.connection import Connection, oldest_possible_ms
-from chalicelib.domain.errors import MalformedRowError, StoreError, SweepActiveError
+from chalicelib.domain.errors import MalformedRowError, StoreError
 from chalicelib.domain.rows import decoded, from_item, to_item
+from chalicelib.domain.sweep_position import SWEEP_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     from chalicelib.clock import Deadline
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from chalicelib.domain.rows import Item
 
 CLIENT_INDEX = "ByClient"
-# The sweep's own row. It has no `createdAt`, so no reader takes it for a connection, and `#` is
-# not in the base64 alphabet of API Gateway's ids.
-SWEEP_ROW = "#sweep"
 # A page is read and probed as a whole, so it must fit easily into one run of the sweep.
 PAGE_ROWS = 500
 # Two deliveries of one `$connect` may undo each other's row this often.
@@ -35,7 +30,6 @@ PUT_ROUNDS = 3
 
 _IS_ALIVE = "#ttl > :now AND createdAt > :oldest"
 _IS_UNCHANGED = "createdAt = :createdAt"
-_CONFLICT = "ConditionalCheckFailedException"
 
 
 @dataclass(frozen=True)
@@ -54,42 +48,8 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Position:
-    """How far the sweep's pass over the table has come. Times are epoch ms.
-
-    The next run continues behind the row `start`, or begins a new pass if it is None. `since_ms`
-    is the start of the pass, `previous_ms` that of the last complete pass before it, or 0. `live`
-    counts the connections presumed alive that the pass has met. `clients` are over their limit or
-    could not be looked up, and are looked at again.
-    """
-
-    start: str | None
-    since_ms: int
-    previous_ms: int = 0
-    live: int = 0
-    clients: tuple[str, ...] = field(default=())
-
-
-def dynamodb() -> DynamoDBClient:
-    """Return the DynamoDB client. Raises `BotoCoreError` when no region is configured."""
-    return cast("DynamoDBClient", aws_clients.client("dynamodb"))
-
-
-@dataclass(frozen=True)
-class ConnectionStore:
-    """The rows of one connections table, for one invocation.
-
-    Every method raises `StoreError` when DynamoDB does not confirm the operation; its code is
-    `NotStarted` when too little time was left before `deadline`. Times are epoch ms.
-    """
-
-    client: DynamoDBClient
-    table: str
-    deadline: Deadline
-
-    def until(self, deadline: Deadline) -> ConnectionStore:
-        """Return a store whose calls end by another deadline."""
-        return replace(self, deadline=deadline)
+class ConnectionStore(Table):
+    """The rows of one connections table, for one invocation. Times are epoch ms."""
 
     def put(self, connection: Connection, retries: Deadline | None = None) -> None:
         """Store the row of a connection, whose `$connect` may be delivered twice at once.
@@ -100,7 +60,7 @@ class ConnectionStore:
         """
         for _ in range(PUT_ROUNDS):
             try:
-                self._call(
+                self.call(
                     "put_item",
                     Item=to_item(connection),
                     ConditionExpression="attribute_not_exists(connectionId)",
@@ -108,20 +68,20 @@ class ConnectionStore:
                     retries=retries,
                 )
             except StoreError as error:
-                if error.code != _CONFLICT:
+                if error.code != CONFLICT:
                     raise
                 if self._taken_over(connection, error.item):
                     return
             else:
                 return
-        raise StoreError("PutItem", self.table, _CONFLICT, "the row keeps changing", uncertain=True)
+        raise StoreError("PutItem", self.table, CONFLICT, "the row keeps changing", uncertain=True)
 
     def _taken_over(self, connection: Connection, item: Any) -> bool:
         """Make the existing row this connection's. Return False if it has changed meanwhile."""
         try:
             existing = from_item(item) if item else self.get(connection.connection_id)
         except MalformedRowError:  # ids are never reused, so it is not a connection's
-            self._call("put_item", Item=to_item(connection))
+            self.call("put_item", Item=to_item(connection))
             return True
         if existing is None:
             return False
@@ -131,7 +91,7 @@ class ConnectionStore:
             ":mine": {"N": str(connection.created_at)},
             ":ttl": {"N": str(connection.ttl)},
         }
-        return self._if_unchanged(
+        return self.call_if(
             "update_item",
             Key=_key(connection.connection_id),
             UpdateExpression="SET createdAt = :mine, #ttl = :ttl",
@@ -145,7 +105,7 @@ class ConnectionStore:
 
         Raises `MalformedRowError` for a row that is not a connection.
         """
-        response = self._call("get_item", Key=_key(connection_id), ConsistentRead=consistent).body
+        response = self.call("get_item", Key=_key(connection_id), ConsistentRead=consistent).body
         return from_item(response["Item"]) if "Item" in response else None
 
     def delete(self, connection_id: str) -> Removed | None:
@@ -156,7 +116,7 @@ class ConnectionStore:
         that was not a connection.
         """
         try:
-            answer = self._call(
+            answer = self.call(
                 "delete_item",
                 Key=_key(connection_id),
                 ReturnValues="ALL_OLD",
@@ -177,7 +137,7 @@ class ConnectionStore:
         there counts as removed by this call, and `judged` is returned.
         """
         try:
-            answer = self._call(
+            answer = self.call(
                 "delete_item",
                 Key=_key(judged.connection_id),
                 ConditionExpression=_IS_UNCHANGED,
@@ -186,7 +146,7 @@ class ConnectionStore:
                 retries=self.deadline.minus(FOLLOWING_S),  # leaves time for the read that settles
             )
         except StoreError as error:
-            conflict = error.code == _CONFLICT
+            conflict = error.code == CONFLICT
             if conflict and not error.repeated:
                 return None
             if not (conflict or error.uncertain):
@@ -208,7 +168,7 @@ class ConnectionStore:
             else:
                 conditions.append(f"attribute_not_exists(#{name})")
         given = {"ExpressionAttributeValues": values} if values else {}
-        return self._if_unchanged(
+        return self.call_if(
             "delete_item",
             Key={"connectionId": item["connectionId"]},
             ConditionExpression=" AND ".join(conditions),
@@ -236,7 +196,7 @@ class ConnectionStore:
         if intent.reason is not None:
             values[":reason"] = {"S": intent.reason}
             expression += ", closeReason = :reason"
-        return self._if_unchanged(
+        return self.call_if(
             "update_item",
             Key=_key(connection.connection_id),
             UpdateExpression=expression,
@@ -247,7 +207,7 @@ class ConnectionStore:
     def withdraw_closing(self, connection: Connection, intent: Intent) -> bool:
         """Remove the intent `intent` from the row, if it is still the row's."""
         values: dict[str, AttributeValueTypeDef] = {":at": {"N": str(intent.at)}}
-        return self._if_unchanged(
+        return self.call_if(
             "update_item",
             Key=_key(connection.connection_id),
             UpdateExpression="REMOVE closing, closingAt, closeReason",
@@ -312,7 +272,7 @@ class ConnectionStore:
         key = None if start is None else _key(start)
         while True:
             arguments: dict[str, Any] = {"ExclusiveStartKey": key} if key else {}
-            response = self._call(
+            response = self.call(
                 "scan",
                 Limit=PAGE_ROWS,
                 FilterExpression="connectionId <> :sweep",
@@ -323,53 +283,6 @@ class ConnectionStore:
             key = response.get("LastEvaluatedKey")
             if key is None:
                 return
-
-    def begin_sweep(self, now_ms: int, until_ms: int) -> Position | None:
-        """Take the sweep's lease until `until_ms`, and return its position as `position` does.
-
-        Raises `SweepActiveError` while another run holds the lease. Saving the position ends it.
-        """
-        try:
-            answer = self._call(
-                "update_item",
-                Key=_key(SWEEP_ROW),
-                UpdateExpression="SET leaseUntil = :until",
-                ConditionExpression="attribute_not_exists(leaseUntil) OR leaseUntil < :now",
-                ExpressionAttributeValues={
-                    ":until": {"N": str(until_ms)},
-                    ":now": {"N": str(now_ms)},
-                },
-                ReturnValues="ALL_NEW",
-            )
-        except StoreError as error:
-            if error.code != _CONFLICT:
-                raise
-            if not error.repeated:
-                raise SweepActiveError from error
-            return self.position()  # the lease was taken by an attempt whose answer was lost
-        return _position(answer.body["Attributes"])
-
-    def end_sweep(self) -> None:
-        """End the sweep's lease without a new position."""
-        self._call("update_item", Key=_key(SWEEP_ROW), UpdateExpression="REMOVE leaseUntil")
-
-    def position(self) -> Position | None:
-        """Return the sweep's position, or None before the first run."""
-        response = self._call("get_item", Key=_key(SWEEP_ROW), ConsistentRead=True).body
-        return _position(response.get("Item", {}))
-
-    def save_position(self, position: Position) -> None:
-        """Save the sweep's position."""
-        item = _key(SWEEP_ROW) | {
-            "since": {"N": str(position.since_ms)},
-            "previous": {"N": str(position.previous_ms)},
-            "live": {"N": str(position.live)},
-        }
-        if position.start is not None:
-            item["start"] = {"S": position.start}
-        if position.clients:
-            item["clients"] = {"L": [{"S": client_id} for client_id in position.clients]}
-        self._call("put_item", Item=item)
 
     def _read(self, operation: str, now_ms: int, **arguments: Any) -> Iterator[Connection]:
         """Yield the results of a query or scan, without connections that cannot be alive."""
@@ -383,59 +296,11 @@ class ConnectionStore:
         names = {"#ttl": "ttl"} | arguments.get("ExpressionAttributeNames", {})
         arguments["ExpressionAttributeNames"] = names
         while True:
-            response = self._call(operation, **arguments).body
+            response = self.call(operation, **arguments).body
             yield from decoded(response["Items"])[0]
             if "LastEvaluatedKey" not in response:
                 return
             arguments["ExclusiveStartKey"] = response["LastEvaluatedKey"]
-
-    def _if_unchanged(self, method: str, **arguments: Any) -> bool:
-        """Make a conditional call. Return False if the row was replaced or removed since.
-
-        A repeat of a call that was carried out may find its own change; that counts as success.
-        """
-        try:
-            self._call(method, **arguments)
-        except StoreError as error:
-            if error.code != _CONFLICT:
-                raise
-            return error.repeated
-        return True
-
-    def _call(self, method: str, **arguments: Any) -> Any:
-        try:
-            function = getattr(self.client, method)
-            return call(function, self.deadline, TableName=self.table, **arguments)
-        except CallError as error:
-            operation = self.client.meta.method_to_api_mapping[method]
-            raise StoreError(
-                operation,
-                self.table,
-                error.code,
-                error.cause,
-                uncertain=error.uncertain,
-                repeated=error.repeated,
-                item=error.item,
-            ) from error
-
-
-def open_store(table: str, deadline: Deadline) -> ConnectionStore:
-    """Open `table` with the client of this execution environment, for calls until `deadline`.
-
-    Raises `StoreError` when no client can be created, for example without a region.
-    """
-    try:
-        return ConnectionStore(dynamodb(), table, deadline)
-    except BotoCoreError as error:
-        raise StoreError("CreateClient", table, type(error).__name__, str(error)) from error
-
-
-def _position(item: Any) -> Position | None:
-    if "since" not in item:
-        return None
-    since, previous, live = (int(item[name]["N"]) for name in ("since", "previous", "live"))
-    clients = tuple(client["S"] for client in item.get("clients", {}).get("L", ()))
-    return Position(item.get("start", {}).get("S"), since, previous, live, clients)
 
 
 def _key(connection_id: str) -> dict[str, AttributeValueTypeDef]:

@@ -216,6 +216,13 @@ def _names(account: Account) -> Iterator[tuple[str, Callable[[], bool]]]:
             yield name, _exists(getattr(client, operation), **{argument: name})
     for name in load_topics(resources, parameters).values():
         yield name, lambda name=name: _has_topic(account, name)  # type: ignore[misc]
+    # `chalice delete` leaves them, and the stack creates them under the same names.
+    for start in (
+        f"/aws/lambda/incident-websocket-{account.stage}-",
+        f"/aws/apigateway/incident-websocket-{account.stage}",
+    ):
+        name = f"log groups {start}…"
+        yield name, lambda start=start: _has_log_group(account, start)  # type: ignore[misc]
 
 
 def _table_names(account: Account) -> list[str]:
@@ -234,6 +241,11 @@ def _exists(call: Callable[..., object], **arguments: str) -> Callable[[], bool]
         return True
 
     return exists
+
+
+def _has_log_group(account: Account, start: str) -> bool:
+    logs = account.client("logs")
+    return bool(logs.describe_log_groups(logGroupNamePrefix=start, limit=1)["logGroups"])
 
 
 def _has_topic(account: Account, name: str) -> bool:

@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,9 @@ from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import history, store
-from chalicelib.adapters import aws_clients, token_keys
+from chalicelib.adapters import aws_clients, table, token_keys
 from chalicelib.store import ConnectionStore
 from chalicelib.variables import VARIABLES
-from provision.tables import ensure
 from provision.template import load_tables
 from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import Issuer, issuing
@@ -34,10 +32,17 @@ TABLE = "IncidentWebSocketConnections-dev"
 HISTORY = "IncidentWebSocketHistory-dev"
 UNSET = "(unset)"
 LONG_CONTEXT = functools.partial(LambdaContext, max_runtime_ms=60_000)
-# Parsing botocore's models and creating the table's encryption key would be most of a test's time.
+# Parsing botocore's models and completing the tables would be most of a test's time.
 LOADER = botocore.loaders.create_loader()
-TABLES = [
-    replace(definition, encryption=None, point_in_time_recovery=False)
+OWN_LOADER = aws_clients.OwnServices()
+CREATIONS: list[Any] = [
+    {
+        "TableName": definition.name,
+        "KeySchema": definition.key_schema,
+        "AttributeDefinitions": definition.attributes,
+        "BillingMode": definition.billing_mode,
+        **({"GlobalSecondaryIndexes": definition.indexes} if definition.indexes else {}),
+    }
     for definition in load_tables(ROOT / ".chalice" / "resources.json", {"Stage": "dev"})
 ]
 
@@ -53,6 +58,8 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     # chalice.test.Client gives every invocation 3 s, too few for a loaded machine.
     monkeypatch.setattr(chalice.test, "LambdaContext", LONG_CONTEXT)
+    monkeypatch.setattr(aws_clients, "OwnServices", lambda: OWN_LOADER)
+    monkeypatch.setattr(botocore.session, "create_loader", lambda *_: LOADER)
     aws_clients.session.cache_clear()
     aws_clients.client.cache_clear()
     token_keys.verifier.cache_clear()
@@ -62,11 +69,9 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 def dynamodb() -> Iterator[DynamoDBClient]:
     """Return a client of moto's DynamoDB with the project's empty tables."""
     with mock_aws():
-        session = botocore.session.get_session()
-        session.register_component("data_loader", LOADER)
-        client = boto3.Session(botocore_session=session).client("dynamodb")
-        for definition in TABLES:
-            ensure(client, definition)
+        client = boto3.Session().client("dynamodb")
+        for creation in CREATIONS:
+            client.create_table(**creation)
         yield client
 
 
@@ -140,10 +145,9 @@ class Wire:
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     """Watch the traffic with DynamoDB, and let a test break it."""
     watching = Wire([], [], {})
-    make = store.dynamodb
+    make = table.dynamodb
     client = functools.cache(lambda: watching.watch(make()))
-    monkeypatch.setattr(store, "dynamodb", client)
-    monkeypatch.setattr(history, "dynamodb", client)
+    monkeypatch.setattr(table, "dynamodb", client)
     return watching
 
 

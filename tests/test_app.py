@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from chalicelib import store
+from chalicelib.adapters import table
 from tests.conftest import TABLE, UNSET, Wire
 from tests.support.events import CONNECTED_AT, CONNECTION_ID, connect_event, disconnect_event
 
@@ -221,7 +221,7 @@ def test_connect_is_refused_if_another_row_is_read_back(
         if replacement:
             dynamodb.put_item(TableName=TABLE, Item=replacement)
 
-    store.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", before_read)
+    table.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", before_read)
 
     response = invoke("connect", connect_event())
 
@@ -230,6 +230,28 @@ def test_connect_is_refused_if_another_row_is_read_back(
     [line] = logged()
     assert line["level"] == "ERROR"
     assert found in line["error"]
+
+
+def test_connect_accepts_a_row_that_close_has_marked(
+    dynamodb: DynamoDBClient, rows: Rows, invoke: Invoke
+) -> None:
+    """The sweep closes a connection that was marked while its handshake ran."""
+    marks: dict[str, Any] = {
+        "closing": {"S": "kicked"},
+        "closingAt": {"N": "7"},
+        "closeReason": {"S": "draining"},
+    }
+
+    def mark(**_: object) -> None:
+        [row] = dynamodb.scan(TableName=TABLE)["Items"]
+        dynamodb.put_item(TableName=TABLE, Item=row | marks)
+
+    table.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", mark)
+
+    assert invoke("connect", connect_event())["statusCode"] == 200
+
+    [row] = rows()
+    assert marks.items() <= row.items()
 
 
 @each_error

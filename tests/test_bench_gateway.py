@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from bench.gateway import load, subjects, table
+
+pytestmark = pytest.mark.proof
 
 
 def test_the_gateway_runs_on_an_engine_that_stands_alone() -> None:

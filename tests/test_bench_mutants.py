@@ -85,6 +85,7 @@ def test_takes_the_same_sample_for_the_same_seed(tmp_path: Path) -> None:
     assert first != other
 
 
+@pytest.mark.proof
 def test_rates_each_mutant_by_the_tests_that_run_it(tmp_path: Path) -> None:
     """A test that starts another process notices a mutant, too; a mutant cannot run forever."""
     (tmp_path / "sample.py").write_text(MODULE)

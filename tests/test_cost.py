@@ -90,7 +90,7 @@ def test_metrics_and_alarms_are_counted_from_the_project() -> None:
     resources = json.loads((ROOT / ".chalice" / "resources.json").read_text())["Resources"]
 
     assert custom_metrics(Usage(0)) == 4
-    assert custom_metrics(THOUSAND) == len(Metric) + 3 + 6 + 6
+    assert custom_metrics(THOUSAND) == len(Metric) + 3 + 6
     assert alarm_metrics(resources) == json.dumps(resources).count('"TreatMissingData"') + sum(
         len(alarm["Properties"]["Metrics"]) - 2
         for alarm in resources.values()

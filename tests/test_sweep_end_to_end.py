@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 
 import app
 from chalicelib.store import ConnectionStore
+from chalicelib.sweep_progress import SweepProgress
 from tests.conftest import ROOT, TABLE
 from tests.support.clients import eventually, leave, opened, wait
 from tests.support.connections import NO_DEADLINE, tracked
@@ -66,6 +67,7 @@ async def identities(gateway: Gateway, clients: Iterable[ClientConnection]) -> s
         return {str(await client.recv()) for client in clients}
 
 
+@pytest.mark.proof
 def test_fifty_racing_connects_of_one_client_end_at_its_limit_of_three(start: Start) -> None:
     """The newest three stay; the sweep closes those that raced past `$connect`."""
     # with a slow DynamoDB, handshakes overlap and a close meets a connection that opens
@@ -100,6 +102,7 @@ def test_fifty_racing_connects_of_one_client_end_at_its_limit_of_three(start: St
     assert causes.count("replaced") == 47
 
 
+@pytest.mark.proof
 def test_after_half_of_the_disconnects_were_lost_the_sweep_leaves_the_open_connections(
     start: Start,
 ) -> None:
@@ -128,6 +131,7 @@ def test_after_half_of_the_disconnects_were_lost_the_sweep_leaves_the_open_conne
     assert report["missedDisconnectShare"] > 60 / 80
 
 
+@pytest.mark.proof
 def test_the_next_sweep_finishes_a_sweep_that_was_killed(start: Start) -> None:
     with start("--dynamodb-lag=20") as gateway:
         store = ConnectionStore(gateway.dynamodb(), TABLE, NO_DEADLINE)
@@ -147,7 +151,9 @@ def test_the_next_sweep_finishes_a_sweep_that_was_killed(start: Start) -> None:
                 killed.kill()
             left = gateway.rows()
             assert killed.returncode == -signal.SIGKILL
-            store.end_sweep()  # as when the timeout of the killed run has passed
+            SweepProgress(
+                gateway.dynamodb(), TABLE, NO_DEADLINE
+            ).end()  # as when the timeout of the killed run has passed
             assert 3 < len(left) < 303
             assert alive < left
 
@@ -160,6 +166,7 @@ def test_the_next_sweep_finishes_a_sweep_that_was_killed(start: Start) -> None:
     assert report["live"] == 3
 
 
+@pytest.mark.proof
 def test_a_sweep_removes_no_row_of_a_connection_that_is_being_opened(start: Start) -> None:
     """Its row is in the table before a probe would find it open."""
     with start("--dynamodb-lag=250", "--environments=4") as gateway:

@@ -33,9 +33,8 @@ async def connections(run: Run) -> str:
 
 
 def _ids(answer: dict[str, Any]) -> list[str]:
-    """Return the ids in an answer, whose shape differs for one connection."""
-    rows = answer.get("connections", [answer.get("connection")])
-    return [row["connectionId"] for row in rows if row]
+    """Return the ids in an answer."""
+    return [row["connectionId"] for row in answer.get("connections", ())]
 
 
 async def kick(run: Run) -> str:

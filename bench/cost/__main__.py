@@ -68,7 +68,6 @@ def all_tables(usage: Usage) -> list[str]:
     ways = {
         "as it is": usage,
         "without the row on the line `connected`": replace(usage, row_logged=False),
-        "without `Duration` by cause": replace(usage, duration_by_cause=False),
     }
     rows = [["a month in us-east-1, by connections", *(f"{size:,}" for size in SIZES[1:])]]
     for name, way in ways.items():

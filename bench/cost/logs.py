@@ -69,11 +69,11 @@ def measure(connect: dict[str, Any], disconnect: dict[str, Any]) -> LogBytes:
 
         opened = _output(app.connect, connect)
         closed = _output(app.disconnect, disconnect)
-    row = json.dumps(json.loads(opened)["row"])
+    row = json.dumps(json.loads(opened)["row"], separators=(",", ":"))
     return LogBytes(
         connect=billed(opened),
         disconnect=billed(closed),
-        row=len(row) + len(', "row": '),
+        row=len(row) + len(',"row":'),
         invocation=billed("".join(LAMBDA_LINES)),
         access=billed(json.dumps(ACCESS_LOG_VALUES)),
     )

@@ -45,7 +45,7 @@ IDLE_METRICS = (
 # How many causes a busy stage usually sees: of refusals, and of ends.
 REFUSALS_SEEN, ENDS_SEEN = 3, 6
 # Custom metrics that are published once for each cause.
-BY_CAUSE = {Metric.REFUSED: REFUSALS_SEEN, Metric.CLOSED: ENDS_SEEN, Metric.DURATION: ENDS_SEEN}
+BY_CAUSE = {Metric.REFUSED: REFUSALS_SEEN, Metric.CLOSED: ENDS_SEEN}
 FREE_DASHBOARD_METRICS = 50
 
 
@@ -64,7 +64,6 @@ class Usage:
     notifications_a_day: float = 20
     envelope_bytes: int = 1024
     row_logged: bool = True
-    duration_by_cause: bool = True
 
     @property
     def connection_minutes(self) -> float:
@@ -138,10 +137,7 @@ def custom_metrics(usage: Usage) -> int:
     """Return how many custom metrics a stage publishes; an idle one only the sweep's."""
     if not usage.connections:
         return len(IDLE_METRICS)
-    causes = dict(BY_CAUSE)
-    if not usage.duration_by_cause:
-        del causes[Metric.DURATION]
-    return len(Metric) + sum(causes.values())
+    return len(Metric) + sum(BY_CAUSE.values())
 
 
 def alarm_metrics(resources: Mapping[str, Any]) -> int:

@@ -1,7 +1,8 @@
 """Prices in US dollars, without any free tier except where AWS gives one to everybody for good.
 
-Those of us-east-1 are on AWS's price pages. Those of ap-northeast-2 could not be compared with a
-price list when they were written down: check them before you decide anything by them.
+They are not verified. They were written down from memory of AWS's public price pages on 2026-11-25
+and were compared with the price list API for neither region: check them before you decide anything
+by them. https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html
 """
 
 from __future__ import annotations

@@ -54,12 +54,12 @@ class Figures:
 
     @property
     def per_cpu_second(self) -> float:
-        """Give the posts per CPU second."""
+        """Return the posts per CPU second."""
         return self.posts / self.cpu
 
     @property
     def per_second(self) -> float:
-        """Give the posts per wall second."""
+        """Return the posts per wall second."""
         return self.posts / self.wall
 
 
@@ -98,7 +98,7 @@ def check(name: str, figures: Figures, received: bytes) -> None:
 
 
 def median(figures: list[Figures]) -> Figures:
-    """Give the run with the median CPU time of a post."""
+    """Return the run with the median CPU time of a post."""
     cpu = statistics.median_low(one.cpu / one.posts for one in figures)
     return next(one for one in figures if one.cpu / one.posts == cpu)
 

@@ -26,7 +26,7 @@ class Received:
 
 
 def parse(recorded: bytes) -> Iterator[Received]:
-    """Give the requests that follow one another in `recorded`."""
+    """Return the requests that follow one another in `recorded`."""
     at = 0
     while at < len(recorded):
         end = recorded.index(HEAD_END, at)

@@ -25,7 +25,7 @@ LENGTH = b"content-length:"
 
 
 def size(received: bytes) -> int | None:
-    """Give the length in bytes of the first request in `received`, or None when it is cut."""
+    """Return the length in bytes of the first request in `received`, or None when it is cut."""
     end = received.find(HEAD_END)
     if end < 0:
         return None

@@ -148,7 +148,7 @@ SUBJECTS = {
 
 
 def connection_ids(count: int, seconds: float) -> Iterator[str]:
-    """Give `count` ids of API Gateway's form, or as many as are asked for in `seconds`."""
+    """Return `count` ids of API Gateway's form, or as many as are asked for in `seconds`."""
     stop = time.monotonic() + seconds
     ids = (f"L0SM9cOF{number:07}=" for number in range(count))
     return itertools.takewhile(lambda _: time.monotonic() < stop, ids)

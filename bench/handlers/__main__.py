@@ -65,7 +65,7 @@ def client_pair(table: str) -> Callable[[str], None]:
 
 
 def cpu_ms(pair: Callable[[str], None], pairs: int) -> float:
-    """Give the CPU time of one pair in ms, the mean of a batch."""
+    """Return the CPU time of one pair in ms, the mean of a batch."""
     start = time.process_time()
     for number in range(pairs):
         pair(f"L0SM9cOF{number:07}=")

@@ -36,7 +36,7 @@ OTHERWISE = {
 
 
 def row(name: str, course: Course) -> list[str]:
-    """Give the cells of one case."""
+    """Return the cells of one case."""
     return [
         name,
         f"{course.circumstances.connections:,}",
@@ -53,7 +53,7 @@ def row(name: str, course: Course) -> list[str]:
 
 
 def table(cases: dict[str, Circumstances]) -> str:
-    """Give the cases as a table in Markdown."""
+    """Return the cases as a table in Markdown."""
     rows = [row(name, simulate(circumstances)) for name, circumstances in cases.items()]
     rule = ["---"] + ["--:"] * (len(HEAD) - 1)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, rule, *rows)) + "\n"

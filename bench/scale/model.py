@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bench.scale import prices
+from bench.cost.prices import REGIONS
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.handlers.notify import RESERVE_S
 from chalicelib.services.delivery import CONCURRENCY
 from chalicelib.services.endings import REMOVALS_AT_ONCE
 
+PRICES = REGIONS["us-east-1"]
 # CPU on one core: of a signed post (bench/fanout), and of reading a row out of a page.
 POST_CPU_S = 0.000_09
 READ_CPU_S = 0.000_04
@@ -48,18 +49,18 @@ class Circumstances:
 
     @property
     def posts_a_second(self) -> float:
-        """Give the rate that CPU, lanes and quota allow, whichever is lowest."""
+        """Return the rate that CPU, lanes and quota allow, whichever is lowest."""
         cores = min(1.0, self.memory_mb / MB_OF_A_CPU)  # Python's thread does nearly all
         return min(cores / (POST_CPU_S + READ_CPU_S), CONCURRENCY / self.post_s, self.quota)
 
     @property
     def connection_s(self) -> float:
-        """Give what one connection takes on average."""
+        """Return what one connection takes on average."""
         return 1 / self.posts_a_second + self.gone * REMOVAL_S / REMOVALS_AT_ONCE
 
     @property
     def window_s(self) -> float:
-        """Give for how long an invocation may begin posts."""
+        """Return for how long an invocation may begin posts."""
         return self.timeout_s - RESERVE_S - REQUEST_S
 
 
@@ -75,30 +76,30 @@ class Course:
 
     @property
     def posts_a_second(self) -> float:
-        """Give the posts a second of the whole delivery."""
+        """Return the posts a second of the whole delivery."""
         return self.circumstances.connections / self.lambda_s
 
     @property
     def lambda_cost(self) -> float:
-        """Give the price of the function's time and invocations."""
+        """Return the price of the function's time and invocations."""
         gb_s = self.lambda_s * self.circumstances.memory_mb / 1024
-        return gb_s * prices.LAMBDA_GB_SECOND + self.invocations * prices.LAMBDA_REQUEST
+        return gb_s * PRICES.lambda_gb_second + self.invocations * PRICES.lambda_request
 
     @property
     def dynamodb_cost(self) -> float:
-        """Give the price of reading the table and of removing the rows of those that are gone."""
+        """Return the price of reading the table and of removing the rows of those that are gone."""
         removals = self.circumstances.connections * self.circumstances.gone
-        return self.read_units * prices.DYNAMODB_READ_UNIT + removals * prices.DYNAMODB_WRITE_UNIT
+        return self.read_units * PRICES.read_unit + removals * PRICES.write_unit
 
     @property
     def messages_cost(self) -> float:
-        """Give the price of the messages, of which a large envelope is several."""
+        """Return the price of the messages, of which a large envelope is several."""
         each = math.ceil(self.circumstances.envelope_bytes / BILLED_MESSAGE_BYTES)
-        return self.circumstances.connections * each * prices.API_GATEWAY_MESSAGE
+        return self.circumstances.connections * each * PRICES.message
 
     @property
     def cost(self) -> float:
-        """Give the whole price of the delivery."""
+        """Return the whole price of the delivery."""
         return self.lambda_cost + self.dynamodb_cost + self.messages_cost
 
 

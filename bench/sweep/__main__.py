@@ -50,12 +50,12 @@ class Figures:
 
     @property
     def per_second(self) -> float:
-        """Give the rows swept per second."""
+        """Return the rows swept per second."""
         return self.rows / self.wall
 
     @property
     def cpu_ms(self) -> float:
-        """Give the CPU time of a row in ms."""
+        """Return the CPU time of a row in ms."""
         return self.cpu * 1000 / self.rows
 
 

@@ -35,12 +35,12 @@ LIVE_BODY = json.dumps(
 
 
 def connection_id(number: int) -> str:
-    """Give the id of a row; the ids are in the order of the numbers."""
+    """Return the id of a row; the ids are in the order of the numbers."""
     return f"L0SM9cOF{number:07}="
 
 
 def number_of(name: str) -> int:
-    """Give the row of an id."""
+    """Return the row of an id."""
     return int(name[8:15])
 
 
@@ -102,7 +102,7 @@ class Table:
         return place not in (OLD, GONE)
 
     def counts(self) -> dict[str, int]:
-        """Give the calls, and how many rows were removed rightly and wrongly."""
+        """Return the calls, and how many rows were removed rightly and wrongly."""
         dead = {number for number in range(self.rows) if number % CYCLE in (OLD, GONE)}
         return {
             **self.calls,

@@ -22,7 +22,8 @@ from chalicelib.clock import Deadline
 from chalicelib.domain.liveness import Verdict
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
+from chalicelib.sweep_progress import SweepProgress
 from chalicelib.telemetry.logs import Log
 
 TABLE = "bench"
@@ -36,15 +37,16 @@ def this_project(url: str) -> Callable[[], int]:
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"{url}/dev",
         "CONNECTIONS_TABLE": TABLE,
     }
-    store = open_store(TABLE, Deadline(math.inf))
-    store.position()
+    store = ConnectionStore.open(TABLE, Deadline(math.inf))
+    progress = SweepProgress.open(TABLE, Deadline(math.inf))
+    progress.position()
 
     def run() -> int:
         deadline = Deadline(time.monotonic() + SECONDS)
         now_ms = time.time_ns() // 1_000_000
         config = settings.load()
         prober = Prober(config.management_endpoint, now_ms, deadline, probes_a_second=None)
-        sweep = TablePass(store, config, Log({}), prober, deadline)
+        sweep = TablePass(store, progress, config, Log({}), prober, deadline)
         sweep.run()
         if not sweep.finished or sweep.tally.verdicts[Verdict.UNPROVEN]:
             raise SystemExit(f"the sweep did not finish: {sweep.tally}")
@@ -77,7 +79,7 @@ SUBJECTS = {subject.__name__: subject for subject in (this_project, plain_sweep)
 
 
 def peak() -> int:
-    """Give the largest resident memory so far in bytes."""
+    """Return the largest resident memory so far in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

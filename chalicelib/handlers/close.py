@@ -11,14 +11,15 @@ from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import cut
 from chalicelib.domain.errors import RegistryError
 from chalicelib.services.closing import CloseOutcome, Closing
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
+from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chalicelib.domain.connection import Connection
-    from chalicelib.store import ConnectionStore
 
 EXPECTED = '{"connectionId": "…"} or {"clientId": "…"}, optionally with "reason": "…"'
 # The reason becomes an attribute of the row, which must stay under 1 KB.
@@ -40,13 +41,14 @@ def close(event: object, context: Any) -> dict[str, Any]:
         set_level(config.log_level)
         if not _is_request(event):
             return invalid_request(event, EXPECTED)
-        store = open_store(config.connections_table, deadline)
+        store = ConnectionStore.open(config.connections_table, deadline)
         connections = _requested(event, store)
         reason = cut(event.get("reason"), REASON_BYTES)
         closing = Closing(Cause.KICKED, store, config, log, deadline, reason, wait_for_opening=True)
         outcomes = closing.close(connections)
     except RegistryError as error:
-        log.error("close failed", error=str(error), errorType=type(error).__name__)
+        counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
+        log.error("close failed", error=str(error), errorType=type(error).__name__, **counted)
         return failed(error)
     if "connectionId" in event and not outcomes:
         outcomes[event["connectionId"]] = CloseOutcome.ALREADY_GONE

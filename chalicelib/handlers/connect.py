@@ -13,7 +13,7 @@ from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain import connection, events
 from chalicelib.domain.admission import Refused, admit
 from chalicelib.domain.errors import RegistryError, StoreError, UnverifiedError
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
 from chalicelib.telemetry.metrics import Metric
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from chalicelib.domain.admission import Admitted
     from chalicelib.domain.connection import Connection
     from chalicelib.settings import Authentication
-    from chalicelib.store import ConnectionStore
     from chalicelib.telemetry.logs import Log
 
 
@@ -60,7 +59,7 @@ def connect(event: WebsocketEvent) -> Response:
         counted = metrics.fields(event.stage, {Metric.REFUSED: 1}, decision.reason)
         log.warning("refused", status=decision.status, detail=decision.detail, **counted)
         return Response(decision.body, status_code=decision.status)
-    store = open_store(config.connections_table, deadline)
+    store = ConnectionStore.open(config.connections_table, deadline)
     written = connection.opened(
         handshake, decision.client_id, config.region, now_ms(), config.ttl_seconds
     )

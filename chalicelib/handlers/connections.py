@@ -10,14 +10,15 @@ from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.connection import UNKNOWN_CLIENT
 from chalicelib.domain.errors import RegistryError
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
+from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chalicelib.domain.connection import Connection
-    from chalicelib.store import ConnectionStore
 
 EXPECTED = '{"clientId": "…"}, {"connectionId": "…"} or {} for the counts'
 # Upper ends of the age groups in minutes. The last group holds all older connections.
@@ -42,9 +43,10 @@ def connections(event: object, context: object) -> dict[str, Any]:
             answer = invalid_request(event, EXPECTED)
             log.warning("invalid request", error=answer["error"]["message"])
             return answer
-        return _answer(query, open_store(config.connections_table, deadline), now_ms())
+        return _answer(query, ConnectionStore.open(config.connections_table, deadline), now_ms())
     except RegistryError as error:
-        log.error("lookup failed", error=str(error), errorType=type(error).__name__)
+        counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
+        log.error("lookup failed", error=str(error), errorType=type(error).__name__, **counted)
         return failed(error)
 
 

@@ -13,8 +13,10 @@ from chalicelib.domain.close_causes import Ending, cause_of
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.errors import MalformedRowError, StoreError
 from chalicelib.services.endings import tell
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
+from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
 
 if TYPE_CHECKING:
     from chalice.app import WebsocketEvent
@@ -36,14 +38,15 @@ def disconnect(event: WebsocketEvent) -> Response:
     ended = events.ended(event.to_dict())
     config = settings.load()
     set_level(config.log_level)
-    store = open_store(config.connections_table, deadline)
+    store = ConnectionStore.open(config.connections_table, deadline)
     known = {"code": ended.code, "reason": ended.reason, "durationSeconds": ended.duration_s}
     try:
         removed = store.delete(ended.connection_id)
     except MalformedRowError as error:
         log.warning("disconnected", cause=_cause(ended), error=str(error), **known)
     except StoreError as error:
-        log.error("row not removed", cause=_cause(ended), error=str(error), **known)
+        counted = metrics.fields(config.stage, {Metric.FAILURES: 1})
+        log.error("row not removed", cause=_cause(ended), error=str(error), **known, **counted)
         return Response("Internal server error", status_code=500)
     else:
         if removed is None:

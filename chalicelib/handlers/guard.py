@@ -22,7 +22,6 @@ from chalicelib.domain.errors import EventError, ForeignEventError, RegistryErro
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log
 from chalicelib.telemetry.metrics import Metric
-from chalicelib.variables import STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +68,21 @@ class WebSocketFunction:
             return
         sent = event["requestContext"]
         log = invocation_log(context, connectionId=_text(sent.get("connectionId")))
-        counted = _refusal(error, sent.get("stage")) if self._name == "connect" else {}
-        log.error(f"{self._name} failed", **known, **counted)
+        log.error(f"{self._name} failed", **known, **self._counted(error, sent.get("stage")))
+
+    def _counted(self, error: RegistryError, stage: object) -> dict[str, Any]:
+        """Return the metrics of a failure: of a 500, and of a handshake that is refused."""
+        values: dict[Metric, float] = {}
+        if not isinstance(error, EventError):
+            values[Metric.FAILURES] = 1
+        if self._name == "connect":
+            values[Metric.REFUSED] = 1
+        if self._name == "connect" and error.reason == "unverified":
+            values[Metric.VERIFICATION_FAILURES] = 1
+        if not values:
+            return {}
+        named = stage if isinstance(stage, str) and stage else settings.stage()
+        return metrics.fields(named, values, error.reason if self._name == "connect" else None)
 
 
 def protect(app: Chalice) -> dict[str, Callable[[Any, Any], Any]]:
@@ -92,14 +104,6 @@ def protect(app: Chalice) -> dict[str, Callable[[Any, Any], Any]]:
 
 def _cut(error: RegistryError) -> str:
     return str(error)[:SHOWN_CHARACTERS] if isinstance(error, EventError) else str(error)
-
-
-def _refusal(error: RegistryError, stage: object) -> dict[str, Any]:
-    values: dict[Metric, float] = {Metric.REFUSED: 1}
-    if error.reason == "unverified":
-        values[Metric.VERIFICATION_FAILURES] = 1
-    named = stage if isinstance(stage, str) and stage else STAGE.default
-    return metrics.fields(named or "", values, error.reason)
 
 
 def _text(value: object) -> str | None:

@@ -50,7 +50,9 @@ def _from_history(sent: Message, event: WebsocketEvent) -> str:
     """Return the answer to a request. Any failure asks the client to try again."""
     # Imported only with such a request: a ping needs none of them.
     from chalicelib import settings
+    from chalicelib.telemetry import metrics
     from chalicelib.telemetry.logs import invocation_log, set_level
+    from chalicelib.telemetry.metrics import Metric
 
     log = invocation_log(event.context, connectionId=event.connection_id)
     try:
@@ -62,7 +64,8 @@ def _from_history(sent: Message, event: WebsocketEvent) -> str:
     except RequestError as error:
         return _error("bad_request", str(error), error.n)
     except RegistryError as error:
-        log.error("message failed", error=str(error), errorType=type(error).__name__)
+        counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
+        log.error("message failed", error=str(error), errorType=type(error).__name__, **counted)
         return _error("try_again", "the history cannot be read now", sent.request_number())
 
 
@@ -72,13 +75,13 @@ def _read(
     from chalicelib.clock import Deadline
     from chalicelib.history import open_history
     from chalicelib.services import recovery
-    from chalicelib.store import open_store
+    from chalicelib.store import ConnectionStore
     from chalicelib.telemetry import metrics
     from chalicelib.telemetry.metrics import Metric
 
     deadline = Deadline.of(event.context).minus(RESERVE_S)
     store, history = (
-        open_store(config.connections_table, deadline),
+        ConnectionStore.open(config.connections_table, deadline),
         open_history(own.table, deadline),
     )
     now = now_ms()

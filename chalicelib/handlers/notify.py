@@ -17,7 +17,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, MAX_RECORDED_BYTES, from_sns
 from chalicelib.services.delivery import Cursor, Delivery, DeliveryOutcome
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
 from chalicelib.telemetry.metrics import Metric
@@ -70,7 +70,7 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
     delivery = Delivery(
         envelope=envelope,
         client_ids=notification.client_ids,
-        store=open_store(config.connections_table, deadline),
+        store=ConnectionStore.open(config.connections_table, deadline),
         config=config,
         log=log,
         deadline=deadline,
@@ -78,6 +78,7 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
         recording=recording,
     )
     finished = _run(delivery, cursor, log)
+    delivery.answers.report(config, log)
     if not finished:
         _continue(event, context, notification.id, delivery, cursor, whole.minus(REMOVAL_S))
     delivery.remove_gone(whole)

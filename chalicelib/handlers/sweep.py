@@ -11,7 +11,8 @@ from chalicelib.domain.errors import RegistryError, SweepActiveError
 from chalicelib.domain.liveness import Verdict
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import ANNOUNCE_S, TablePass
-from chalicelib.store import open_store
+from chalicelib.store import ConnectionStore
+from chalicelib.sweep_progress import SweepProgress
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
 from chalicelib.telemetry.metrics import Metric
@@ -19,7 +20,7 @@ from chalicelib.telemetry.metrics import Metric
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from chalicelib.store import Position
+    from chalicelib.domain.sweep_position import Position
 
 # Time kept for saving the position and for the last log line.
 RESERVE_S = 7.0
@@ -49,7 +50,8 @@ def sweep(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         config = settings.load()
         set_level(config.log_level)
         run = TablePass(
-            store=open_store(config.connections_table, whole.minus(LOG_S)),
+            store=ConnectionStore.open(config.connections_table, deadline),
+            progress=SweepProgress.open(config.connections_table, whole.minus(LOG_S)),
             config=config,
             log=log,
             prober=Prober(config.management_endpoint, now_ms(), deadline.minus(REMOVAL_S)),
@@ -57,6 +59,7 @@ def sweep(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             dry_run=dry_run,
         )
         position = run.run()
+        run.prober.answers.report(config, log)
         values, report = report_of(run, position, now_ms())
         log.info("swept", **report, **({} if run.dry_run else metrics.fields(config.stage, values)))
         return report

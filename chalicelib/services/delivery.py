@@ -17,6 +17,7 @@ from chalicelib.adapters.connections_api.retries import backoff
 from chalicelib.clock import now_ms
 from chalicelib.domain.errors import HistoryError, StoreError
 from chalicelib.domain.liveness import is_young
+from chalicelib.services.denials import Denials
 from chalicelib.services.endings import remove_orphans
 from chalicelib.telemetry.latencies import Latencies
 
@@ -111,6 +112,7 @@ class Delivery:
     recording: Recording | None = None
     outcomes: Counter[DeliveryOutcome] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
+    answers: Denials = field(default_factory=Denials)
     _before: Cursor = field(init=False)  # the cursor before the last call that was yielded
     _api: Endpoint = field(init=False)
     _body: bytes = field(init=False)  # the envelope for the current client
@@ -221,6 +223,7 @@ class Delivery:
         outcome = outcome_of(reply.status)
         self.outcomes[outcome] += 1
         self.latencies.add(reply.seconds)
+        self.answers.add(reply)
         if outcome is DeliveryOutcome.FAILED:
             self.log.warning(
                 "not delivered", failedId=call.connection_id, status=reply.status, error=reply.error

@@ -1,7 +1,7 @@
-"""Tells the end of a connection: one log line, one metric, one event on EventBridge.
+"""Reports the end of a connection: one log line, one metric, one event on EventBridge.
 
-A handler that removes a row tells the end. When DynamoDB's answer is lost, two may both tell it,
-with the same id.
+A handler that removes a row reports the end. When DynamoDB's answer is lost, two may both report
+it, with the same id.
 """
 
 from __future__ import annotations

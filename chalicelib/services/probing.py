@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters import aws_clients
@@ -10,6 +10,7 @@ from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import by_endpoint
 from chalicelib.domain.liveness import Verdict, is_young, judge, judge_reply
+from chalicelib.services.denials import Denials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,7 @@ class Prober:
     """Judges connections until `deadline`.
 
     `now_ms` is the epoch ms that ages are counted to, `timeout` (s) the time for one probe;
-    `probed` counts the calls answered.
+    `answers` counts the calls answered.
     """
 
     override: str
@@ -38,7 +39,12 @@ class Prober:
     deadline: Deadline
     probes_a_second: float | None = PROBES_A_SECOND
     timeout: float = ConnectionsApiClient.timeout
-    probed: int = 0
+    answers: Denials = field(default_factory=Denials)
+
+    @property
+    def probed(self) -> int:
+        """The number of calls answered."""
+        return self.answers.replies
 
     def verdicts(self, connections: Iterable[Connection], *, young: bool = False) -> Verdicts:
         """Return a verdict for each connection. Costs one GET unless its age decides.
@@ -59,7 +65,7 @@ class Prober:
         by_id = {connection.connection_id: connection for connection in verdicts}
 
         def on_reply(call: Call, reply: Reply) -> None:
-            self.probed += 1
+            self.answers.add(reply)
             connection = by_id[call.connection_id]
             verdicts[connection] = judge_reply(reply.status, is_young(connection, self.now_ms))
 

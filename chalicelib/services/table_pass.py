@@ -13,10 +13,10 @@ from chalicelib.domain.connection import OPENING_S
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.liveness import DEAD, Tally
 from chalicelib.domain.malformed_rows import disposable
+from chalicelib.domain.sweep_position import Position
 from chalicelib.services.closing import Closing
 from chalicelib.services.endings import remove_orphans
 from chalicelib.services.limits import PENDING_CLIENTS, SweepLimit
-from chalicelib.store import Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.services.probing import Prober, Verdicts
     from chalicelib.settings import Settings
     from chalicelib.store import ConnectionStore, Page
+    from chalicelib.sweep_progress import SweepProgress
     from chalicelib.telemetry.logs import Log
 
 # Time kept for announcing the ends of the rows that were removed last.
@@ -39,11 +40,12 @@ LEASE_S = 900.0
 class TablePass:
     """One run over the table until `deadline`, which leaves time to save the position.
 
-    `store` has a later deadline, for saving it. No row is removed after `deadline`. With
+    `progress` has a later deadline, for saving it. No row is removed after `deadline`. With
     `dry_run` nothing is changed.
     """
 
     store: ConnectionStore
+    progress: SweepProgress
     config: Settings
     log: Log
     prober: Prober
@@ -82,7 +84,7 @@ class TablePass:
     def _pages(self, start: str | None) -> Iterator[Page]:
         """Yield the pages until there are no more or time is out."""
         try:
-            yield from self.store.until(self.deadline).pages(start)
+            yield from self.store.pages(start)
         except StoreError as error:
             if error.code != NOT_STARTED:
                 raise
@@ -90,8 +92,8 @@ class TablePass:
 
     def _start(self) -> Position:
         now_ms = self.prober.now_ms
-        until_ms = now_ms + round(1000 * min(self.store.deadline.left(), LEASE_S))
-        saved = self.store.position() if self.dry_run else self.store.begin_sweep(now_ms, until_ms)
+        until_ms = now_ms + round(1000 * min(self.progress.deadline.left(), LEASE_S))
+        saved = self.progress.position() if self.dry_run else self.progress.begin(now_ms, until_ms)
         if saved and saved.start is not None:
             return saved
         previous_ms, clients = (saved.since_ms, saved.clients) if saved else (0, ())
@@ -101,8 +103,7 @@ class TablePass:
         limit = self.config.max_connections_per_client
         if limit is None:
             return None
-        store = self.store.until(self.deadline)
-        return SweepLimit(limit, self.prober, store, self.config, self.log, self.dry_run)
+        return SweepLimit(limit, self.prober, self.store, self.config, self.log, self.dry_run)
 
     def _with_pending(self, position: Position, limit: SweepLimit | None) -> Position:
         """Return the position with the clients that the next run looks at again.
@@ -124,13 +125,13 @@ class TablePass:
         if self.dry_run:
             return
         if not self.finished and position.start is None:
-            self.store.end_sweep()
+            self.progress.end()
             return
         try:
-            self.store.save_position(position)
+            self.progress.save(position)
         except StoreError:
             with contextlib.suppress(StoreError):  # the lease ends by its time at the latest
-                self.store.end_sweep()
+                self.progress.end()
             raise
 
     def _examine(self, page: Page, limit: SweepLimit | None, previous_ms: int) -> list[Connection]:
@@ -164,7 +165,7 @@ class TablePass:
 
     def _is_removed(self, item: Item) -> bool:
         try:
-            return self.store.until(self.deadline).remove_malformed(item)
+            return self.store.remove_malformed(item)
         except StoreError as error:
             self.log.error("row not removed", error=str(error), orphanId=item["connectionId"]["S"])
             return False

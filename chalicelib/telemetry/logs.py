@@ -15,7 +15,7 @@ from chalicelib.telemetry import metrics
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
-_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
+_encode = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":")).encode
 _lowest = LEVELS["INFO"]
 
 

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +22,7 @@ class Metric(StrEnum):
     CLOSED = "Closed"
     DURATION = "Duration"
     VERIFICATION_FAILURES = "VerificationFailures"
+    FAILURES = "Failures"
     LIVE_CONNECTIONS = "LiveConnections"
     ORPHANS_REMOVED = "OrphansRemoved"
     MISSED_DISCONNECT_SHARE = "MissedDisconnectShare"
@@ -48,31 +49,44 @@ _UNITS = {
     Metric.POST_P99: "Seconds",
     Metric.MISSED_DISCONNECT_SHARE: "Percent",
 }
+# CloudWatch charges for each value of `cause`: only these two are drawn by it.
+_BY_CAUSE = (Metric.REFUSED, Metric.CLOSED)
+_DIMENSIONS = [["service", "stage"]]
+_DIMENSIONS_BY_CAUSE = [*_DIMENSIONS, ["service", "stage", "cause"]]
 
 
 def fields(stage: str, values: Mapping[Metric, float], cause: str | None = None) -> dict[str, Any]:
     """Return the log fields from which CloudWatch takes the metrics.
 
     CloudWatch charges for each combination of dimension values, so the dimensions are only the
-    service, the stage and, if given, the cause; never a client.
+    service, the stage and, for `Refused` and `Closed`, the cause; never a client.
     """
-    dimensions = [["service", "stage"]]
     named = {"service": SERVICE, "stage": stage}
+    by_cause: list[Metric] = []
     if cause is not None:
-        dimensions.append(["service", "stage", "cause"])
         named["cause"] = cause
-    definitions = [{"Name": metric.value, "Unit": _UNITS.get(metric, "Count")} for metric in values]
-    directive = {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": definitions}
+        by_cause = [metric for metric in values if metric in _BY_CAUSE]
+    others = [metric for metric in values if metric not in by_cause]
+    groups = ((by_cause, _DIMENSIONS_BY_CAUSE), (others, _DIMENSIONS))
+    directives = [_directive(group, dimensions) for group, dimensions in groups if group]
     return {
-        DIRECTIVE: {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
+        DIRECTIVE: {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": directives},
         **named,
         **{metric.value: value for metric, value in values.items()},
     }
 
 
+def _directive(metrics: Sequence[Metric], dimensions: list[list[str]]) -> dict[str, Any]:
+    definitions = [
+        {"Name": metric.value, "Unit": _UNITS.get(metric, "Count")} for metric in metrics
+    ]
+    return {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": definitions}
+
+
 def only(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a log line that make its metrics, without all others."""
-    [directive] = line[DIRECTIVE]["CloudWatchMetrics"]
-    names = {DIRECTIVE, *(metric["Name"] for metric in directive["Metrics"])}
-    names.update(*directive["Dimensions"])
+    names = {DIRECTIVE}
+    for directive in line[DIRECTIVE]["CloudWatchMetrics"]:
+        names.update(*directive["Dimensions"])
+        names.update(metric["Name"] for metric in directive["Metrics"])
     return {name: value for name, value in line.items() if name in names}

@@ -20,8 +20,7 @@ from chalicelib.clock import Deadline
 from chalicelib.domain.errors import HistoryError
 from chalicelib.domain.history import ALL, KEPT_IDS, Entry, Place
 from chalicelib.history import History, open_history
-from provision.tables import ensure
-from tests.conftest import HISTORY, ROOT, TABLES, Wire
+from tests.conftest import CREATIONS, HISTORY, ROOT, Wire
 from tests.support.connections import NO_DEADLINE, now_ms
 from tests.support.losing import Losing
 
@@ -35,6 +34,13 @@ AT_ONCE = 32
 def log(dynamodb: DynamoDBClient) -> History:
     """Return an empty history."""
     return History(dynamodb, HISTORY, NO_DEADLINE)
+
+
+def create_tables(client: DynamoDBClient, *names: str) -> None:
+    """Create the project's tables, or those with these names."""
+    for creation in CREATIONS:
+        if not names or creation["TableName"] in names:
+            client.create_table(**creation)
 
 
 def append(log: History, notification_id: str, stream: str = ALL) -> Place:
@@ -115,7 +121,7 @@ def test_a_table_made_anew_goes_on_above_the_old_numbers(
     """A client that stands at an old number is not told that nothing is new."""
     old = [append(log, f"old-{number}") for number in range(3)]
     log.client.delete_table(TableName=HISTORY)
-    ensure(log.client, next(table for table in TABLES if table.name == HISTORY))
+    create_tables(log.client, HISTORY)
     later = now_ms() + 60_000
     monkeypatch.setattr(history, "now_ms", lambda: later)
 
@@ -305,8 +311,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
         port = json.loads(process.stdout.readline())["port"]
         config = Config(read_timeout=60, max_pool_connections=AT_ONCE)
         client = boto3.client("dynamodb", endpoint_url=f"http://127.0.0.1:{port}", config=config)
-        for definition in TABLES:
-            ensure(client, replace(definition, encryption=None, point_in_time_recovery=False))
+        create_tables(client)
         yield client
         process.stdin.close()
 

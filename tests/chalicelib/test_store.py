@@ -9,11 +9,13 @@ import pytest
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from chalicelib import store
+from chalicelib.adapters import table
 from chalicelib.domain.connection import Connection, Intent
-from chalicelib.domain.errors import MalformedRowError, StoreError
+from chalicelib.domain.errors import StoreError
 from chalicelib.domain.rows import to_item
-from chalicelib.store import CLIENT_INDEX, SWEEP_ROW, ConnectionStore, Position, Removed, open_store
+from chalicelib.domain.sweep_position import Position
+from chalicelib.store import CLIENT_INDEX, ConnectionStore, Removed
+from chalicelib.sweep_progress import SweepProgress
 from tests.conftest import TABLE
 from tests.support.connections import NO_DEADLINE
 
@@ -137,7 +139,7 @@ def test_a_call_without_an_answer_names_operation_table_and_botocores_error(
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
 
     with pytest.raises(StoreError) as caught:
-        CALLS[operation](open_store(TABLE, NO_DEADLINE))
+        CALLS[operation](ConnectionStore.open(TABLE, NO_DEADLINE))
 
     error = caught.value
     assert (error.operation, error.table) == (operation, TABLE)
@@ -147,17 +149,17 @@ def test_a_call_without_an_answer_names_operation_table_and_botocores_error(
 def test_a_store_that_could_not_be_opened_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(StoreError) as caught:
-        open_store(TABLE, NO_DEADLINE)
+        ConnectionStore.open(TABLE, NO_DEADLINE)
     assert str(caught.value) == (
         f"CreateClient on table '{TABLE}' failed: NoRegionError: You must specify a region."
     )
 
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    open_store(TABLE, NO_DEADLINE)
+    ConnectionStore.open(TABLE, NO_DEADLINE)
 
 
 def test_the_client_is_created_once() -> None:
-    assert store.dynamodb() is store.dynamodb()
+    assert table.dynamodb() is table.dynamodb()
 
 
 def test_single_rows_are_read_consistently(
@@ -166,9 +168,8 @@ def test_single_rows_are_read_consistently(
     made = requests(dynamodb, "GetItem")
 
     connections.get("one=")
-    connections.position()
 
-    assert [request["ConsistentRead"] for request in made] == [True, True]
+    assert [request["ConsistentRead"] for request in made] == [True]
 
 
 def test_one_connection_is_found_only_if_it_can_be_alive(
@@ -242,7 +243,7 @@ def test_every_live_connection_is_read(
     half = to_item(ONE) | {"connectionId": {"S": "half="}, "createdAt": {"N": f"{NOW_MS}.5"}}
     for malformed in ({"connectionId": {"S": "bare="}}, half):
         dynamodb.put_item(TableName=TABLE, Item=malformed)
-    connections.save_position(Position(None, NOW_MS))
+    SweepProgress(dynamodb, TABLE, NO_DEADLINE).save(Position(None, NOW_MS))
     made = requests(dynamodb, "Scan", rows=2)
 
     found = list(connections.live(NOW_MS))
@@ -416,7 +417,7 @@ def test_the_pages_of_the_table_hold_every_row_but_the_sweeps(
     """Also dead and malformed rows. They can be read from behind any row."""
     every = put(*(connection(f"{n}=", age_s=n * 3600) for n in range(5)))
     dynamodb.put_item(TableName=TABLE, Item={"connectionId": {"S": "bare="}})
-    connections.save_position(Position(None, NOW_MS))
+    SweepProgress(dynamodb, TABLE, NO_DEADLINE).save(Position(None, NOW_MS))
     made = requests(dynamodb, "Scan", rows=2)
 
     pages = list(connections.pages(None))
@@ -429,16 +430,3 @@ def test_the_pages_of_the_table_hold_every_row_but_the_sweeps(
     for number, last in enumerate(read, start=1):
         rest = connections.pages(last.connection_id)
         assert [each for page in rest for each in page.connections] == read[number:]
-
-
-def test_the_position_of_the_sweep_is_saved_in_a_row_that_is_no_connection(
-    connections: ConnectionStore,
-) -> None:
-    assert connections.position() is None
-    for position in (Position("a=", NOW_MS, NOW_MS - 1, 7), Position(None, NOW_MS)):
-        connections.save_position(position)
-
-        assert connections.position() == position
-    assert names(connections.live(NOW_MS)) == []
-    with pytest.raises(MalformedRowError):
-        connections.get(SWEEP_ROW)

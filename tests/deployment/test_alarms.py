@@ -111,11 +111,18 @@ SCENARIOS = {
             (Metric("Refused", "store"), 20),
             (Metric("Refused"), 20),
             (Metric("Opened"), None),
-            (Metric("IntegrationError"), 20),
-            (Metric("Errors", "WebsocketDisconnect"), 20),
+            (Metric("Failures"), 40),
+            (Metric("IntegrationError"), 40),
             (Metric("Errors", "Sweep"), 1),
         ),
-        {"HandshakesFailing": 5, "DisconnectFailing": 5, "SweepFailing": 10},
+        {"HandshakesFailing": 5, "AnswersFailing": 5, "ApiFailing": 5, "SweepFailing": 10},
+    ),
+    "the permission to delete rows is gone": Scenario(
+        ((Metric("Failures"), 20), (Metric("IntegrationError"), 20)),
+        {"AnswersFailing": 5, "ApiFailing": 5},
+    ),
+    "connections and close return errors": Scenario(
+        ((Metric("Failures"), 2),), {"AnswersFailing": 5}
     ),
     "the permission of API Gateway to invoke a function is gone": Scenario(
         ((Metric("ExecutionError"), 20), (Metric("Opened"), None), (Metric("ConnectCount"), 20)),
@@ -257,14 +264,25 @@ def test_every_alarm_has_a_scenario() -> None:
     assert {alarm for scenario in SCENARIOS.values() for alarm in scenario.fires} == ALARMS.keys()
 
 
-@pytest.mark.parametrize("reason", ["store", "settings", "event", "unverified", "no_keys"])
-def test_the_first_refusal_of_our_own_making_fires(reason: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "returns_500"),
+    [
+        ("store", True),
+        ("settings", True),
+        ("unverified", True),
+        ("event", False),
+        ("no_keys", False),
+    ],
+)
+def test_the_first_refusal_of_our_own_making_fires(reason: str, *, returns_500: bool) -> None:
     """One in a whole day is enough, and it is not held against the clients."""
     minutes = normal()
-    for metric in (Metric("Refused"), Metric("Refused", reason)):
+    failures = (Metric("Failures"),) if returns_500 else ()
+    for metric in (Metric("Refused"), Metric("Refused", reason), *failures):
         minutes.setdefault(metric, {})[START] = 1
 
-    assert firing(series_of(minutes), START + 4) == {"HandshakesFailing"}
+    expected = {"HandshakesFailing", "AnswersFailing"} if returns_500 else {"HandshakesFailing"}
+    assert firing(series_of(minutes), START + 4) == expected
 
 
 def test_every_reason_of_a_refusal_is_ours_or_the_clients() -> None:
@@ -335,7 +353,7 @@ def test_late_data_does_not_keep_an_alarm_green() -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_a_description_has_severity_first_step_and_page(name: str) -> None:
-    """The page is the section of the runbook with the alarm's name."""
+    """The page is the section with the alarm's name; it says how to know that it is over."""
     properties = ALARMS[name].properties
     alarm = properties["AlarmName"]["Fn::Sub"].removeprefix("incident-websocket-${Stage}-")
 
@@ -344,6 +362,8 @@ def test_a_description_has_severity_first_step_and_page(name: str) -> None:
     assert found, properties["AlarmDescription"]
     assert found[2] == alarm
     assert f"\n### {alarm}\n" in RUNBOOK
+    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
+    assert re.search(r"Over when\s", section)
     assert len(properties["AlarmDescription"]) <= 1024
 
 

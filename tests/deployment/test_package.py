@@ -87,7 +87,13 @@ RESOURCES = {
     **{f"{f.removeprefix('Websocket')}Failing": "AWS::CloudWatch::Alarm" for f in FUNCTIONS},
     **dict.fromkeys(
         (
-            *("FunctionsThrottled", "HandshakesFailing", "HandshakesRefused", "ApiFailing"),
+            *(
+                "AnswersFailing",
+                "FunctionsThrottled",
+                "HandshakesFailing",
+                "HandshakesRefused",
+                "ApiFailing",
+            ),
             *("RequestsRefused", "TableThrottled", "SweepNotRun", "SweepLagging"),
             *("DisconnectsMissed", "AnnouncementsFailing", "HistoryFailing", "DeliveriesFailed"),
             *("NotificationsRejected", "NotificationsLeft", "NotificationsLost"),

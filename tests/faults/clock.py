@@ -5,6 +5,7 @@ end at once, and the clock moves on by as much as they would have taken. All oth
 but the clock shows only a tenth of the real time, so that a busy machine breaks no time-out.
 """
 
+import asyncio
 import queue
 import socket
 import threading
@@ -106,6 +107,8 @@ def skipping(clock: Clock) -> Iterator[None]:
         patch.setattr(time, "time", clock.epoch)
         patch.setattr(time, "time_ns", clock.epoch_ns)
         patch.setattr(time, "sleep", clock.advance)
+        # The timers of event loops in other threads stay real, or they would be late afterwards.
+        patch.setattr(asyncio.BaseEventLoop, "time", lambda _loop: _monotonic())
         for name in ("recv", "recv_into"):
             patch.setattr(socket.socket, name, _reading(clock, getattr(socket.socket, name)))
         patch.setattr(Dispatcher, "__init__", _dispatching(clock, Dispatcher.__init__))
@@ -125,6 +128,8 @@ def _reading(clock: Clock, read: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(target, int):
                 return read(self, min(target, size))
             return read(self, target, min(len(target), size))
+        # Reads of other threads hang at the same time, not one after another.
+        began = clock.now()
         try:
             got = _patiently(read, self, target, *arguments)
         except ConnectionError:
@@ -136,7 +141,7 @@ def _reading(clock: Clock, read: Callable[..., Any]) -> Callable[..., Any]:
                 return got
         patience = self.gettimeout()
         assert patience is not None, "a read without a time-out waits for ever"
-        clock.advance(patience)
+        clock.advance_to(began + patience)
         raise TimeoutError("timed out")
 
     return reading

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.history import History, dynamodb
+from chalicelib.adapters.table import dynamodb
+from chalicelib.history import History
 from chalicelib.services import recovery
 from tests.conftest import HISTORY
 from tests.faults.world import Invocation, World

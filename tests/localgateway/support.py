@@ -4,11 +4,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
+import faulthandler
 import json
 import re
 import shutil
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +35,8 @@ from localgateway.options import Options
 
 SAMPLE = Path(__file__).with_name("sample_project")
 PATIENCE = 30.0
+# For a start on a loaded machine, and for a stop.
+LONG_PATIENCE = 120.0
 # The form of a signature; its value is checked nowhere on the gateway's port.
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=ANYKEY/20261125/us-east-1/{service}/aws4_request, "
@@ -246,7 +250,10 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
     started: concurrent.futures.Future[Gateway] = concurrent.futures.Future()
     stopped = threading.Event()
 
+    loop: asyncio.AbstractEventLoop
+
     async def run() -> None:
+        nonlocal loop
         loop = asyncio.get_running_loop()
 
         def announce(text: str, stop: Callable[[], None]) -> None:
@@ -262,7 +269,7 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
         ended = pool.submit(asyncio.run, run())
         ended.add_done_callback(lambda _: started.cancel())
         try:
-            gateway = started.result(timeout=PATIENCE)
+            gateway = started.result(timeout=LONG_PATIENCE)
         except concurrent.futures.CancelledError:
             ended.result()
             raise
@@ -271,7 +278,18 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
         finally:
             if not (stopped.is_set() or ended.done()):
                 gateway.stop()
-        ended.result(timeout=PATIENCE)
+        try:
+            ended.result(timeout=8)
+        except TimeoutError:
+            _show(loop)
+            raise
+
+
+def _show(loop: asyncio.AbstractEventLoop) -> None:
+    """Print what a gateway that does not stop waits for."""
+    for task in asyncio.all_tasks(loop):
+        task.print_stack(file=sys.stderr)
+    faulthandler.dump_traceback()
 
 
 def request_head(*lines: str) -> bytes:

@@ -12,6 +12,8 @@ from websockets.sync.client import connect
 from tests.conftest import ROOT
 from tests.support.gateway import PATIENCE_S, Gateway, serving
 
+pytestmark = pytest.mark.proof
+
 
 def make(gateway: Gateway, *arguments: str) -> str:
     """Run a target against the gateway and return what it prints."""

@@ -37,7 +37,7 @@ def messages(terminal: Terminal) -> list[str]:
 
 
 def test_lines_arrive_whole_and_in_order() -> None:
-    """Every line that was accepted is written before the log stops."""
+    """The log writes every line that it has taken before it stops."""
     terminal = Terminal()
 
     with TerminalLog(terminal).running() as log:

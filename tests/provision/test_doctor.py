@@ -166,13 +166,17 @@ def test_names_of_an_earlier_deployment_are_listed() -> None:
     """A new stack would fail on them."""
     arguments = ["--stage", "dev", "--resources", str(RESOURCES), "--region", REGION]
     assert CliRunner().invoke(provision, arguments).exit_code == 0
+    logs = boto3.client("logs", region_name=REGION)
+    logs.create_log_group(logGroupName="/aws/lambda/incident-websocket-dev-notify")
+    logs.create_log_group(logGroupName="/aws/lambda/incident-websocket-prod-notify")
 
     found = findings()["names"]
 
     assert found.result is Result.NOTED
     assert found.detail.startswith(
         "taken: IncidentWebSocketConnections-dev, IncidentWebSocketHistory-dev, "
-        "IncidentWebSocket-dev, IncidentNotifications-dev."
+        "IncidentWebSocket-dev, IncidentNotifications-dev,"
+        " log groups /aws/lambda/incident-websocket-dev-…."
     )
 
 

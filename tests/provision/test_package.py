@@ -20,8 +20,9 @@ def test_the_template_is_that_of_the_stage(stage: str) -> None:
     """Nothing else differs from the resources file."""
     expected = json.loads(RESOURCES.read_text())
     expected["Parameters"]["Stage"]["AllowedValues"] = [stage]
-    table = expected["Resources"]["ConnectionsTable"]["Properties"]
-    table["TableName"] = f"IncidentWebSocketConnections-{stage}"
+    for name in ("Connections", "History"):
+        table = expected["Resources"][f"{name}Table"]["Properties"]
+        table["TableName"] = f"IncidentWebSocket{name}-{stage}"
 
     assert merge_template(RESOURCES, (), stage) == expected
 

@@ -18,7 +18,7 @@ import boto3
 from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from chalicelib.store import SWEEP_ROW
+from chalicelib.domain.sweep_position import SWEEP_ROW
 from localgateway import run_file
 from tests.conftest import ROOT, TABLE
 

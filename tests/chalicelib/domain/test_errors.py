@@ -101,6 +101,31 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
         "delivery of notification 'n' stopped: no answer",
         {"notification_id": "n", "cause": "no answer"},
     ),
+    (
+        errors.HistoryError("Query", "History", "Throttled", "slow down", is_contended=True),
+        "error",
+        "Query on table 'History' failed: Throttled: slow down",
+        {
+            "operation": "Query",
+            "table": "History",
+            "code": "Throttled",
+            "cause": "slow down",
+            "is_lost": False,
+            "is_contended": True,
+        },
+    ),
+    (
+        errors.UnsettledError("all", 7),
+        "error",
+        "entry 7 of stream 'all' does not show yet",
+        {"stream": "all", "seq": 7},
+    ),
+    (
+        errors.RequestError("last", 51, "an integer from 0 to 50", 3),
+        "error",
+        "last is 51; expected an integer from 0 to 50",
+        {"field": "last", "value": 51, "expected": "an integer from 0 to 50", "n": 3},
+    ),
 ]
 
 

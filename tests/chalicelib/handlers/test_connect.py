@@ -27,12 +27,12 @@ PLACES = {
 
 
 def rows(client: DynamoDBClient) -> list[dict[str, Any]]:
-    """Give every row of the table."""
+    """Return every row of the table."""
     return list(client.scan(TableName=TABLE)["Items"])
 
 
 def authentication(issuer: Issuer) -> dict[str, str]:
-    """Give the settings that ask for the issuer's tokens."""
+    """Return the settings that ask for the issuer's tokens."""
     return {"AUTH_ISSUER": issuer.url, "AUTH_AUDIENCE": AUDIENCE}
 
 

@@ -13,6 +13,7 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.rows import to_item
 from chalicelib.handlers import connections as directory
 from tests.conftest import TABLE, UNSET
+from tests.support.embedded_metrics import assert_counts
 
 Invoke = Callable[..., Any]
 Logged = Callable[[], list[dict[str, Any]]]
@@ -21,7 +22,7 @@ MINUTE_MS = 60_000
 
 @pytest.fixture
 def tracked(dynamodb: DynamoDBClient) -> Callable[..., Connection]:
-    """Give a function that writes the row of a connection of an age in minutes."""
+    """Return a function that writes the row of a connection of an age in minutes."""
 
     def put(name: str, age_min: float = 0, client_id: str = "alice", **changed: Any) -> Connection:
         created_at = time.time_ns() // 1_000_000 - round(age_min * MINUTE_MS)
@@ -150,6 +151,7 @@ def test_a_failure_is_answered_and_logged(
     [line] = logged()
     assert (line["level"], line["function"]) == ("ERROR", "connections")
     assert line["error"] == answer["error"]["message"]
+    assert assert_counts(line) == {"Failures": (1, "Count")}
 
 
 def test_a_malformed_row_is_an_error_of_its_own_question_only(

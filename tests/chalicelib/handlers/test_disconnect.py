@@ -20,7 +20,7 @@ BUS = "IncidentWebSocket-dev"
 
 @pytest.fixture
 def announced(dynamodb: DynamoDBClient) -> list[dict[str, Any]]:
-    """Give the entries that are put on a bus, which is there."""
+    """Return the entries that are put on a bus, which is there."""
     assert dynamodb
     made: list[dict[str, Any]] = []
 

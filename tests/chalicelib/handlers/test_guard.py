@@ -13,7 +13,7 @@ import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import store
+from chalicelib.adapters import table
 from chalicelib.handlers import connect as opening
 from tests.conftest import ROOT, TABLE, UNSET, Wire
 from tests.support.embedded_metrics import assert_counts
@@ -48,7 +48,8 @@ def test_a_refused_handshake_is_counted_by_reason(
 
     assert response["statusCode"] == status
     [line] = logged()
-    assert assert_counts(line) == {"Refused": (1, "Count")}
+    failed = {"Failures": (1, "Count")} if status == 500 else {}
+    assert assert_counts(line) == {"Refused": (1, "Count"), **failed}
     assert (line["cause"], line["stage"]) == (reason, "dev")
 
 
@@ -60,12 +61,13 @@ def test_a_row_that_is_not_the_one_written_is_a_failed_verification(
     def remove(**_: object) -> None:
         dynamodb.delete_item(TableName=TABLE, Key={"connectionId": {"S": CONNECTION_ID}})
 
-    store.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", remove)
+    table.dynamodb().meta.events.register_first("before-call.dynamodb.GetItem", remove)
 
     assert invoke("connect", connect_event())["statusCode"] == 500
     assert wire.calls == ["PutItem", "GetItem", "DeleteItem"]
     [line] = logged()
-    assert assert_counts(line) == {"Refused": (1, "Count"), "VerificationFailures": (1, "Count")}
+    counted = assert_counts(line)
+    assert counted == dict.fromkeys(("Failures", "Refused", "VerificationFailures"), (1, "Count"))
     assert line["cause"] == "unverified"
 
 
@@ -73,13 +75,13 @@ def test_a_row_that_is_not_the_one_written_is_a_failed_verification(
 def test_a_failed_disconnect_is_no_refused_handshake(
     invoke: Invoke, wire: Wire, logged: Logged, environment: dict[str, str]
 ) -> None:
-    """There is nothing left to refuse."""
+    """There is nothing left to refuse, but it is counted as a failure."""
     wire.errors["DeleteItem"] = (400, "AccessDeniedException")
 
     assert invoke("disconnect", disconnect_event(), **environment)["statusCode"] == 500
     [line] = logged()
     assert line["level"] == "ERROR"
-    assert "_aws" not in line
+    assert assert_counts(line) == {"Failures": (1, "Count")}
 
 
 def test_any_other_error_is_left_to_lambda(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

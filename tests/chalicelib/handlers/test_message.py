@@ -32,7 +32,7 @@ NOW_MS = 1731324924561
 
 
 def message_event(body: str | None) -> dict[str, Any]:
-    """Give the event of a message; API Gateway leaves an empty body out."""
+    """Return the event of a message; API Gateway leaves an empty body out."""
     event = connect_event()
     context = {"routeKey": "$default", "eventType": "MESSAGE", "messageId": "NcWzvdQ2oAMCIhw="}
     return {
@@ -282,7 +282,7 @@ def test_a_failure_asks_the_client_to_try_again(
 
     assert (answer["type"], answer["code"], answer["n"]) == ("error", "try_again", 6)
     [line] = logged()
-    assert (line["level"], line["message"]) == ("ERROR", "message failed")
+    assert (line["level"], line["message"], line["Failures"]) == ("ERROR", "message failed", 1)
 
 
 def test_without_a_history_requests_are_answered_as_before(

@@ -17,7 +17,8 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from bench.fanout.signatures import Received
-from chalicelib import clock, store
+from chalicelib import clock
+from chalicelib.adapters import table
 from chalicelib.domain.errors import ContinuationError, HistoryError, SettingsError, StoreError
 from chalicelib.domain.history import ALL, PAGE_BYTES
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, MAX_RECORDED_BYTES, from_sns
@@ -27,7 +28,7 @@ from chalicelib.services import delivery
 from chalicelib.store import ConnectionStore
 from tests.conftest import HISTORY, TABLE, Wire
 from tests.support.connections import NO_DEADLINE, tracked
-from tests.support.connections_api import Answer, ConnectionsApi
+from tests.support.connections_api import Answer, ConnectionsApi, connection_of
 from tests.support.lambda_context import Context
 from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
 
@@ -83,7 +84,7 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[LambdaService]:
 def connections(
     dynamodb: DynamoDBClient, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> ConnectionStore:
-    """Give a store of an empty table, and have the function use it and `@connections`.
+    """Return a store of an empty table, and have the function use it and `@connections`.
 
     So few posts are in flight that a small table takes several invocations.
     """
@@ -327,7 +328,7 @@ class TimeIsUp(Protocol):
 
 @pytest.fixture
 def time_is_up(api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch) -> TimeIsUp:
-    """Give a function that ends the time as a delivery sees it, however slow the machine is."""
+    """Return a function that ends the time as a delivery sees it, however slow the machine is."""
     present = SimpleNamespace(monotonic=time.monotonic, time_ns=time.time_ns)
     monkeypatch.setattr(clock, "time", present)
 
@@ -381,6 +382,21 @@ def test_a_delivery_longer_than_an_invocation_serves_everyone_once(
     }
 
 
+@pytest.mark.parametrize("denied", [["a=", "b="], ["a="]])
+def test_a_run_whose_posts_are_all_denied_says_why(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged, denied: list[str]
+) -> None:
+    """With one other answer it says nothing: the requests are allowed."""
+    put(connections, "a=", "b=")
+    api.behave = lambda request: Answer(403 if connection_of(request) in denied else 200)
+
+    assert notify(sns_event())["failed"] == len(denied)
+
+    explained = [each["error"] for each in logged() if each["level"] == "ERROR"]
+    assert len(explained) == (len(denied) == 2)
+    assert all(f"APIGATEWAYMANAGEMENTAPI is {api.url!r}" in each for each in explained)
+
+
 @pytest.mark.parametrize("status", [403, 413, 500])
 def test_a_rest_that_cannot_be_handed_on_is_a_failure(
     connections: ConnectionStore,
@@ -415,7 +431,7 @@ def test_rows_are_removed_after_the_rest_is_handed_on(
     put(connections, *(f"{n}=" for n in range(10)))
     time_is_up(after=2, answer=Answer(410))
     handed_on_before: list[int] = []
-    store.dynamodb().meta.events.register(
+    table.dynamodb().meta.events.register(
         "before-call.dynamodb.DeleteItem",
         lambda **_: handed_on_before.append(len(functions.events)),
     )
@@ -450,7 +466,7 @@ def test_a_table_that_cannot_be_read_any_more_hands_the_rest_on(
 ) -> None:
     """Trying the whole event again would serve some twice."""
     names = put(connections, *(f"{n:02}=" for n in range(40)))
-    small_pages(store.dynamodb(), 32)
+    small_pages(table.dynamodb(), 32)
     api.behave = lambda _: wire.errors.update(Scan=(400, "AccessDeniedException")) or Answer()
 
     report = notify(sns_event())

@@ -12,13 +12,15 @@ import app
 from chalicelib import clock, settings, store
 from chalicelib.clock import Deadline
 from chalicelib.domain.errors import StoreError
+from chalicelib.domain.sweep_position import SWEEP_ROW, Position
 from chalicelib.handlers.sweep import REMOVAL_S, RESERVE_S, report_of
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
-from chalicelib.store import SWEEP_ROW, ConnectionStore, Position
+from chalicelib.store import ConnectionStore
+from chalicelib.sweep_progress import SweepProgress
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
-from tests.support.connections import now_ms, tracked
+from tests.support.connections import NO_DEADLINE, now_ms, tracked
 from tests.support.connections_api import ConnectionsApi, api_in_use
 from tests.support.event_bus import BUS, listen
 from tests.support.events import disconnect_event
@@ -40,13 +42,13 @@ def sweep(seconds: float = 60.0, **event: Any) -> Any:
 
 
 def rows(client: DynamoDBClient) -> dict[str, dict[str, Any]]:
-    """Give every row by its id, the sweep's own position too."""
+    """Return every row by its id, the sweep's own position too."""
     items = client.scan(TableName=TABLE)["Items"]
     return {item["connectionId"]["S"]: item for item in items}
 
 
 def left(client: DynamoDBClient) -> list[str]:
-    """Give the ids of the connections that have a row, in order."""
+    """Return the ids of the connections that have a row, in order."""
     return sorted(rows(client).keys() - {SWEEP_ROW})
 
 
@@ -55,7 +57,8 @@ def run_of(connections: ConnectionStore, seconds: float, **options: Any) -> Tabl
     deadline = Deadline(time.monotonic() + seconds)
     config = settings.load()
     prober = Prober(config.management_endpoint, now_ms(), deadline.minus(REMOVAL_S), **options)
-    return TablePass(connections, config, Log({}), prober, deadline)
+    progress = SweepProgress(connections.client, TABLE, NO_DEADLINE)
+    return TablePass(connections, progress, config, Log({}), prober, deadline)
 
 
 def end_of_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Callable[..., None]:
@@ -136,6 +139,23 @@ def test_an_answer_other_than_gone_proves_nothing(
     assert (report["live"], report["skipped"]) == (1, 1)
 
 
+@pytest.mark.parametrize("denied", [{"a=", "b="}, {"a="}])
+def test_a_run_whose_probes_are_all_denied_says_why(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged, denied: set[str]
+) -> None:
+    """With one other answer it says nothing: the requests are allowed."""
+    for name in ("a=", "b="):
+        connections.put(tracked(name))
+    api.alive = {"a=", "b="} - denied
+    api.statuses = dict.fromkeys(denied, 403)
+
+    assert sweep()["probed"] == 2
+
+    explained = [each["error"] for each in logged() if each["level"] == "ERROR"]
+    assert len(explained) == (len(denied) == 2)
+    assert all(f"APIGATEWAYMANAGEMENTAPI is {api.url!r}" in each for each in explained)
+
+
 def test_silence_proves_nothing(
     dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi
 ) -> None:
@@ -174,13 +194,14 @@ def test_a_second_run_stops_while_the_first_is_active(
 ) -> None:
     """Its lease ends with the invocation, or when the position is saved."""
     connections.put(tracked("old=", OLD_S))
-    connections.begin_sweep(now_ms(), now_ms() + 60_000)
+    progress = SweepProgress(dynamodb, TABLE, NO_DEADLINE)
+    progress.begin(now_ms(), now_ms() + 60_000)
 
     assert sweep()["error"]["code"] == "active"
     assert left(dynamodb) == ["old="]
     assert [line["message"] for line in logged()] == ["another run is active"]
 
-    connections.save_position(Position(None, now_ms()))
+    progress.save(Position(None, now_ms()))
     assert sweep()["removed"]["tooOld"] == 1
     assert sweep()["finished"]
 

@@ -16,6 +16,7 @@ from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
 from tests.support.connections import NO_DEADLINE, tracked
 from tests.support.connections_api import ConnectionsApi, api_in_use
+from tests.support.embedded_metrics import assert_counts
 from tests.support.event_bus import BUS, listen
 from tests.support.events import disconnect_event
 from tests.support.lambda_context import Context
@@ -250,6 +251,7 @@ def test_a_failure_is_answered_and_logged(
     assert "AccessDeniedException" in answer["error"]["message"]
     [line] = logged()
     assert (line["level"], line["message"]) == ("ERROR", "close failed")
+    assert assert_counts(line) == {"Failures": (1, "Count")}
 
 
 def test_a_long_reason_is_cut(

@@ -20,9 +20,11 @@ from chalicelib.adapters.connections_api.endpoint import Endpoint
 from chalicelib.clock import Deadline
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.errors import StoreError
+from chalicelib.domain.sweep_position import Position
 from chalicelib.services import delivery
 from chalicelib.services.delivery import Cursor, Delivery, DeliveryOutcome, outcome_of
-from chalicelib.store import ConnectionStore, Position
+from chalicelib.store import ConnectionStore
+from chalicelib.sweep_progress import SweepProgress
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire
 from tests.support.connections import NO_DEADLINE, now_ms, tracked
@@ -39,7 +41,7 @@ REQUEST_S = 3.0  # what one post may take
 def connections(
     dynamodb: DynamoDBClient, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> ConnectionStore:
-    """Give a store of an empty table, and have deliveries use it and `@connections`."""
+    """Return a store of an empty table, and have deliveries use it and `@connections`."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
     monkeypatch.setenv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", api.url)
     return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
@@ -85,7 +87,7 @@ def posts(api: ConnectionsApi) -> Counter[str]:
 
 
 def left(client: DynamoDBClient) -> set[str]:
-    """Give the ids of all rows."""
+    """Return the ids of all rows."""
     return {item["connectionId"]["S"] for item in client.scan(TableName=TABLE)["Items"]}
 
 
@@ -109,7 +111,7 @@ def test_every_live_connection_receives_the_envelope_once(
     names = put(connections, *(f"{n}=" for n in range(40)))
     put(connections, "old=", age_s=3 * 3600.0)
     connections.put(replace(tracked("expired="), ttl=now_ms() // 1000 - 1))
-    connections.save_position(Position(None, now_ms()))
+    SweepProgress(connections.client, TABLE, NO_DEADLINE).save(Position(None, now_ms()))
 
     done = deliver(connections)
 
@@ -468,7 +470,7 @@ class Endless(ConnectionStore):
     api_id: str | None = "local"
 
     def live(self, *_: object, **__: object) -> Iterator[Connection]:
-        """Give ever more connections."""
+        """Return ever more connections."""
         return (tracked(f"{n}=", api_id=self.api_id) for n in range(1_000_000))
 
 

@@ -26,7 +26,7 @@ api = pytest.fixture(api_in_use)
 
 @pytest.fixture
 def connections(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> ConnectionStore:
-    """Give a store of an empty table, and have the functions use that table and a limit of 3."""
+    """Return a store of an empty table, and have the functions use that table and a limit of 3."""
     monkeypatch.setenv("CONNECTIONS_TABLE", TABLE)
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "3")
     return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)

@@ -88,7 +88,7 @@ def test_the_metrics_of_a_dropped_line_are_written(level: str, logged: Logged) -
 def test_text_in_other_scripts_is_readable(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     LOG.info("disconnected", reason=text)
 
-    assert f'"reason": "{text}"' in capsys.readouterr().out
+    assert f'"reason":"{text}"' in capsys.readouterr().out
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -23,12 +23,14 @@ def test_metrics_count_by_service_and_stage() -> None:
 
 
 def test_metrics_with_a_cause_count_with_and_without_it() -> None:
-    """So an alarm on the sum needs no search expression."""
+    """So an alarm on the sum needs no search expression. A time is not counted by cause."""
     fields = metrics.fields("prod", {Metric.CLOSED: 1, Metric.DURATION: 2.5}, "going_away")
 
     assert assert_counts(fields) == {"Closed": (1, "Count"), "Duration": (2.5, "Seconds")}
-    [directive] = fields["_aws"]["CloudWatchMetrics"]
-    assert directive["Dimensions"] == [["service", "stage"], ["service", "stage", "cause"]]
+    closed, duration = fields["_aws"]["CloudWatchMetrics"]
+    assert closed["Dimensions"] == [["service", "stage"], ["service", "stage", "cause"]]
+    assert [metric["Name"] for metric in closed["Metrics"]] == ["Closed"]
+    assert duration["Dimensions"] == [["service", "stage"]]
     assert fields["cause"] == "going_away"
 
 

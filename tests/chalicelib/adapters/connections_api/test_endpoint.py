@@ -1,6 +1,14 @@
+import botocore.loaders
 import pytest
 
 from chalicelib.adapters.connections_api.endpoint import Endpoint
+
+# Other data than the partitions that the functions go by.
+REGIONS = [
+    (region, partition["dnsSuffix"])
+    for partition in botocore.loaders.Loader().load_data("endpoints")["partitions"]
+    for region in partition["regions"]
+]
 
 
 @pytest.mark.parametrize(
@@ -11,7 +19,9 @@ from chalicelib.adapters.connections_api.endpoint import Endpoint
         ("eu-west-1", "http://127.0.0.1:8765/dev", "http://127.0.0.1:8765/dev", 8765),
         ("eu-west-1", "http://localhost/dev/", "http://localhost/dev", 80),
         ("eu-west-1", "http://localhost:443", "http://localhost:443", 443),
-        ("eu-west-1", "https://ws.example.com", "https://ws.example.com", 443),
+        # The addresses of a custom domain in docs/deployment.md: without a key, and with one.
+        ("eu-west-1", "https://connect.example.com", "https://connect.example.com", 443),
+        ("eu-west-1", "https://connect.example.com/live", "https://connect.example.com/live", 443),
         ("eu-west-1", "http://[::1]:8765/dev", "http://[::1]:8765/dev", 8765),
     ],
 )
@@ -22,6 +32,11 @@ def test_the_endpoint_is_that_of_the_stage_unless_a_url_is_given(
 
     assert (endpoint.address, endpoint.port, endpoint.region) == (address, port, region)
     assert endpoint.path("a/b=") == f"{endpoint.prefix}/@connections/a%2Fb%3D"
+
+
+@pytest.mark.parametrize(("region", "suffix"), REGIONS)
+def test_every_region_has_the_dns_suffix_of_its_partition(region: str, suffix: str) -> None:
+    assert Endpoint.of("a1", region, "prod").host == f"a1.execute-api.{region}.{suffix}"
 
 
 @pytest.mark.parametrize(
