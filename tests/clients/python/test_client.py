@@ -843,6 +843,18 @@ async def test_messages_that_make_no_sense_are_reported() -> None:
     assert all(isinstance(error, ValueError) for error in here.errors)
 
 
+@scenario
+async def test_a_fault_of_the_client_itself_is_raised_in_the_loop() -> None:
+    """It must not look like the end of the notifications."""
+    async with world(random=None) as (here, consumer):
+        (await here.server.attempt()).refuse()
+        with pytest.raises(ExceptionGroup) as raised:
+            await consumer.end()
+
+    assert isinstance(raised.value.exceptions[0], AttributeError)
+    assert here.client.state == "closed"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
