@@ -30,6 +30,20 @@ def test_a_script_of_the_package_passes(script: str) -> None:
     assert result.returncode == 0, result.stdout[-20_000:] + result.stderr[-5_000:]
 
 
+def test_the_package_has_each_module() -> None:
+    node()
+    command = [require("npm", how="install npm"), "pack", "--dry-run", "--json"]
+    packed = subprocess.run(
+        command, cwd=FOLDER, capture_output=True, check=True, timeout=PATIENCE_S
+    )
+    said = json.loads(packed.stdout)
+
+    [package] = said.values() if isinstance(said, dict) else said  # an object since npm 11
+    assert {file["path"] for file in package["files"]} == {"README.md", "package.json"} | {
+        path.name for pattern in ("*.js", "*.d.ts") for path in FOLDER.glob(pattern)
+    }
+
+
 class Page(http.server.SimpleHTTPRequestHandler):
     """Serves the client's folder, and takes the page's report."""
 

@@ -494,6 +494,19 @@ export const rules = {
     ]),
   ),
 
+  "a token that stays the same is not sent for ever": async () => {
+    const token = () => `h.${btoa('{"exp":100}')}.s`;
+    await within({ token, renewalMinutes: [1e6, 1e6] }, async (world) => {
+      const peer = await world.live();
+      for (const at of [80, 96]) {
+        await peer.heardNext("authenticate");
+        equal(Math.round(world.clock.time / 1000), at);
+        peer.say({ type: "authenticated", expiresAt: 100 });
+      }
+      equal((await peer.request()).action, "ping");
+    })();
+  },
+
   // Rule 8: what is finished
 
   "the position is what the handlers have finished": async () => {

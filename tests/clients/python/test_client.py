@@ -721,6 +721,27 @@ def test_a_refused_renewal_takes_a_fresh_connection(outcome: dict[str, Any] | No
     assert len(here.server.attempts) == 2
 
 
+@scenario
+async def test_a_token_that_stays_the_same_is_not_sent_for_ever() -> None:
+    """The server ends the connection once the token has expired."""
+
+    async def token() -> str:
+        return token_until(100)
+
+    made = World(token=token, renewal_seconds=(1e6, 1e6))
+    times = []
+    async with made.client:
+        peer = await made.live()
+        for _ in range(2):
+            await peer.heard_next("authenticate")
+            times.append(round(now()))
+            peer.say(type="authenticated", expiresAt=100)
+        request = await peer.request()
+
+    assert times == [80, 96]
+    assert request["action"] == "ping"
+
+
 # Rule 8: what is finished
 
 
@@ -820,6 +841,18 @@ async def test_messages_that_make_no_sense_are_reported() -> None:
 
     assert len(here.errors) == 3
     assert all(isinstance(error, ValueError) for error in here.errors)
+
+
+@scenario
+async def test_a_fault_of_the_client_itself_is_raised_in_the_loop() -> None:
+    """It must not look like the end of the notifications."""
+    async with world(random=None) as (here, consumer):
+        (await here.server.attempt()).refuse()
+        with pytest.raises(ExceptionGroup) as raised:
+            await consumer.end()
+
+    assert isinstance(raised.value.exceptions[0], AttributeError)
+    assert here.client.state == "closed"
 
 
 @pytest.mark.parametrize(

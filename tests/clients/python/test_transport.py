@@ -75,7 +75,7 @@ def test_each_end_has_its_code(method: str, code: int) -> None:
                 await socket.receive()
             with pytest.raises(ConnectionEndedError):
                 await socket.send("late")
-            return server.close_code
+            return server.protocol.close_code
 
     assert asyncio.run(end()) == code
 
