@@ -89,7 +89,7 @@ def test_a_status_other_than_2xx_refuses_the_handshake(
 ) -> None:
     """A client sees the status of the function's response, or 502 for an invalid response.
 
-    The log has one line about it, and none of uvicorn's.
+    The log has no line of uvicorn about it.
     """
     known = len(gateway.recorder.all(lambda told: told.kind == "connect"))
     query = f"?answer={json.dumps(answer)}".replace(" ", "%20")
@@ -101,7 +101,7 @@ def test_a_status_other_than_2xx_refuses_the_handshake(
 
     assert seen[0] == status
     assert body in seen[1]
-    assert [record.name for record in caplog.records] == ["localgateway.api_gateway.handshakes"]
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
 
 @pytest.mark.parametrize("status", [200, 204, "201"])
