@@ -12,6 +12,8 @@ import pytest
 from localgateway.access_log import note, written_to
 from tests.localgateway.support import PATIENCE, Gateway, Recorder, ask, refused, running
 
+CONNECT = "sample-dev-websocket_connect"
+
 
 class Lines:
     """The lines that a gateway in this process writes."""
@@ -23,14 +25,15 @@ class Lines:
         """Receive a line."""
         self._new.put((by, json.loads(line)))
 
-    def next(self, message: str, connection_id: str | None = None) -> dict[str, Any]:
-        """Return the next line with a message, and of a connection, if given."""
+    def next(self, message: str, **wanted: str) -> dict[str, Any]:
+        """Return the next line with a message and the wanted fields.
+
+        Schedules run beside a test, too.
+        """
+        wanted["message"] = message
         while True:
             by, line = self._new.get(timeout=PATIENCE)
-            if line["message"] == message and line.get("connectionId") in (
-                None,
-                connection_id or line.get("connectionId"),
-            ):
+            if wanted.items() <= line.items():
                 return {"by": by, **line}
 
 
@@ -44,25 +47,24 @@ def lines() -> Iterator[Lines]:
 def test_each_step_of_a_connection_leaves_a_line(gateway: Gateway, lines: Lines) -> None:
     """With route, connection, function, status and time."""
     with gateway.opened() as (client, connection_id):
-        invoked = lines.next("invoked")
-        opened = lines.next("opened", connection_id)
+        invoked = lines.next("invoked", function=CONNECT)
+        opened = lines.next("opened", connectionId=connection_id)
         ask(client, do="echo", text="hello")
-        message = lines.next("message $default", connection_id)
+        message = lines.next("message $default", connectionId=connection_id)
         client.close(4001, "bye")
-    closed = lines.next("closed", connection_id)
+    closed = lines.next("closed", connectionId=connection_id)
 
     for line in (invoked, opened, message):
         assert line.pop("ms") >= 0
         assert line.pop("timestamp").endswith("+00:00")
         assert line.pop("level") == "INFO"
-    name = "sample-dev-websocket_connect"
-    assert invoked == {"by": name, "message": "invoked", "status": "ok", "function": name}
+    assert invoked == {"by": CONNECT, "message": "invoked", "status": "ok", "function": CONNECT}
     shared = {"by": "gateway", "connectionId": connection_id}
     assert opened == shared | {
         "message": "opened",
         "status": 101,
         "route": "$connect",
-        "function": name,
+        "function": CONNECT,
     }
     assert message == shared | {
         "message": "message $default",
@@ -77,7 +79,8 @@ def test_each_step_of_a_connection_leaves_a_line(gateway: Gateway, lines: Lines)
 def test_a_refusal_and_a_failure_leave_a_line(gateway: Gateway, lines: Lines) -> None:
     """The cause of a refusal, and how an invocation ended."""
     refused(gateway, "?raise=yes")
-    failed, refusal = lines.next("invoked"), lines.next("handshake refused")
+    failed = lines.next("invoked", function=CONNECT)
+    refusal = lines.next("handshake refused")
 
     assert failed["status"] == "error"
     assert (refusal["status"], refusal["level"]) == (502, "WARNING")

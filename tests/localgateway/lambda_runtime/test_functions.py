@@ -13,6 +13,14 @@ from tests.localgateway.lambda_runtime.handlers import with_function
 from tests.localgateway.support import PATIENCE, Gateway, Told
 
 
+def runs_in(process: psutil.Process, project: Path) -> bool:
+    """Return whether a process is an execution environment of a project."""
+    try:
+        return "bootstrap" in str(process.cmdline()) and process.cwd() == str(project)
+    except psutil.NoSuchProcess:  # it has ended
+        return False
+
+
 def test_a_warm_environment_is_used_again(project: Path) -> None:
     """Sequential events go to the same process."""
 
@@ -46,11 +54,7 @@ def test_an_environment_that_warms_up_ends_with_its_function(project: Path) -> N
         async def use(function: Function) -> list[psutil.Process]:
             function.warm_up()
             await function.stop()
-            return [
-                each
-                for each in psutil.Process().children()
-                if "bootstrap" in str(each.cmdline()) and each.cwd() == str(project)
-            ]
+            return [each for each in psutil.Process().children() if runs_in(each, project)]
 
         assert with_function(project, handler, use) == []
 
