@@ -1,8 +1,7 @@
 """The script and the page that show notifications."""
 
-import asyncio
 import contextlib
-import json
+import os
 import queue
 import re
 import subprocess
@@ -10,13 +9,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
 
-from examples import notifications
 from localgateway import run_file
 from tests.conftest import ROOT
 from tests.support.browser import chromium, page
@@ -33,88 +29,26 @@ new MutationObserver(report).observe(document.body, {subtree: true, childList: t
 </script>"""
 
 
-def test_the_script_pings_and_connects_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """After a lost connection, an unanswered ping and a refusal; a close with 1000 ends it."""
-    monkeypatch.setattr(notifications, "PING_EVERY", 0.05)
-    monkeypatch.setattr(notifications, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(notifications, "ANSWER_WITHIN", 0.5)
-    lives = iter(["lost", "silent", "closed"])
-    pings: dict[str, int] = {}
-
-    async def server(socket: ServerConnection) -> None:
-        life = next(lives)
-        envelope = {"type": "notification", "id": "1", "subject": None, "message": life}
-        async for text in socket:
-            assert text == '{"action": "ping"}'
-            pings[life] = pings.get(life, 0) + 1
-            if life == "silent":
-                continue
-            await socket.send(json.dumps({"type": "pong", "at": 1}))
-            await socket.send(json.dumps(envelope))
-            if pings[life] == 3:
-                if life == "lost":
-                    socket.transport.abort()
-                else:
-                    await socket.close(1000)
-
-    async def run() -> str:
-        async with serve(server, "127.0.0.1", 0) as running:
-            port = running.sockets[0].getsockname()[1]
-            async with asyncio.timeout(PATIENCE_S):
-                return await notifications.main(f"ws://127.0.0.1:{port}")
-
-    ended = asyncio.run(run())
-
-    assert ended == "closed by the server"
-    assert pings == {"lost": 3, "silent": 1, "closed": 3}
-    said = capsys.readouterr().out.splitlines()
-    assert said == ["connected", ' "lost"', "connection lost", "not connected: ", "connected"]
-
-
-def test_the_script_stops_when_it_is_refused() -> None:
-    """With a status that another attempt would not change."""
-
-    async def run() -> str:
-        def refuse(socket: ServerConnection, _: object) -> Any:
-            return socket.respond(401, "")
-
-        async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, process_request=refuse) as it:
-            return await notifications.main(f"ws://127.0.0.1:{it.sockets[0].getsockname()[1]}")
-
-    assert asyncio.run(run()) == "refused with 401"
-
-
 @pytest.mark.proof
-def test_script_and_page_follow_a_gateway_that_is_restarted(tmp_path: Path) -> None:
-    """Both show what is published before and after, and end when the server closes them."""
-    with contextlib.ExitStack() as clients:
-        with serving(tmp_path / "first") as gateway:
-            shown = [
-                clients.enter_context(of_the_script(f"{gateway.url}?clientId=ada")),
-                clients.enter_context(of_the_page(f"{gateway.url}?clientId=ada", tmp_path)),
-            ]
-            for each in shown:
-                wait_for(each, "^connected")
-            publish(gateway, "before")
-            for each in shown:
-                wait_for(each, "before")
-            port = gateway.lambda_endpoint.rpartition(":")[2]
+def test_script_and_page_show_what_is_published_while_they_are_cut_off(tmp_path: Path) -> None:
+    """The client libraries come back, and recover it."""
+    with serving(tmp_path / "project") as gateway, contextlib.ExitStack() as clients:
+        shown = [
+            clients.enter_context(of_the_script(gateway.url)),
+            clients.enter_context(of_the_page(gateway.url, tmp_path)),
+        ]
         for each in shown:
-            wait_for(each, "connection lost")
-        with serving(tmp_path / "second", f"--port={port}") as gateway:
-            for each in shown:
-                wait_for(each, "^connected")
-            publish(gateway, "after")
-            for each in shown:
-                wait_for(each, "after")
-            gateway.client("lambda", gateway.lambda_endpoint).invoke(
-                FunctionName="incident-websocket-dev-close",
-                Payload=json.dumps({"clientId": "ada"}),
-            )
-            for each in shown:
-                wait_for(each, "closed by the server")
+            wait_for(each, "^live")
+        publish(gateway, "before")
+        for each in shown:
+            wait_for(each, "before")
+
+        for connection_id in gateway.rows():
+            gateway.connections_api().delete_connection(ConnectionId=connection_id)
+        publish(gateway, "after")
+
+        for each in shown:
+            wait_for(each, "after")
 
 
 @contextlib.contextmanager
@@ -124,6 +58,7 @@ def of_the_script(url: str) -> Iterator[Lines]:
     with subprocess.Popen(
         [sys.executable, "examples/notifications.py", url],
         cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "clients/python"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -144,7 +79,7 @@ def of_the_script(url: str) -> Iterator[Lines]:
 def of_the_page(url: str, folder: Path) -> Iterator[Lines]:
     """Show the page within the block; yield its status and list at each change."""
     with (
-        page(PAGE + REPORT) as (address, reports),
+        page(PAGE + REPORT, ROOT) as (address, reports),
         chromium(folder, f"{address}?address={quote(url, safe='')}"),
     ):
         yield reports
@@ -161,9 +96,6 @@ def wait_for(shown: Lines, text: str) -> None:
 
 
 def publish(gateway: Gateway, message: str) -> None:
-    """Publish a notification for ada."""
+    """Publish a notification for everybody."""
     topic = run_file.find(int(gateway.lambda_endpoint.rpartition(":")[2])).topics[0]
-    attribute = {"DataType": "String", "StringValue": "ada"}
-    gateway.client("sns").publish(
-        TopicArn=topic, Message=message, MessageAttributes={"clientId": attribute}
-    )
+    gateway.client("sns").publish(TopicArn=topic, Message=message)

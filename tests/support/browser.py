@@ -1,6 +1,7 @@
 """Pages in Chromium."""
 
 import contextlib
+import functools
 import http.server
 import os
 import queue
@@ -9,17 +10,24 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 
 @contextlib.contextmanager
-def page(html: str) -> Iterator[tuple[str, queue.SimpleQueue[str]]]:
-    """Serve a page on a port of its own; yield its URL and what it posts back."""
+def page(html: str, root: Path | None = None) -> Iterator[tuple[str, queue.SimpleQueue[str]]]:
+    """Serve a page on a port of its own; yield its URL and what it posts back.
+
+    Other paths are files in the folder `root`, if given.
+    """
     reports: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
+            if root and urlsplit(self.path).path != "/":
+                super().do_GET()
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
@@ -33,7 +41,8 @@ def page(html: str) -> Iterator[tuple[str, queue.SimpleQueue[str]]]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    serve = functools.partial(Handler, directory=str(root))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}/", reports
