@@ -57,6 +57,11 @@ def test_the_bill_of_one_case_has_its_units() -> None:
         ({"minutes": 60}, "DynamoDB: index written and deleted", 2),
         ({"hours": 12}, "EventBridge: ends of connections", 0.5),
         ({"notifications_a_day": 40}, "SNS: notifications", 2),
+        ({"notifications_a_day": 40}, "DynamoDB: history written", 2),
+        ({"envelope_bytes": 3 * 1024}, "DynamoDB: history written", 2),
+        ({"minutes": 60}, "API Gateway: recoveries and answers", 2),
+        ({"history": False}, "API Gateway: recoveries and answers", 0),
+        ({"history": False}, "DynamoDB: history read", 0),
     ],
 )
 def test_a_line_grows_with_what_is_metered(
@@ -77,6 +82,23 @@ def test_the_total_leaves_out_what_may_not_be_metered() -> None:
     unknown = [line.name for line in made.lines if not line.known]
     assert unknown == ["API Gateway: handshakes", "API Gateway: the sweep's probes"]
     assert made.total == pytest.approx(sum(x.cost for x in made.lines if x.name not in unknown))
+
+
+def test_the_history_is_written_and_read_as_its_tests_count() -> None:
+    """A broadcast costs 1 read and 4 write units, a recovery 3 read units, a ping 1."""
+    lines = {x.name: x.units for x in bill(THOUSAND, PRICES, measured()).lines}
+
+    assert lines["DynamoDB: history written"] == 20 * 30 * 4
+    expected = THOUSAND.pings + 3 * THOUSAND.handshakes + 20 * 30
+    assert lines["DynamoDB: history read"] == pytest.approx(expected)
+
+
+def test_the_alternatives_are_compared_with_this_bill() -> None:
+    """The page rounds to dollars."""
+    total = bill(THOUSAND, PRICES, measured()).total
+    page = (ROOT / "docs" / "alternatives.md").read_text(encoding="utf-8")
+
+    assert f"| [this project](cost.md) | ${total:.0f} |" in page
 
 
 def test_the_sweep_probes_no_more_than_its_rate_allows() -> None:

@@ -13,6 +13,7 @@ import pytest
 from bench.scale import model
 from bench.scale.__main__ import AS_DEPLOYED, OTHERWISE
 from bench.scale.model import Circumstances, simulate
+from bench.scale.recovery import Herd, Steady
 from chalicelib.domain.connection import Connection
 from chalicelib.services.delivery import CONCURRENCY
 
@@ -28,9 +29,26 @@ def test_the_tables_are_what_the_simulation_prints() -> None:
     ).stdout
 
     tables = printed.strip().split("\n\n")
-    assert [len(table.splitlines()) for table in tables] == [5, 8]
+    assert [len(table.splitlines()) for table in tables] == [5, 8, 5, 8]
     for table in tables:
         assert f"\n\n{table}\n\n" in DOCUMENT
+
+
+def test_a_herd_is_limited_by_handshakes_or_by_the_partition() -> None:
+    """100 KB are 25 read units and that of the head; two more are elsewhere."""
+    few, many = Herd(100_000, 4096), Herd(100_000, 100 * 1024)
+
+    assert (few.units, many.units) == (4, 28)
+    assert (few.recoveries_a_second, few.seconds) == (500, 200)
+    assert many.recoveries_a_second == pytest.approx(3000 / 26)
+    assert many.wanted_units_a_second == 500 * 26
+    assert many.messages_cost == pytest.approx(100_000 * (1 + 4) / 1e6)
+
+
+def test_steady_clients_read_a_unit_for_each_ping_and_three_for_each_recovery() -> None:
+    """In an hour 12 pings, and half a recovery."""
+    assert Steady(1000).units_an_hour == pytest.approx(1000 * (12 + 3 / 2))
+    assert Steady(1000).messages_cost == pytest.approx(1000 * 2 * 12.5 / 1e6)
 
 
 @pytest.mark.parametrize("circumstances", [*AS_DEPLOYED.values(), *OTHERWISE.values()])

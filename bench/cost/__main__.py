@@ -68,6 +68,7 @@ def all_tables(usage: Usage) -> list[str]:
     ways = {
         "as it is": usage,
         "without the row on the line `connected`": replace(usage, row_logged=False),
+        "without the history": replace(usage, history=False),
     }
     rows = [["a month in us-east-1, by connections", *(f"{size:,}" for size in SIZES[1:])]]
     for name, way in ways.items():
@@ -96,6 +97,7 @@ def written(document: str, tables: list[str]) -> str:
 @click.option("--notifications", default=20.0, show_default=True, help="Notifications a day.")
 @click.option("--envelope", default=1024, show_default=True, help="Bytes of a notification.")
 @click.option("--region", type=click.Choice(list(REGIONS)), default="us-east-1", show_default=True)
+@click.option("--no-history", is_flag=True, help="Neither record nor recover notifications.")
 @click.option("--write", is_flag=True, help="Put the tables into docs/cost.md.")
 def main(
     connections: int | None,
@@ -106,6 +108,7 @@ def main(
     envelope: int,
     region: str,
     *,
+    no_history: bool,
     write: bool,
 ) -> None:
     """Print the bill of a month. Without --connections, print the tables of docs/cost.md."""
@@ -117,6 +120,7 @@ def main(
             click.echo(each)
         return
     usage = Usage(connections, hours, minutes, ping_minutes, notifications, envelope)
+    usage = replace(usage, history=not no_history)
     made = bill(usage, REGIONS[region], measured())
     rows = [["", "units", "US dollars"]]
     rows += [[x.name, f"{amount(x.units)} {x.unit}".strip(), money(x.cost)] for x in made.lines]

@@ -31,6 +31,11 @@ PROBES_A_SECOND = 500
 RUN_S = 230
 # Billed time of an invocation, in s: assumed, since nothing was run on AWS.
 CONNECT_S, DISCONNECT_S, MESSAGE_S = 0.030, 0.020, 0.005
+# Those that read the history: a ping with heads, and a recovery; assumed, too.
+HEADS_S, RECOVER_S = 0.015, 0.030
+# The units of each, docs/delivery.md: a row and the client's head, read eventually consistent; a
+# row and the heads of both streams. A recovery that finds something reads 4 KB with each unit more.
+HEADS_UNITS, RECOVER_UNITS = 1, 3
 # Billed time of a post (docs/scale.md) and of a probe at the sweep's own rate, in s.
 POST_S, PROBE_S = 0.00021, 1 / PROBES_A_SECOND
 HANDLER_GB, NOTIFY_GB = 0.5, 1769 / 1024
@@ -54,7 +59,8 @@ class Usage:
     """How a stage is used.
 
     `connections` are open at the same time, for `hours` of each day; each of them lasts `minutes`
-    on average, and its client sends a ping every `ping_minutes`.
+    on average, and its client sends a ping every `ping_minutes`. With the `history`, a client that
+    is authenticated recovers at the start of each connection and pings with heads.
     """
 
     connections: int
@@ -64,6 +70,8 @@ class Usage:
     notifications_a_day: float = 20
     envelope_bytes: int = 1024
     row_logged: bool = True
+    history: bool = True
+    history_hours: float = 24
 
     @property
     def connection_minutes(self) -> float:
@@ -79,6 +87,11 @@ class Usage:
     def pings(self) -> float:
         """The pings of a month; each is answered."""
         return self.connection_minutes / self.ping_minutes
+
+    @property
+    def recoveries(self) -> float:
+        """The recoveries of a month: one at the start of each connection."""
+        return self.handshakes if self.history else 0.0
 
     @property
     def deliveries(self) -> float:
@@ -156,8 +169,8 @@ def log_bytes(usage: Usage, measured: LogBytes) -> float:
     """Return the bytes of all logs of a month."""
     connection = measured.connect + measured.disconnect
     connection -= 0 if usage.row_logged else measured.row
-    invocations = 2 * usage.handshakes + usage.pings + usage.runs
-    requests = 2 * usage.handshakes + usage.pings
+    requests = 2 * usage.handshakes + usage.pings + usage.recoveries
+    invocations = requests + usage.runs
     return (
         usage.handshakes * connection
         + invocations * measured.invocation
@@ -171,9 +184,18 @@ def bill(usage: Usage, prices: Prices, measured: LogBytes) -> Bill:
     shakes, pings, posts, probes = usage.handshakes, usage.pings, usage.deliveries, usage.probes
     units = math.ceil(usage.envelope_bytes / MESSAGE_UNIT)
     notifications = usage.notifications_a_day * DAYS if usage.connections else 0.0
+    recoveries = usage.recoveries
+    heads = pings if usage.history else 0.0
     handlers = (
-        shakes * (CONNECT_S + DISCONNECT_S) + pings * MESSAGE_S + probes * PROBE_S
+        shakes * (CONNECT_S + DISCONNECT_S)
+        + pings * (HEADS_S if usage.history else MESSAGE_S)
+        + recoveries * RECOVER_S
+        + probes * PROBE_S
     ) * HANDLER_GB
+    recorded = notifications if usage.history else 0.0
+    # The transaction writes an entry and the head, and counts both twice.
+    write_units = 2 * (1 + math.ceil(usage.envelope_bytes / 1024))
+    kept = recorded / DAYS / 24 * usage.history_hours * usage.envelope_bytes
     table_bytes = usage.connections * ROW_BYTES
     logs = log_bytes(usage, measured) / GB
     sent = posts * usage.envelope_bytes + pings * PING_BYTES
@@ -186,6 +208,7 @@ def bill(usage: Usage, prices: Prices, measured: LogBytes) -> Bill:
             prices.connection_minute,
         ),
         Line("API Gateway: pings and answers", 2 * pings, "messages", prices.message),
+        Line("API Gateway: recoveries and answers", 2 * recoveries, "messages", prices.message),
         Line("API Gateway: notifications", posts * units, "messages", prices.message),
         Line(
             "Lambda: connect, disconnect, message, sweep", handlers, "GB-s", prices.lambda_gb_second
@@ -193,7 +216,7 @@ def bill(usage: Usage, prices: Prices, measured: LogBytes) -> Bill:
         Line("Lambda: notify", posts * POST_S * NOTIFY_GB, "GB-s", prices.lambda_gb_second),
         Line(
             "Lambda: invocations",
-            2 * shakes + pings + usage.runs + notifications,
+            2 * shakes + pings + recoveries + usage.runs + notifications,
             "",
             prices.lambda_request,
         ),
@@ -202,6 +225,14 @@ def bill(usage: Usage, prices: Prices, measured: LogBytes) -> Bill:
         Line("DynamoDB: rows read back", shakes, "units", prices.read_unit),
         Line("DynamoDB: scans of sweep and notify", scanned, "units", prices.read_unit),
         Line("DynamoDB: the sweep's position", 2 * usage.runs, "units", prices.write_unit),
+        Line("DynamoDB: history written", write_units * recorded, "units", prices.write_unit),
+        Line(
+            "DynamoDB: history read",
+            HEADS_UNITS * heads + RECOVER_UNITS * recoveries + recorded,
+            "units",
+            prices.read_unit,
+        ),
+        Line("DynamoDB: history stored", kept / GB, "GB", prices.table_gb),
         Line("DynamoDB: storage, index, backups", 3 * table_bytes / GB, "GB", prices.table_gb),
         Line("SNS: notifications", notifications, "", prices.publish),
         Line("EventBridge: ends of connections", shakes, "events", prices.event),

@@ -1,10 +1,12 @@
 """Print the tables of docs/scale.md: `python -m bench.scale`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import click
 
 from bench.scale.model import Circumstances, Course, simulate
+from bench.scale.recovery import Herd, Steady
 
 HEAD = (
     "",
@@ -18,6 +20,26 @@ HEAD = (
     "DynamoDB",
     "API Gateway",
     "in all",
+)
+CLIENTS = (1_000, 100_000, 1_000_000)
+MISSED_BYTES = (4 * 1024, 100 * 1024)
+STEADY_HEAD = (
+    "clients",
+    "requests/s",
+    "read units/h",
+    "DynamoDB/h",
+    "messages/h",
+    "Lambda/h",
+)
+HERD_HEAD = (
+    "clients",
+    "missed",
+    "wanted of `all`, units/s",
+    "recoveries/s",
+    "recovered after",
+    "read units",
+    "DynamoDB",
+    "messages",
 )
 MILLION = Circumstances(1_000_000)
 AS_DEPLOYED = {
@@ -55,15 +77,56 @@ def row(name: str, course: Course) -> list[str]:
 def table(cases: dict[str, Circumstances]) -> str:
     """Return the cases as a table in Markdown."""
     rows = [row(name, simulate(circumstances)) for name, circumstances in cases.items()]
-    rule = ["---"] + ["--:"] * (len(HEAD) - 1)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, rule, *rows)) + "\n"
+    return markdown(HEAD, rows)
+
+
+def steady() -> str:
+    """Return the table of clients that stay connected."""
+    rows = [
+        [
+            f"{each.clients:,}",
+            f"{each.requests_a_second:,.1f}",
+            f"{each.units_an_hour:,.0f}",
+            f"${each.dynamodb_cost:.3f}",
+            f"${each.messages_cost:.2f}",
+            f"${each.lambda_cost:.3f}",
+        ]
+        for each in map(Steady, CLIENTS)
+    ]
+    return markdown(STEADY_HEAD, rows)
+
+
+def herds() -> str:
+    """Return the table of clients that all reconnect at once."""
+    rows = [
+        [
+            f"{each.clients:,}",
+            f"{each.missed_bytes // 1024} KB",
+            f"{each.wanted_units_a_second:,.0f}",
+            f"{each.recoveries_a_second:,.0f}",
+            f"{each.seconds:,.0f} s",
+            f"{each.clients * each.units:,}",
+            f"${each.dynamodb_cost:.3f}",
+            f"${each.messages_cost:.3f}",
+        ]
+        for each in (Herd(clients, missed) for missed in MISSED_BYTES for clients in CLIENTS)
+    ]
+    return markdown(HERD_HEAD, rows)
+
+
+def markdown(head: Sequence[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    rule = ["---"] + ["--:"] * (len(head) - 1)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)) + "\n"
 
 
 @click.command()
 def main() -> None:
-    """Print what a notification to very many connections takes."""
+    """Print what a notification to very many connections takes, and what recovering does."""
     click.echo(table(AS_DEPLOYED))
     click.echo(table(OTHERWISE))
+    click.echo(steady())
+    click.echo(herds())
 
 
 if __name__ == "__main__":
