@@ -19,6 +19,7 @@ from localgateway.aws.rules import put_own_rule, put_rules
 from localgateway.aws.sns_subscriptions import subscribe
 from localgateway.aws.sqs_queues import create_queues, mapping
 from localgateway.aws.template_values import TemplateValues
+from localgateway.errors import ResourcesError
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
         mappings = [mapping(**each) for each in wanted["queues"]]
         for each in wanted["rules"]:
             put_own_rule(**each)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResourcesError) as error:
         sys.exit(f"Error: {error}")
     click.echo(json.dumps({"topics": topics, "mappings": mappings}))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import boto3
+
+from localgateway.errors import ResourcesError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,15 +20,23 @@ _ATTRIBUTES = (
     *("ReceiveMessageWaitTimeSeconds", "FifoQueue", "ContentBasedDeduplication", "RedrivePolicy"),
 )
 
+_log = logging.getLogger(__name__)
+
 
 def create_queues(template: TemplateValues) -> None:
     """Create the queues of the template, dead-letter queues first; keep those that exist."""
-    queues = [template.resolve(properties) for _, properties in template.of("AWS::SQS::Queue")]
+    queues = dict(template.of("AWS::SQS::Queue"))
     client: Any = boto3.client("sqs")
-    for properties in sorted(queues, key=lambda each: "RedrivePolicy" in each):
-        name = properties.get("QueueName")
-        if name and not client.list_queues(QueueNamePrefix=name).get("QueueUrls"):
-            client.create_queue(QueueName=name, Attributes=_attributes(properties))
+    for logical_id in sorted(queues, key=lambda each: "RedrivePolicy" in queues[each]):
+        given = queues[logical_id]
+        wanted = {name: given[name] for name in _ATTRIBUTES if name in given}
+        try:
+            name = template.names[logical_id]
+            attributes = {each: _text(value) for each, value in template.resolve(wanted).items()}
+        except (KeyError, ResourcesError) as error:
+            _log.warning("queue %s of the resources file is left out: %s", logical_id, error)
+        else:
+            _create_if_missing(client, name, attributes)
 
 
 def mapping(queue: str, function: str, batch_size: int) -> dict[str, Any]:
@@ -35,11 +46,7 @@ def mapping(queue: str, function: str, batch_size: int) -> dict[str, Any]:
     """
     *_, region, _, name = queue.split(":") if ":" in queue else (None, None, queue)
     client: Any = boto3.client("sqs", region_name=region)
-    try:
-        client.get_queue_url(QueueName=name)
-    except client.exceptions.QueueDoesNotExist:
-        fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
-        client.create_queue(QueueName=name, Attributes=fifo)
+    _create_if_missing(client, name, {})
     return {
         "queue": name,
         "region": client.meta.region_name,
@@ -48,8 +55,12 @@ def mapping(queue: str, function: str, batch_size: int) -> dict[str, Any]:
     }
 
 
-def _attributes(properties: Mapping[str, Any]) -> Any:
-    return {name: _text(properties[name]) for name in _ATTRIBUTES if name in properties}
+def _create_if_missing(client: Any, name: str, attributes: Mapping[str, str]) -> None:
+    try:
+        client.get_queue_url(QueueName=name)
+    except client.exceptions.QueueDoesNotExist:
+        fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
+        client.create_queue(QueueName=name, Attributes={**fifo, **attributes})
 
 
 def _text(value: Any) -> str:
