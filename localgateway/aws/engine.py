@@ -85,7 +85,6 @@ class Engine:
         self._faults = faults
         self._access = access
         self._access_keys = access_keys
-        correct_moto()
         self._dynamodb: Application = create_backend_app("dynamodb")
         self._any: Application = DomainDispatcherApplication(create_backend_app)
 
@@ -246,6 +245,7 @@ def main(
     click.echo(json.dumps({"port": chosen}))
     keys = os.environ.get("ACCESS_KEYS", os.environ["AWS_ACCESS_KEY_ID"]).split(",")
     access = Access(allowed_hosts("127.0.0.1", allow_host))
+    correct_moto()
     config = uvicorn.Config(
         Engine(faults, access, None if "*" in keys else frozenset(keys)),
         http="httptools",

@@ -96,7 +96,7 @@ def _leaving_late(world: World) -> dict[str, Any]:
 
 
 def _leaving_malformed(world: World) -> dict[str, Any]:
-    world.table.put(connectionId="malformed", createdAt="yesterday")
+    world.table.put(connectionId="malformed", ttl="tomorrow")
     return world.disconnecting("malformed")
 
 

@@ -203,15 +203,14 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def mixed() -> Iterator[tuple[DynamoDBClient, str]]:
+def mixed(engine_process: str) -> tuple[DynamoDBClient, str]:
     """Return a client and a table whose rows have values of different types, or none."""
-    with engine(Faults()) as address:
-        client = dynamodb(address)
-        table = make_table(client)
-        client.put_item(TableName=table, Item={"id": {"S": "missing"}})
-        for key, value in VALUES.items():
-            client.put_item(TableName=table, Item={"id": {"S": key}, "v": value})
-        yield client, table
+    client = dynamodb(engine_process)
+    table = make_table(client)
+    client.put_item(TableName=table, Item={"id": {"S": "missing"}})
+    for key, value in VALUES.items():
+        client.put_item(TableName=table, Item={"id": {"S": key}, "v": value})
+    return client, table
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,12 @@
 """Keys of another type than the schema's are refused."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from localgateway.aws.faults import Faults
-from tests.localgateway.aws.test_engine import dynamodb, engine
+from tests.localgateway.aws.test_engine import dynamodb
 from tests.localgateway.aws.test_writes import make_history
 
 ROW = {"stream": {"S": "a"}, "seq": {"N": "1"}}
@@ -20,12 +18,11 @@ CONDITION = "Condition parameter type does not match schema type"
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[DynamoDBClient]:
+def client(engine_process: str) -> DynamoDBClient:
     """Return a client of an engine with a history table."""
-    with engine(Faults()) as address:
-        client = dynamodb(address)
-        make_history(client, "Keys")
-        yield client
+    client = dynamodb(engine_process)
+    make_history(client, "Keys")
+    return client
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from localgateway.aws.faults import Faults
-from tests.localgateway.aws.test_engine import dynamodb, engine
+from tests.localgateway.aws.test_engine import dynamodb
 from tests.localgateway.support import PATIENCE, Gateway
 
 HEAD = {"stream": {"S": "head"}, "seq": {"N": "0"}}
@@ -36,12 +35,11 @@ def make_history(client: DynamoDBClient, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[DynamoDBClient]:
+def client(engine_process: str) -> DynamoDBClient:
     """Return a client of an engine with a history table."""
-    with engine(Faults()) as address:
-        client = dynamodb(address)
-        make_history(client, "History")
-        yield client
+    client = dynamodb(engine_process)
+    make_history(client, "History")
+    return client
 
 
 @pytest.fixture
