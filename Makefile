@@ -20,7 +20,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: accept deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants fuzz table package lock
+.PHONY: accept deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants fuzz storm table package lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -94,6 +94,9 @@ mutants: $(VENV) ## Change the code in small ways and count what the tests notic
 fuzz: $(VENV) ## Try random lives of connections under faults: MINUTES=10 SEED=0.
 	$(BIN)/python -m tests.faults.fuzz --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
 
+storm: $(VENV) ## Let clients live through faults: MINUTES=10 SEED=0.
+	PYTHONPATH=clients/python $(BIN)/python -m tests.storm --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
+
 ##@ Change
 
 format: $(VENV) ## Format the code and fix what the linter can.
@@ -159,7 +162,7 @@ $(RUNS): requirements.txt requirements-run.txt
 		"$(PYTHON) is Python %d.%d; this project needs 3.11, 3.12 or 3.13: make PYTHON=python3.11" \
 		% sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-run.txt
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --requirement requirements-run.txt
 	@touch $@
 
 $(VENV): $(RUNS) requirements-dev.txt

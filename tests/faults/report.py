@@ -38,7 +38,7 @@ def share(
             if match in str(case)
         ]
         if seed is not None:
-            random.Random(seed).shuffle(chosen)  # noqa: S311 - an order, no secret
+            random.Random(seed).shuffle(chosen)
         for case in chosen[:sample][number::shares]:
             broken = [(failure.kind, failure.found) for failure in run(this, case)]
             outcomes.append((str(case), case.scenario.name, broken))

@@ -36,7 +36,7 @@ def broken(world: World, chosen: list[Case]) -> list[str]:
 def test_a_sample_of_faults_breaks_nothing(this_world: World, scenario: Scenario) -> None:
     """Some faults of each scenario, always the same."""
     calm, *spoiled = cases(this_world, scenario)
-    sample = random.Random(SEED).sample(spoiled, min(SAMPLE - 1, len(spoiled)))  # noqa: S311
+    sample = random.Random(SEED).sample(spoiled, min(SAMPLE - 1, len(spoiled)))
 
     assert broken(this_world, [calm, *sample]) == []
 

@@ -1,0 +1,254 @@
+/** One connection: it recovers, keeps itself alive, and renews its token, until it ends. */
+
+import { Backoff } from "./backoff.js";
+import { parse } from "./messages.js";
+
+const SECOND = 1000;
+const ANSWER = 10 * SECOND;
+const PROBE = 5 * SECOND; // for the pong of a connection that may be dead
+const FIRST_PING = 10 * SECOND; // by then a new row is in the index that deliveries read
+const SETTLING = SECOND; // posts may overtake each other
+const EARLY = 60 * SECOND; // to renew a token
+const SHORTEST_LIFE = 5 * SECOND;
+const TRIES = 3;
+
+/**
+ * Everything waits for `#ask` or `#sleep`. After the end neither returns, so that late answers and
+ * timers of an old connection cannot do anything.
+ */
+export class Connection {
+  goodbye = null;
+  isCaughtUp = false;
+  isEnded = false;
+  #session;
+  #socket;
+  #timers = new Set();
+  #waiting = new Map(); // action → {n, promise, resolve}
+  #number = 0;
+  #recovering = false;
+  #wanted = false;
+  #settling = false;
+  #sending = false;
+  #knownClient = false;
+
+  constructor(session, socket, token) {
+    this.#session = session;
+    this.#socket = socket;
+    this.openedAt = session.clock.now();
+    this.ended = new Promise((resolve) => { this.resolveEnded = resolve; });
+    this.caughtUp = new Promise((resolve) => { this.resolveCaughtUp = resolve; });
+    this.stale = new Promise((resolve) => { this.resolveStale = resolve; });
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = () => this.end();
+    this.recover();
+    this.#keepAlive();
+    if (token !== undefined) this.#renewToken(expiry(token));
+  }
+
+  /** End: the server has closed the connection, or it is dead, or nobody needs it any more. */
+  end() {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    for (const timer of this.#timers) this.#session.clock.clearTimeout(timer);
+    discard(this.#socket);
+    this.resolveEnded();
+  }
+
+  /** Check whether the server answers: the machine may have slept. */
+  async probe() {
+    if (!(await this.#ask("ping", {}, PROBE))) this.end();
+  }
+
+  async recover() {
+    this.#wanted = true;
+    if (this.#recovering) return;
+    this.#recovering = true;
+    while (this.#wanted) {
+      this.#wanted = false;
+      await this.#catchUp();
+      this.isCaughtUp = true;
+      this.resolveCaughtUp();
+      this.sendReceipts();
+    }
+    this.#recovering = false;
+    this.#settle();
+  }
+
+  /** Acknowledge what was handled, until the server has answered. */
+  async sendReceipts() {
+    const { receipts } = this.#session;
+    if (this.#sending || !this.isCaughtUp) return;
+    this.#sending = true;
+    for (const seq of receipts) {
+      for (let i = 0; i < TRIES && !(await this.#ask("received", { seq })); i++);
+      receipts.delete(seq);
+    }
+    this.#sending = false;
+  }
+
+  #after(ms, act) {
+    const { clock } = this.#session;
+    const timer = clock.setTimeout(() => {
+      this.#timers.delete(timer);
+      if (!this.isEnded) act();
+    }, ms);
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  #sleep(ms) {
+    return new Promise((resolve) => this.#after(ms, resolve));
+  }
+
+  /** Send a request. Return its answer, or null if there is none in time. */
+  async #ask(action, fields = {}, ms = ANSWER) {
+    if (!this.#waiting.has(action)) {
+      const request = { n: ++this.#number, fields };
+      request.answered = new Promise((resolve) => { request.resolve = resolve; });
+      this.#waiting.set(action, request);
+      this.#send({ action, ...fields, ...(action === "authenticate" ? {} : { n: request.n }) });
+    }
+    const request = this.#waiting.get(action); // a second caller gets the same answer
+    let timer;
+    const late = new Promise((resolve) => { timer = this.#after(ms, () => resolve(null)); });
+    const answer = await Promise.race([request.answered, late]);
+    this.#session.clock.clearTimeout(timer);
+    this.#timers.delete(timer);
+    if (this.#waiting.get(action) === request) this.#waiting.delete(action);
+    return this.isEnded ? new Promise(() => {}) : answer;
+  }
+
+  #send(message) {
+    if (!this.isEnded && this.#socket.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  #hear(data) {
+    let message;
+    try {
+      message = parse(data);
+    } catch (error) {
+      return this.#session.emit("error", error);
+    }
+    if (message.type === "notification") return this.#takeLive(message);
+    if (message.type === "goodbye") {
+      this.goodbye = message;
+      return this.end();
+    }
+    const action = this.#actionOf(message);
+    const request = this.#waiting.get(action);
+    this.#waiting.delete(action);
+    if (request && message.type === "recovered") this.#takePage(message, request.fields.after);
+    return request?.resolve(message);
+  }
+
+  /** Find out which request a message answers. */
+  #actionOf({ type, n, code }) {
+    if (type === "authenticated") return "authenticate";
+    if (n !== undefined) return [...this.#waiting.keys()].find((k) => this.#waiting.get(k).n === n);
+    if (type === "pong") return "ping";
+    if (type !== "error") return undefined;
+    if (["bad_token", "other_client", "no_keys"].includes(code)) return "authenticate";
+    return this.#waiting.keys().next().value; // the oldest request
+  }
+
+  #takeLive(entry) {
+    const session = this.#session;
+    if (session.isFull() && entry.seq !== undefined) return this.recover(); // waits for room
+    session.put(session.merge.live({ ...entry, recovered: false }, this.#knownClient));
+    this.#settle();
+  }
+
+  #takePage(page, asked) {
+    const session = this.#session;
+    for (const entry of page.notifications) entry.recovered = true;
+    session.clientId = page.clientId ?? null;
+    session.advice = page.advice;
+    session.put(session.merge.recovered(page, asked));
+    this.#knownClient = true;
+    const { all, own } = page.position;
+    page.isComplete = !page.more && !session.merge.behind({ all, own: own?.seq });
+    page.hasMoved = JSON.stringify(session.merge.position) !== JSON.stringify(asked);
+  }
+
+  /** Recover what is missing before the held entries, unless it comes by itself. */
+  async #settle() {
+    if (this.#settling || !this.#session.merge.holding) return;
+    this.#settling = true;
+    await this.#sleep(SETTLING + this.#session.random() * this.#session.spread());
+    this.#settling = false;
+    if (this.#session.merge.holding) this.recover();
+  }
+
+  /** Recover page by page, until the reader has everything. */
+  async #catchUp() {
+    const backoff = new Backoff(this.#session);
+    for (let failures = 0; ;) {
+      await this.#session.room();
+      const result = await this.#page();
+      if (result === "complete") return;
+      failures = result === "more" ? 0 : failures + 1;
+      if (failures > TRIES) return this.end();
+      if (failures) await this.#sleep(backoff.failed());
+    }
+  }
+
+  async #page() {
+    const { merge, last, emit } = this.#session;
+    const asked = merge.position;
+    const answer = await this.#ask("recover", { after: asked, ...(asked ? {} : { last }) });
+    if (answer === null) {
+      await this.probe();
+      return this.isEnded ? new Promise(() => {}) : "failed";
+    }
+    if (answer.isComplete) return "complete";
+    if (answer.type === "recovered") return answer.hasMoved ? "more" : "failed";
+    if (answer.code === "try_again") return "failed";
+    emit("error", new Error(`recover: ${answer.message}`));
+    const isRefused = asked !== null && answer.code === "bad_request" && answer.n !== undefined;
+    if (!isRefused) return "complete"; // the server has no history
+    merge.forget();
+    return "more";
+  }
+
+  async #keepAlive() {
+    await this.#sleep(FIRST_PING);
+    for (;;) {
+      const ping = () => this.#ask("ping", { heads: true });
+      const pong = (await ping()) ?? (await ping());
+      if (pong === null) return this.end();
+      if (this.#session.merge.behind(pong.heads ?? {})) this.recover();
+      await this.#sleep(this.#session.keepAlive() * (0.9 + 0.2 * this.#session.random()));
+    }
+  }
+
+  /** Authenticate anew before the token expires; if that fails, ask for a fresh connection. */
+  async #renewToken(expiresAt) {
+    const { clock, token, emit } = this.#session;
+    for (let at = expiresAt; at !== null;) {
+      const life = at * SECOND - clock.now();
+      if (life < SHORTEST_LIFE) return;
+      await this.#sleep(Math.max(life - EARLY, 0.8 * life));
+      const fresh = await token().catch((error) => emit("error", error));
+      const answer = fresh === undefined ? null : await this.#ask("authenticate", { token: fresh });
+      if (answer?.type !== "authenticated") return this.resolveStale();
+      at = answer.expiresAt ?? expiry(fresh);
+    }
+  }
+}
+
+/** Close a socket, and hear nothing of it any more. A dead one may take minutes to close. */
+export function discard(socket) {
+  socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
+  socket.close(1000);
+}
+
+/** Return when a JSON Web Token expires (s since the epoch), null for any other token. */
+function expiry(token) {
+  try {
+    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const { exp } = JSON.parse(atob(payload));
+    return typeof exp === "number" ? exp : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,87 @@
+"""What outlives a connection: the position, what waits for the consumer, receipts, advice."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from random import Random
+
+from .inbox import Inbox
+from .merge import Merge
+from .position import Position
+from .protocol import Advice, Notification, Recovered
+
+KEEP_ALIVE_S = 300.0  # API Gateway closes a connection after 10 idle minutes
+SPREAD_S = 5.0
+RENEWAL_S = (105 * 60.0, 115 * 60.0)  # API Gateway closes a connection after 2 hours
+
+
+@dataclass(frozen=True)
+class Options:
+    """The client's settings. The last two are for tests."""
+
+    last: int = 0
+    order: bool = True
+    keep_alive_s: float | None = None
+    spread_s: float | None = None
+    renewal_s: tuple[float, float] = RENEWAL_S
+    now: Callable[[], float] = time.time
+    random: Random = field(default_factory=Random)
+
+
+class Receipts:
+    """Notifications whose sender waits for a receipt, by number, until the server has it."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, None] = {}
+        self._changed = asyncio.Event()
+
+    def add(self, seq: int) -> None:
+        """Remember a notification that was handled."""
+        self._waiting[seq] = None
+        self._changed.set()
+
+    def remove(self, seq: int) -> None:
+        """Forget one that the server knows of."""
+        self._waiting.pop(seq, None)
+
+    async def oldest(self) -> int:
+        """Wait for one."""
+        while not self._waiting:
+            self._changed.clear()
+            await self._changed.wait()
+        return next(iter(self._waiting))
+
+
+class Session:
+    """A reader's state, shared by its connections."""
+
+    def __init__(self, position: Position | None, options: Options) -> None:
+        self.options = options
+        self.merge = Merge(position, order=options.order)
+        self.receipts = Receipts()
+        self.inbox = Inbox(deepcopy(position or {}), self._finished)
+        self.client_id: str | None = None
+        self._advice = Advice()
+
+    @property
+    def keep_alive_s(self) -> float:
+        """The seconds between pings: as configured, or as the server advises."""
+        return self.options.keep_alive_s or self._advice.keep_alive_seconds or KEEP_ALIVE_S
+
+    @property
+    def spread_s(self) -> float:
+        """Over how many seconds clients spread what all of them do at once."""
+        known = (self.options.spread_s, self._advice.spread_seconds, SPREAD_S)
+        return next(seconds for seconds in known if seconds is not None)
+
+    def take_page(self, answer: Recovered, asked: Position | None) -> bool:
+        """Merge a page and return whether the reader has all that was recorded before it."""
+        self.client_id, self._advice = answer.client_id, answer.advice
+        self.inbox.put(self.merge.recovered(answer, asked))
+        return not answer.more and not self.merge.behind(answer.heads)
+
+    def _finished(self, item: Notification) -> None:
+        if item.receipt and item.seq is not None:
+            self.receipts.add(item.seq)

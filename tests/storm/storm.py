@@ -1,0 +1,168 @@
+"""The storm: clients of both libraries, a gateway with faults, and what must hold at the end."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from tests.storm.publishing import Publication, Publisher
+from tests.support.gateway import Gateway, serving
+from tests.support.readers import Readers, Told, node_readers, python_readers, until
+
+PYTHON_CLIENTS = 40
+NODE_CLIENTS = 10
+KILLS = 10
+NAMED = 0.3  # of the publications
+RENEWAL_S = (15, 25)
+KEEP_ALIVE_S = 5
+SETTLING_S = 300  # limit for the last client to get the last notification
+FAULTS = (
+    "--max-duration=40",
+    "--drop-disconnects=0.5",
+    "--drop-posts=0.01",
+    "--repeat-messages=0.02",
+    "--shuffle-messages=0.05",
+    "--dynamodb-fail=0.01",
+    "--environments=3",
+    "--no-reload",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened. `breaches` are the broken promises, in words."""
+
+    publications: int
+    given: int
+    recovered: int
+    cuts: int
+    kills: int
+    failures: int
+    breaches: tuple[str, ...]
+
+
+def storm(project: Path, *, seconds: float, publications: int, seed: int) -> Report:
+    """Serve a copy of the project in the folder `project` and let the storm pass over it."""
+    with serving(project, *FAULTS, settings={"RECOVER_OWN": "always"}) as gateway:
+        return asyncio.run(_storm(gateway, seconds, publications, Random(seed)))
+
+
+async def _storm(gateway: Gateway, seconds: float, publications: int, random: Random) -> Report:
+    in_python = [f"python-{number}" for number in range(PYTHON_CLIENTS)]
+    in_node = [f"node-{number}" for number in range(NODE_CLIENTS)]
+    common = {"spread_seconds": 1.0, "keep_alive_seconds": KEEP_ALIVE_S}
+    for_node = {
+        "spreadSeconds": 1,
+        "keepAliveSeconds": KEEP_ALIVE_S,
+        "renewalMinutes": [bound / 60 for bound in RENEWAL_S],
+    }
+    publisher = Publisher(gateway, random)
+    async with (
+        python_readers(gateway.url, in_python, renewal_seconds=RENEWAL_S, **common) as first,
+        node_readers(gateway.url, in_node, **for_node) as second,
+    ):
+        told = {**first.told, **second.told}
+        await until(lambda: all(each.state == "live" for each in told.values()), SETTLING_S)
+        cutting = asyncio.create_task(_cut([first, second], random))
+        killing = asyncio.create_task(_kill(gateway, seconds / KILLS, random))
+        await _publish(publisher, sorted(told), seconds, publications, random)
+        await publisher.finish()
+        cuts, kills = await _stopped(cutting), await _stopped(killing)
+        publisher = Publisher(gateway, random, publisher.published, failures=publisher.failures)
+        publisher.publish(None)  # shows that nothing was lost at the very end
+        await publisher.finish()
+        expected = {client_id: _ids(publisher.published, client_id) for client_id in told}
+        with contextlib.suppress(TimeoutError):
+            await until(
+                lambda: all(len(told[each].notifications) >= len(expected[each]) for each in told),
+                SETTLING_S,
+            )
+        breaches = [
+            f"{client_id}: {breach}"
+            for client_id, ids in expected.items()
+            for breach in _breaches(told[client_id], ids)
+        ]
+    return Report(
+        len(publisher.published),
+        sum(len(each.notifications) for each in told.values()),
+        sum(note["recovered"] for each in told.values() for note in each.notifications),
+        cuts,
+        kills,
+        publisher.failures,
+        tuple(breaches),
+    )
+
+
+async def _publish(
+    publisher: Publisher, client_ids: list[str], seconds: float, number: int, random: Random
+) -> None:
+    for _ in range(number):
+        named = random.random() < NAMED
+        publisher.publish(tuple(random.sample(client_ids, random.randint(1, 3))) if named else None)
+        await asyncio.sleep(random.uniform(0, 2 * seconds / number))
+
+
+async def _cut(groups: list[Readers], random: Random) -> int:
+    """Cut clients at random, each about every 10 s, until cancelled. Return how many."""
+    clients = [(readers, client_id) for readers in groups for client_id in readers.told]
+    cuts = 0
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(random.uniform(0, 20 / len(clients)))
+            readers, client_id = random.choice(clients)
+            readers.cut(client_id)
+            cuts += 1
+    return cuts
+
+
+async def _kill(gateway: Gateway, every_s: float, random: Random) -> int:
+    """Kill an execution environment of `notify` now and then, until cancelled."""
+    kills = 0
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(random.uniform(0.5, 1.5) * every_s)
+            environments = await asyncio.to_thread(_environments, gateway)
+            if environments:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    random.choice(environments).kill()
+                    kills += 1
+    return kills
+
+
+def _environments(gateway: Gateway) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(gateway.process.pid).children():
+        with contextlib.suppress(psutil.Error):
+            if child.environ().get("_HANDLER") == "app.notify":
+                found.append(child)
+    return found
+
+
+async def _stopped(task: asyncio.Task[int]) -> int:
+    task.cancel()
+    return await task
+
+
+def _ids(published: list[Publication], client_id: str) -> set[str]:
+    """Return the ids of the notifications for a client."""
+    return {
+        each.id for each in published if each.client_ids is None or client_id in each.client_ids
+    }
+
+
+def _breaches(told: Told, expected: set[str]) -> list[str]:
+    given = Counter(each["id"] for each in told.notifications)
+    found = [f"not given: {identifier}" for identifier in sorted(expected - given.keys())]
+    found += [f"not for it: {identifier}" for identifier in sorted(given.keys() - expected)]
+    found += [f"given {number} times: {each}" for each, number in given.items() if number > 1]
+    for stream in ("all", "own"):
+        numbers = [each["seq"] for each in told.notifications if each["stream"] == stream]
+        if numbers != sorted(set(numbers)):
+            found.append(f"out of order: {stream}")
+    found += [f"gap: {gap}" for gap in told.gaps]
+    found += [f"goodbye: {goodbye}" for goodbye in told.goodbyes if "unknown" not in str(goodbye)]
+    return found
