@@ -162,7 +162,7 @@ $(RUNS): requirements.txt requirements-run.txt
 		"$(PYTHON) is Python %d.%d; this project needs 3.11, 3.12 or 3.13: make PYTHON=python3.11" \
 		% sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-run.txt
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --requirement requirements-run.txt
 	@touch $@
 
 $(VENV): $(RUNS) requirements-dev.txt

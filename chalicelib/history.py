@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
 
-from chalicelib.adapters import table as table_calls
+from chalicelib.adapters import table as tables
 from chalicelib.adapters.attempts import ATTEMPT_S, NOT_STARTED, THROTTLING, CallError, call
 from chalicelib.clock import now_ms
 from chalicelib.domain.errors import HistoryError
@@ -202,7 +202,7 @@ def open_history(table: str, deadline: Deadline) -> History:
     Raises `HistoryError` when no client can be created, for example without a region.
     """
     try:
-        return History(table_calls.dynamodb(), table, deadline)
+        return History(tables.dynamodb(), table, deadline)
     except BotoCoreError as error:
         raise HistoryError("CreateClient", table, type(error).__name__, str(error)) from error
 

@@ -1,1 +1,3 @@
-"""Runs a Chalice WebSocket app on this machine, like API Gateway and Lambda."""
+"""Runs a Chalice WebSocket app on this machine, like API Gateway, Lambda and DynamoDB."""
+
+__version__ = "0.1.0"

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import uvloop
 
+from localgateway import __version__
 from localgateway.errors import GatewayError
 from localgateway.gateway import serve
 from localgateway.log_format import GatewayLine
@@ -25,11 +27,11 @@ SHARE = click.FloatRange(0, 1)
 PORT = click.IntRange(0, 65535)
 MORE = """\b
 AWS clients reach @connections, Invoke and the embedded AWS at http://HOST:PORT, with the
-credentials of the run: eval "$(python -m localgateway.client env)" sets both.
-docs/local-gateway.md describes how it matches API Gateway and where it differs."""
+credentials of the run: eval "$(python -m localgateway.client env)" sets both."""
 
 
 @click.command(name="python -m localgateway", epilog=MORE, context_settings={"show_default": True})
+@click.version_option(__version__, prog_name="chalice-websocket-gateway")
 @click.option(
     "--project",
     type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
@@ -123,13 +125,13 @@ docs/local-gateway.md describes how it matches API Gateway and where it differs.
     "--repeat-messages",
     type=SHARE,
     default=Options.repeat_messages,
-    help="Share of posted messages that are delivered twice, from 0 to 1.",
+    help="Share of SNS messages that functions receive twice, from 0 to 1.",
 )
 @click.option(
     "--shuffle-messages",
-    type=SHARE,
+    type=click.FloatRange(min=0),
     default=Options.shuffle_messages,
-    help="Share of posted messages that arrive late, so in another order, from 0 to 1.",
+    help="Seconds by which SNS messages arrive late at most, so in another order.",
 )
 @click.option(
     "--dynamodb-endpoint",
@@ -174,7 +176,8 @@ def main(log: str | None, **given: object) -> None:
         )
     _configure_logging(options)
     try:
-        asyncio.run(serve(options, _started))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(options, _started))
     except GatewayError as error:
         raise click.ClickException(str(error)) from error
 

@@ -61,16 +61,6 @@ class Child:
             raise await self.end()
         return line
 
-    async def success(self, timeout: float) -> None:
-        """Wait until it exits; raise `ChildError` after `timeout` seconds or if it failed."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._process.communicate()
-        except TimeoutError as error:
-            raise ChildError(self.name, f"did not finish within {timeout:g} s") from error
-        if self._process.returncode != 0:
-            raise await self.end()
-
     async def end(self) -> ChildError:
         """Wait for a long-running process to exit; return the error that describes its exit."""
         return ChildError(self.name, f"exited with status {await self._process.wait()}")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from localgateway.run_file import Run
 
 
+# The faults of the embedded AWS; the others are the gateway's.
+_OF_AWS = ("dynamodb_fail", "dynamodb_lag", "repeat_messages", "shuffle_messages")
 # Times from 2001 to 2100, by their units in a second.
 _TIMES = {1: (1e9, 4.1e9), 1000: (1e12, 4.1e12)}
 
@@ -136,7 +138,7 @@ def faults(run: Run, changes: tuple[str, ...]) -> None:
             raise click.ClickException(f"{change!r} is not NAME=NUMBER") from error
     # The embedded AWS has faults of its own; requests signed for its services reach it.
     for service, own in ((SERVICE, False), ("dynamodb", True)):
-        part = {name: value for name, value in wanted.items() if ("dynamodb" in name) is own}
+        part = {name: value for name, value in wanted.items() if (name in _OF_AWS) is own}
         for name, value in _send(run, service, PATH, part).items():
             click.echo(f"{name.replace('_', '-')}: {value:g}")
 

@@ -1,17 +1,20 @@
-"""Starts the embedded AWS and creates the project's tables, topics and subscriptions in it."""
+"""Starts the embedded AWS and creates what the project needs in it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localgateway.child_processes import Child
+from localgateway.errors import ResourcesError
 from localgateway.process_environment import shell_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-    from localgateway.lambda_runtime.project import Subscription
+    from localgateway.lambda_runtime.project import Project
     from localgateway.options import Options
 
 # In seconds, for each child process.
@@ -37,6 +40,8 @@ async def start(
         *(f"--allow-host={name}" for name in options.allow_host),
         f"--fail={options.dynamodb_fail}",
         f"--lag={options.dynamodb_lag_ms}",
+        f"--repeat={options.repeat_messages}",
+        f"--shuffle={options.shuffle_messages}",
         f"--ttl-interval={options.ttl_interval}",
         f"--lambda-endpoint={lambda_endpoint}",
         environ={**variables, "ACCESS_KEYS": access_keys(options, variables, shell)},
@@ -62,37 +67,69 @@ async def url(engine: Child) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-async def create_tables(options: Options, variables: Mapping[str, str]) -> None:
-    """Create the missing tables of `.chalice/resources.json`, if the project has that file."""
-    resources = options.project / ".chalice" / "resources.json"
-    if resources.exists():
-        child = await Child.start(
-            "creation of the tables",
-            "provision",
-            f"--stage={options.stage}",
-            f"--resources={resources}",
-            environ=variables,
-        )
-        try:
-            await child.success(_TIMEOUT)
-        finally:
-            await child.stop()
+async def create_resources(options: Options, variables: Mapping[str, str]) -> list[str]:
+    """Create what `.chalice/resources.json` defines and is missing; return the names of its tables.
 
-
-async def subscribe(
-    subscriptions: Collection[Subscription], variables: Mapping[str, str]
-) -> list[str]:
-    """Create the topics, subscribe their functions and return the topics' ARNs."""
-    if not subscriptions:
+    A project without that file has none. Raise `ResourcesError` if the file is invalid or if AWS
+    refuses a definition.
+    """
+    path = options.project / ".chalice" / "resources.json"
+    if not path.exists():
         return []
     child = await Child.start(
-        "subscription to the topics",
-        "localgateway.aws.sns_subscriptions",
-        *(text for each in subscriptions for text in (each.topic, each.function)),
+        "creation of the resources",
+        "localgateway.resources.creation",
+        str(path),
+        options.stage,
         environ=variables,
     )
     try:
-        arns: list[str] = json.loads(await child.line(_TIMEOUT))
+        answer = json.loads(await child.line(_TIMEOUT))
     finally:
         await child.stop()
-    return arns
+    if "error" in answer:
+        raise ResourcesError(answer["error"])
+    tables: list[str] = answer["tables"]
+    return tables
+
+
+async def connect_functions(
+    engine: Child, project: Project, stage: str, variables: Mapping[str, str]
+) -> list[str]:
+    """Create the project's topics, queues and rules, and return the topics' ARNs.
+
+    Its functions then receive their messages and events.
+    """
+    template = project.folder / ".chalice" / "resources.json"
+    sources = (project.subscriptions, project.queues, project.rules)
+    if not any(sources) and not _has_sources(template):
+        engine.write(json.dumps({"mappings": []}))
+        return []
+    wanted = {
+        "stage": stage,
+        "template": str(template) if template.exists() else None,
+        "functions": {each.logical_id: name for name, each in project.functions.items()},
+        **dict(zip(("subscriptions", "queues", "rules"), map(_plain, sources), strict=True)),
+    }
+    child = await Child.start(
+        "creation of topics, queues and rules",
+        "localgateway.aws.event_sources",
+        json.dumps(wanted),
+        environ=variables,
+    )
+    try:
+        created = json.loads(await child.line(_TIMEOUT))
+    finally:
+        await child.stop()
+    engine.write(json.dumps({"mappings": created["mappings"]}))
+    topics: list[str] = created["topics"]
+    return topics
+
+
+def _has_sources(template: Path) -> bool:
+    text = template.read_text() if template.exists() else ""
+    return "AWS::SQS::Queue" in text or "AWS::Events::Rule" in text
+
+
+def _plain(sources: Iterable[Any]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(source) for source in sources]

@@ -45,6 +45,10 @@ class ProjectError(GatewayError):
         return f"cannot serve {self.project}: {self.cause}"
 
 
+class ResourcesError(GatewayError):
+    """The resources file is invalid, or AWS refused what it defines."""
+
+
 class ChildError(GatewayError):
     """A child process did not start, did not respond in time, or exited unexpectedly."""
 

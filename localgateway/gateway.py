@@ -9,12 +9,11 @@ import logging
 import os
 import resource
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localgateway import embedded_aws, run_file
 from localgateway.access import Access, allowed_hosts
+from localgateway.access_log import written_to
 from localgateway.api_gateway.connections import Registry
 from localgateway.api_gateway.connections_api import connections_api
 from localgateway.api_gateway.events import Api
@@ -27,7 +26,7 @@ from localgateway.faults_api import serve_faults
 from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime import project
 from localgateway.lambda_runtime.invoke_api import Invocations
-from localgateway.listener import listen
+from localgateway.listener import listen_as_localhost
 from localgateway.one_address import OneAddress
 from localgateway.process_environment import Credentials, embedded, shell_credentials, with_dynamodb
 from localgateway.reloading import Reloader
@@ -35,7 +34,6 @@ from localgateway.run_file import Run
 from localgateway.startup import startup_text
 from localgateway.terminal_log import TerminalLog
 from localgateway.versions import Versions
-from provision.template import load_tables
 
 if TYPE_CHECKING:
     import socket
@@ -59,23 +57,25 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
     Once it serves, it calls `started` with the start-up text and the function that stops it.
     """
     _allow_files(options.max_connections + OTHER_SOCKETS + _OTHER_FILES)
-    listener = _listen(options.host, options.port)
+    listeners = _listen(options.host, options.port)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(listener)
-        authority = _authority(listener, options.host)
+        for listener in listeners:
+            stack.enter_context(listener)
+        port = listeners[0].getsockname()[1]
+        authority = _authority(options.host, port)
         own = embedded(os.environ, Credentials(), options.region)
         engine = await embedded_aws.start(options, f"http://{authority}", own, os.environ)
         stack.push_async_callback(engine.stop)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="localgateway-")))
+        folder = stack.enter_context(run_file.snapshots())
         reloader = Reloader(options, folder, own) if options.reload else None
         engine_url, described = await asyncio.gather(
             embedded_aws.url(engine),
             reloader.first() if reloader else project.inspect(options.project, options.stage, own),
         )
         variables = with_dynamodb(own, os.environ, engine_url, options.dynamodb_endpoint)
-        await embedded_aws.create_tables(options, variables)
-        topics = await embedded_aws.subscribe(described.subscriptions, variables)
-        api = Api(described.api_stage, authority, listener.getsockname()[1])
+        tables = await embedded_aws.create_resources(options, variables)
+        topics = await embedded_aws.connect_functions(engine, described, options.stage, variables)
+        api = Api(described.api_stage, authority, port)
         address = f"{authority}/{api.stage}"
         function_variables = {
             **variables,
@@ -87,18 +87,25 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
         stack.push_async_callback(versions.stop)
         invocations = Invocations(versions.functions)
         stack.push_async_callback(invocations.stop)
+        registry = Registry(options.max_connections)
         application = _application(
-            api, versions, invocations, options, Forwarder(engine_url), own["AWS_ACCESS_KEY_ID"]
+            api,
+            registry,
+            versions,
+            invocations,
+            options,
+            Forwarder(engine_url),
+            own["AWS_ACCESS_KEY_ID"],
         )
-        run = _run_of(api, described, options, variables, topics)
+        run = _run_of(api, described, options, variables, topics, tables)
         stack.enter_context(run_file.written(run))
         text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
-        server = Server(configured, lambda: started(text, server.stop))
+        server = Server(configured, lambda: started(text, server.stop), registry.__len__)
         await versions.serve(described)
         if reloader:
-            await stack.enter_async_context(reloader.running(versions, variables))
-        await _run(server, listener, engine)
+            await stack.enter_async_context(reloader.running(versions, engine, variables))
+        await _run(server, listeners, engine)
 
 
 def _allow_files(wanted: int) -> None:
@@ -114,9 +121,10 @@ def _allow_files(wanted: int) -> None:
 
 @contextlib.contextmanager
 def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
-    """Run the terminal's log; yield None if the functions' lines are printed as they are."""
+    """Run the log; yield None if the functions print their lines themselves."""
     if options.log == "json":
-        yield None
+        with TerminalLog(sys.stderr, plain=True).running() as log, written_to(log.write):
+            yield None
         return
     with TerminalLog(sys.stdout).running() as log:
 
@@ -124,38 +132,37 @@ def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
             short = function.removeprefix(f"{app}-{options.stage}-").removeprefix("websocket_")
             log.write(short, line)
 
-        yield write
+        with written_to(write):
+            yield write
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> list[socket.socket]:
     try:
-        return listen(host, port)
+        listeners, missing = listen_as_localhost(host, port)
     except OSError as error:
         raise AddressError(host, port, error) from error
+    if missing is not None:
+        _log.warning("no IPv6 (%s): localhost reaches the gateway over IPv4 only", missing.strerror)
+    return listeners
 
 
-def _authority(listener: socket.socket, host: str) -> str:
+def _authority(host: str, port: int) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     name = f"[{reachable}]" if ":" in reachable else reachable
-    return f"{name}:{listener.getsockname()[1]}"
+    return f"{name}:{port}"
 
 
 def _application(
     api: Api,
+    registry: Registry,
     versions: Versions,
     invocations: Invocations,
     options: Options,
     others: Forwarder,
     access_key: str,
 ) -> ASGIApp:
-    registry = Registry(options.max_connections)
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
-    faults = Faults(
-        options.drop_disconnects,
-        options.drop_posts,
-        options.repeat_messages,
-        options.shuffle_messages,
-    )
+    faults = Faults(options.drop_disconnects, options.drop_posts)
     websockets = WebSocketApi(api, versions.routes, registry, timeouts, faults, versions.settings)
     http = OneAddress(
         Access(allowed_hosts(options.host, options.allow_host)),
@@ -183,6 +190,7 @@ def _run_of(
     options: Options,
     variables: Mapping[str, str],
     topics: list[str],
+    tables: list[str],
 ) -> Run:
     # The shell's own credentials, for another DynamoDB, stay in the shell.
     foreign = shell_credentials(os.environ) if options.dynamodb_endpoint else {}
@@ -191,8 +199,6 @@ def _run_of(
         for name, value in variables.items()
         if name.startswith("AWS_") and name not in foreign
     }
-    resources = options.project / ".chalice" / "resources.json"
-    tables = load_tables(resources, {"Stage": options.stage}) if resources.exists() else []
     prefix = f"{described.app}-{options.stage}-"
     return Run(
         pid=os.getpid(),
@@ -204,12 +210,12 @@ def _run_of(
         variables={**settings, "AWS_ENDPOINT_URL": f"http://{api.domain_name}"},
         functions={name.removeprefix(prefix): name for name in described.functions},
         topics=topics,
-        tables=[table.name for table in tables],
+        tables=tables,
     )
 
 
-async def _run(server: Server, listener: socket.socket, engine: Child) -> None:
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+async def _run(server: Server, listeners: list[socket.socket], engine: Child) -> None:
+    serving = asyncio.create_task(server.serve(sockets=listeners))
     ended = asyncio.create_task(engine.end())
     await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
     if ended.done():

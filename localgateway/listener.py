@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+
+_LOOPBACK_6 = "::1"
+# Who listens here is found as `localhost`, which is ::1 to some clients and 127.0.0.1 to others.
+_FOUND_AS_LOCALHOST = ("127.0.0.1", "localhost", "0.0.0.0")  # noqa: S104 - compared, not bound
+_ATTEMPTS = 10
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -15,3 +21,27 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), family=family, backlog=1024)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
     return listener
+
+
+def listen_as_localhost(host: str, port: int) -> tuple[list[socket.socket], OSError | None]:
+    """Listen on an address, and on ::1 with the same port if `localhost` may mean that address.
+
+    Return the sockets, and why there is none on ::1, if the machine has no IPv6. Raise `OSError`
+    if the port is unavailable on either address.
+    """
+    if host not in _FOUND_AS_LOCALHOST:
+        return [listen(host, port)], None
+    address = "127.0.0.1" if host == "localhost" else host
+    attempts = 1 if port else _ATTEMPTS
+    while True:
+        attempts -= 1
+        first = listen(address, port)
+        try:
+            return [first, listen(_LOOPBACK_6, first.getsockname()[1])], None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return [first], error
+            first.close()
+            # A port that the system chose for one address may be in use on the other.
+            if not attempts:
+                raise

@@ -19,8 +19,8 @@ LogFormat = Literal["json", "pretty"]
 class Options:
     """The options of the command line; times are in seconds unless the name ends with `_ms`.
 
-    Port 0 picks a free port; `dynamodb_port` None prefers a fixed one. `dynamodb_fail`, `drop_…`,
-    `repeat_…` and `shuffle_…` are shares from 0 to 1. `schedule_every` replaces the rate of every
+    Port 0 picks a free port; `dynamodb_port` None prefers a fixed one. `dynamodb_fail`, `drop_…`
+    and `repeat_messages` are shares from 0 to 1. `schedule_every` replaces the rate of every
     schedule, `connect_rate` is in handshakes a second.
     """
 

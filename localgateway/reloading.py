@@ -63,10 +63,10 @@ class Reloader:
 
     @contextlib.asynccontextmanager
     async def running(
-        self, versions: Versions, variables: Mapping[str, str]
+        self, versions: Versions, engine: Child, variables: Mapping[str, str]
     ) -> AsyncIterator[None]:
         """Take changes over within the block; `variables` are for a process that uses tables."""
-        self._versions, self._variables = versions, variables
+        self._versions, self._engine, self._variables = versions, engine, variables
         task = asyncio.create_task(self._run())
         try:
             yield
@@ -88,18 +88,23 @@ class Reloader:
 
     async def _reload(self) -> None:
         started = time.monotonic()
+        if self._standby is None:  # it starts while the sources are copied
+            self._standby = await inspector(self._options.stage, self._environ)
         folder = await asyncio.to_thread(snapshots.take, self._options.project, self._folder)
         mark = await asyncio.to_thread(snapshots.fingerprint, folder)
         if mark == self._seen:
             shutil.rmtree(folder, ignore_errors=True)
             return
         self._seen = mark
+        self._versions.prepare(folder)
         try:
             new = await self._inspect(folder)
             await self._take_over(new)
         except BaseException:
+            await self._versions.discard()
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        await self._versions.discard()
         _log.warning("reloaded in %.2f s", time.monotonic() - started)
 
     async def _inspect(self, folder: Path) -> Project:
@@ -123,24 +128,33 @@ class Reloader:
                 "api_gateway_stage is now %r; restart the gateway to serve it", new.api_stage
             )
         resources = Path(".chalice", "resources.json")
-        if _text_of(new.folder / resources) != _text_of(old.folder / resources):
+        changed = _text_of(new.folder / resources) != _text_of(old.folder / resources)
+        if changed:
             options = dataclasses.replace(self._options, project=new.folder)
-            await embedded_aws.create_tables(options, self._variables)
+            await embedded_aws.create_resources(options, self._variables)
             _log.warning(
                 "%s has changed: missing tables and topics exist now; restart the gateway for "
                 "changes of those that existed",
                 resources,
             )
-        if added := [each for each in new.subscriptions if each not in old.subscriptions]:
-            await embedded_aws.subscribe(added, self._variables)
+        if changed or _sources(new) != _sources(old):
+            await embedded_aws.connect_functions(
+                self._engine, new, self._options.stage, self._variables
+            )
         if set(old.subscriptions) - set(new.subscriptions):
             _log.warning("subscriptions were removed; restart the gateway to end them")
+        if set(old.rules) - set(new.rules):
+            _log.warning("event rules were removed or changed; restart the gateway to end them")
         await self._versions.serve(new)
 
     def _text(self, text: str) -> str:
         # Editors open the source, not its copy.
         copies = re.escape(f"{self._folder}/version-") + r"\w+"
         return re.sub(copies, lambda _: str(self._options.project), text)
+
+
+def _sources(project: Project) -> tuple[object, ...]:
+    return project.subscriptions, project.queues, project.rules
 
 
 def _text_of(path: Path) -> str | None:

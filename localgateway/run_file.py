@@ -1,24 +1,30 @@
 """The file that describes a running gateway, for the commands that talk to it.
 
-It holds the run's credentials, so only its owner can read it, and it is removed at the end.
+It holds the run's credentials, so only its owner can read it, and it is removed at the end. The
+gateway locks it: the file of a gateway that was killed is not locked any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
+import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from localgateway.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The rest of the name is the process id and something random.
+_SOURCES = "sources-"
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,34 @@ def folder() -> Path:
 
 
 @contextlib.contextmanager
+def snapshots() -> Iterator[Path]:
+    """Keep a folder for snapshots of the sources within the block."""
+    with tempfile.TemporaryDirectory(prefix=f"{_SOURCES}{os.getpid()}-", dir=folder()) as path:
+        yield Path(path)
+
+
+@contextlib.contextmanager
 def written(run: Run) -> Iterator[Path]:
-    """Keep the run's file within the block."""
+    """Keep the run's file within the block, and remove what killed gateways have left.
+
+    The file is locked as long as the process lives, however it ends.
+    """
     path = folder() / f"{run.port}.json"
-    new = path.with_suffix(f".{run.pid}")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(dataclasses.asdict(run), file, indent=2)
-    new.replace(path)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        with _locked(path.parent):
+            _clean(path.parent)
+            new = path.with_suffix(f".{run.pid}")
+            new.unlink(missing_ok=True)
+            file = os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+            stack.enter_context(file)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            json.dump(dataclasses.asdict(run), file, indent=2)
+            file.flush()
+            new.replace(path)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def find(port: int | None) -> Run:
@@ -76,15 +98,57 @@ def find(port: int | None) -> Run:
     ports = ", ".join(str(run.port) for run in runs)
     if not found:
         where = "no gateway runs" + (f" on port {port}" if port else "")
-        hint = f"ports in use by gateways: {ports}" if ports else "start one with `make run`"
+        hint = (
+            f"ports in use by gateways: {ports}"
+            if ports
+            else "start one with `python -m localgateway`"
+        )
         raise RunError(f"{where}; {hint}")
     raise RunError(f"several gateways run; choose one with --port ({ports})")
 
 
 def _read(path: Path) -> Run | None:
     try:
-        run = Run(**json.loads(path.read_text()))
-        os.kill(run.pid, 0)
+        with path.open() as file:
+            if _unlocked(file):
+                return None
+            return Run(**json.load(file))
     except (OSError, ValueError, TypeError):  # it ended, or another version wrote the file
         return None
-    return run
+
+
+def _unlocked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clean(path: Path) -> None:
+    for file in path.glob("*.json"):
+        # Its gateway may end meanwhile; one of an older version does not lock its file.
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), file.open() as opened:
+            if _unlocked(opened) and not _lives(json.load(opened)["pid"]):
+                file.unlink()
+    for sources in path.glob(f"{_SOURCES}*"):
+        if not _lives(int(sources.name.removeprefix(_SOURCES).partition("-")[0])):
+            shutil.rmtree(sources, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Writes functions' log lines to a terminal, which may be slow or stopped."""
+"""Writes log lines to a terminal or file, which may be slow or stopped."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # In bytes; lines beyond it, while the terminal does not read, are left out and counted.
 WAITING_LIMIT = 16 * 1024 * 1024
+# In seconds, between the batches of a log that nobody watches.
+PAUSE = 0.05
 # In seconds, for the last lines when the gateway stops.
 STOP_TIMEOUT = 5.0
 
@@ -26,17 +28,19 @@ class TerminalLog:
     """Formats lines and writes them in a thread of its own, so that no function waits for it.
 
     Lines keep their order and are written whole. Up to `limit` bytes of them wait for the
-    terminal; once it reads again, a line reports how many were left out.
+    terminal; once it reads again, a line reports how many were left out. With `plain`, lines are
+    written as they are, in batches.
     """
 
-    def __init__(self, stream: TextIO, limit: int = WAITING_LIMIT) -> None:
+    def __init__(self, stream: TextIO, limit: int = WAITING_LIMIT, *, plain: bool = False) -> None:
         self._stream = stream
+        self._plain = plain
         self._limit = limit
         self._color = color_wanted(stream)
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._size = 0
         self._left_out = 0
-        self._stopped = False
+        self._stopped = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="terminal log", daemon=True)
 
@@ -46,9 +50,10 @@ class TerminalLog:
             if self._size + len(line) > self._limit:
                 self._left_out += 1
                 return
+            if not self._waiting:
+                self._changed.notify()
             self._waiting.append((function, line))
             self._size += len(line)
-            self._changed.notify()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[TerminalLog]:
@@ -57,8 +62,8 @@ class TerminalLog:
         try:
             yield self
         finally:
+            self._stopped.set()
             with self._changed:
-                self._stopped = True
                 self._changed.notify()
             self._thread.join(STOP_TIMEOUT)
 
@@ -66,7 +71,10 @@ class TerminalLog:
         with contextlib.suppress(OSError, ValueError):  # nobody reads any more
             while (batch := self._next()) is not None:
                 lines, left_out = batch
-                for function, line in lines:
+                if self._plain:
+                    texts = [line.decode(errors="replace") for _, line in lines]
+                    click.echo("\n".join(texts), file=self._stream)
+                for function, line in () if self._plain else lines:
                     text = pretty(function, line.decode(errors="replace"), datetime.now(UTC))
                     click.echo(text, file=self._stream, color=self._color)
                 if left_out:
@@ -74,8 +82,10 @@ class TerminalLog:
                     click.echo(text, file=self._stream, color=self._color)
 
     def _next(self) -> tuple[list[tuple[str, bytes]], int] | None:
+        if self._plain:
+            self._stopped.wait(PAUSE)
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopped)
+            self._changed.wait_for(lambda: self._waiting or self._stopped.is_set())
             if not self._waiting:
                 return None
             lines, left_out = list(self._waiting), self._left_out

@@ -14,9 +14,10 @@ from localgateway.lambda_runtime.functions import Function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from localgateway.lambda_runtime.function_log import LogSink
-    from localgateway.lambda_runtime.project import Project
+    from localgateway.lambda_runtime.project import FunctionDefinition, Project
     from localgateway.options import Options
 
 
@@ -41,15 +42,38 @@ class Versions:
         self._all: set[Function] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._project: Project | None = None
+        self._prepared: Function | None = None
+
+    def prepare(self, folder: Path) -> None:
+        """Start the function that ran last from the sources of a version that may take over.
+
+        Its next event is the likeliest, and need not wait for both inspection and cold start.
+        """
+        used = [function for function in self.functions.values() if function.used_at]
+        if used:
+            last = max(used, key=lambda function: function.used_at)
+            self._prepared = self._function(last.definition, folder)
+            self._prepared.warm_up()
+
+    async def discard(self) -> None:
+        """Kill what `prepare` started, if it did not take over."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            await prepared.stop()
+
+    def _function(self, definition: FunctionDefinition, folder: Path) -> Function:
+        return Function(definition, folder, self._variables, self._options.environments, self._log)
 
     async def serve(self, project: Project) -> None:
         """Let a version take over; the previous one serves the events that it has."""
         functions = {
-            name: Function(
-                definition, project.folder, self._variables, self._options.environments, self._log
-            )
+            name: self._function(definition, project.folder)
             for name, definition in project.functions.items()
         }
+        prepared = self._prepared
+        if prepared is not None and prepared.definition in project.functions.values():
+            functions[prepared.definition.name] = prepared
+            self._prepared = None
         template = read_template(project.folder / ".chalice" / "resources.json")
         await self._schedules.aclose()
         previous, previous_functions = self._project, set(self.functions.values())
@@ -76,6 +100,7 @@ class Versions:
 
     async def stop(self) -> None:
         """Kill the processes of all versions."""
+        await self.discard()
         await self._schedules.aclose()
         for task in self._ending:
             task.cancel()

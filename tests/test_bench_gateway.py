@@ -12,7 +12,7 @@ pytestmark = pytest.mark.proof
 def test_the_gateway_runs_on_an_engine_that_stands_alone() -> None:
     """`$connect` and `$disconnect` write to the engine that both subjects use."""
     with (
-        subjects.engine() as endpoint,
+        subjects.engine() as (engine, endpoint),
         subjects.gateway("--dynamodb-endpoint", endpoint) as gateway,
     ):
         rows = table.connect(endpoint)
@@ -20,3 +20,5 @@ def test_the_gateway_runs_on_an_engine_that_stands_alone() -> None:
         asyncio.run(load.witness(gateway.url, rows))
 
         assert gateway.server.memory() > 0
+        assert engine.cpu().keys() == {"engine"}
+        assert gateway.server.cpu().keys() >= {"connect", "disconnect", "gateway"}

@@ -241,4 +241,4 @@ def test_a_dynamodb_that_fails_refuses_handshakes(tmp_path: Path) -> None:
     ):
         assert refused.recv(1024).startswith(b"HTTP/1.1 500 ")
 
-        gateway.wait(lambda: any('"level": "ERROR"' in line for line in gateway.said))
+        gateway.wait(lambda: any(line["level"] == "ERROR" for line in gateway.log))

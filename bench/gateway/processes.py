@@ -38,9 +38,27 @@ class Server:
         """Return the server's process and all its descendants."""
         return [self.process, *self.process.children(recursive=True)]
 
+    def cpu(self) -> dict[str, float]:
+        """Return the CPU time in s that the tree has used, by what its processes do."""
+        used: dict[str, float] = {}
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                times, name = process.cpu_times(), _role(process)
+                used[name] = used.get(name, 0.0) + times.user + times.system
+        return used
+
     def memory(self) -> int:
         """Return the tree's memory in bytes; shared pages count once if the OS reports them."""
         return sum(_memory(process) for process in self.tree())
+
+
+def _role(process: psutil.Process) -> str:
+    command = process.cmdline()
+    if any(part.endswith("bootstrap.py") for part in command):
+        return process.environ().get("_HANDLER", "function").rpartition(".")[2]
+    if "localgateway.aws.engine" in command:
+        return "engine"
+    return process.name() if "localgateway" not in command else "gateway"
 
 
 def _memory(process: psutil.Process) -> int:

@@ -5,12 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.gateway.processes import Server, free_port, running
+from bench.gateway.processes import POLL_INTERVAL, START_TIMEOUT, Server, free_port, running
 from bench.gateway.table import CREDENTIALS, NAME, REGION
+from localgateway import run_file
+from localgateway.errors import GatewayError
 
 PROJECT = Path(__file__).parents[2]
 CACHE = PROJECT / "build" / "bench-gateway"
@@ -30,6 +33,11 @@ class Subject:
     server: Server
     url: str
 
+    @property
+    def port(self) -> int:
+        """Return the port that clients connect to."""
+        return int(self.url.rpartition(":")[2].partition("/")[0])
+
 
 def _environment(**variables: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -37,13 +45,13 @@ def _environment(**variables: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[str]:
-    """Run the embedded engine alone, for both subjects, and yield its address."""
+def engine() -> Iterator[tuple[Server, str]]:
+    """Run the embedded engine alone, for both subjects, and yield it and its address."""
     CACHE.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "localgateway.aws.engine", "--port", str(port)]
-    with running("engine", command, port, CACHE / "engine.log", PROJECT, _environment()):
-        yield f"http://127.0.0.1:{port}"
+    with running("engine", command, port, CACHE / "engine.log", PROJECT, _environment()) as server:
+        yield server, f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
@@ -54,6 +62,18 @@ def gateway(*options: str) -> Iterator[Subject]:
     log = CACHE / "gateway.log"
     with running("gateway", command, port, log, PROJECT, _environment()) as server:
         yield Subject(server, f"ws://127.0.0.1:{port}/dev")
+
+
+def credentials(port: int) -> dict[str, str]:
+    """Wait until the gateway on this port serves, and return its run's own credentials."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            return dict(run_file.find(port).variables)
+        except GatewayError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_INTERVAL)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The connections table of the engine that both subjects write to, seen from outside."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,14 +55,14 @@ class Table:
                 self.client.delete_item(TableName=NAME, Key={"connectionId": item["connectionId"]})
 
 
-def connect(endpoint: str) -> Table:
+def connect(endpoint: str, credentials: Mapping[str, str] = CREDENTIALS) -> Table:
     """Return the connections table of the engine at this address."""
     return Table(
         boto3.client(
             "dynamodb",
             endpoint_url=endpoint,
             region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
         )
     )

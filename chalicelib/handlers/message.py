@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from chalice.app import Response
 
-from chalicelib.clock import now_ms
+from chalicelib import settings
+from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain import requests
 from chalicelib.domain.errors import MalformedRowError, RegistryError, RequestError
 from chalicelib.domain.requests import Heads
+from chalicelib.telemetry import metrics
+from chalicelib.telemetry.logs import invocation_log, set_level
+from chalicelib.telemetry.metrics import Metric
 
 if TYPE_CHECKING:
     from chalice.app import WebsocketEvent
@@ -48,12 +52,6 @@ def reply(sent: Message, now: int) -> str:
 
 def _from_history(sent: Message, event: WebsocketEvent) -> str:
     """Return the answer to a request. Any failure asks the client to try again."""
-    # Imported only with such a request: a ping needs none of them.
-    from chalicelib import settings
-    from chalicelib.telemetry import metrics
-    from chalicelib.telemetry.logs import invocation_log, set_level
-    from chalicelib.telemetry.metrics import Metric
-
     log = invocation_log(event.context, connectionId=event.connection_id)
     try:
         config = settings.load()
@@ -72,18 +70,14 @@ def _from_history(sent: Message, event: WebsocketEvent) -> str:
 def _read(
     request: Heads | Recover, config: Settings, own: History, event: WebsocketEvent, log: Log
 ) -> str:
-    from chalicelib.clock import Deadline
+    # Imported only with such a request: a ping needs neither DynamoDB nor the history.
     from chalicelib.history import open_history
     from chalicelib.services import recovery
     from chalicelib.store import ConnectionStore
-    from chalicelib.telemetry import metrics
-    from chalicelib.telemetry.metrics import Metric
 
     deadline = Deadline.of(event.context).minus(RESERVE_S)
-    store, history = (
-        ConnectionStore.open(config.connections_table, deadline),
-        open_history(own.table, deadline),
-    )
+    store = ConnectionStore.open(config.connections_table, deadline)
+    history = open_history(own.table, deadline)
     now = now_ms()
     if isinstance(request, Heads):
         connection = _row(store, event.connection_id, consistent=False)
@@ -104,9 +98,8 @@ def _read(
 def _row(store: ConnectionStore, connection_id: str, *, consistent: bool) -> Connection | None:
     """Return the connection's row, or None if there is none, which only a consistent read tells."""
     try:
-        return (None if consistent else store.get(connection_id, consistent=False)) or store.get(
-            connection_id
-        )
+        row = None if consistent else store.get(connection_id, consistent=False)
+        return row or store.get(connection_id)
     except MalformedRowError:
         return None
 

@@ -93,6 +93,10 @@ class Registry:
         """Return whether the limit of connections is reached."""
         return self._reserved >= self._max
 
+    def __len__(self) -> int:
+        """Return the number of open connections."""
+        return len(self._open)
+
     def get(self, connection_id: str) -> Connection:
         """Return an open connection; raise `GoneError` if there is none with this id."""
         try:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from localgateway.access_log import note
 from localgateway.api_gateway import events
 from localgateway.api_gateway.quotas import INTEGRATION_TIMEOUT, URL_LENGTH
 from localgateway.api_gateway.responses import Accepted, Refused, admit, notice
@@ -101,7 +102,15 @@ async def refuse(
     send: Send, client: events.Client, occasion: events.Occasion, refused: Refused
 ) -> None:
     """Send the HTTP response that refuses a handshake."""
-    _log.warning("handshake refused: %d %s", refused.status, refused.cause)
+    note(
+        "handshake refused",
+        level=logging.WARNING,
+        status=int(refused.status),
+        cause=refused.cause,
+        connectionId=client.connection_id,
+        ms=_since(occasion),
+        route="$connect",
+    )
     body = refused.body or notice(_message(refused.status), client.connection_id, occasion)
     start: Message = {
         "type": "websocket.http.response.start",
@@ -113,6 +122,24 @@ async def refuse(
         await send({"type": "websocket.http.response.body", "body": body.encode()})
     except OSError:
         _log.info("%s disconnected before it was refused", client.source_ip)
+
+
+def note_opening(
+    client: events.Client, occasion: events.Occasion, function: Function | None
+) -> None:
+    """Write the access log's line of an open connection."""
+    note(
+        "opened",
+        status=int(HTTPStatus.SWITCHING_PROTOCOLS),
+        connectionId=client.connection_id,
+        ms=_since(occasion),
+        route="$connect",
+        function=function and function.definition.name,
+    )
+
+
+def _since(occasion: events.Occasion) -> float:
+    return round(time.time() * 1000 - occasion.at, 1)
 
 
 def read_handshake(scope: Scope) -> events.Handshake:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
+from localgateway.access_log import milliseconds, note
 from localgateway.api_gateway import events
 from localgateway.api_gateway.quotas import INTEGRATION_TIMEOUT
 from localgateway.api_gateway.responses import failure, notice, reply
@@ -35,11 +37,13 @@ class Messages:
     async def serve(self, send: Send, connection: Connection, text: str) -> None:
         """Invoke the function of the message's route and send its reply, if any."""
         client = connection.client
-        occasion = events.occasion_now()
+        occasion, started = events.occasion_now(), time.monotonic()
         route = select_route(text, self._functions)
+        name, status = None, "error"
         if route is None:
             answer: str | None = notice("Forbidden", client.connection_id, occasion)
         else:
+            name = self._functions[route].definition.name
             event = events.message_event(self._api, client, occasion, route, text)
             outcome = await self._functions[route].invoke(event, INTEGRATION_TIMEOUT)
             answer = reply(
@@ -50,6 +54,16 @@ class Messages:
             )
             if cause := failure(outcome):
                 _log.error("%s of %s: %s", route, client.connection_id, cause)
+            else:
+                status = "ok"
+        note(
+            f"message {route or 'without a route'}",
+            status=status,
+            connectionId=client.connection_id,
+            ms=milliseconds(time.monotonic() - started),
+            route=route,
+            function=name,
+        )
         if answer is not None:
             await _send(send, connection, answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
+_log = logging.getLogger(__name__)
+
 # In seconds, until connections that are still closing are cut off.
 STOP_TIMEOUT = 60
 # Sockets besides open WebSocket connections: handshakes and requests to @connections or Invoke.
@@ -22,16 +25,34 @@ OTHER_SOCKETS = 1000
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server without signal handlers; it calls `started` once it listens."""
+    """uvicorn's server without signal handlers; it calls `started` once it listens.
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    `connections` returns the number of open connections.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        started: Callable[[], None],
+        connections: Callable[[], int],
+    ) -> None:
         super().__init__(config)
         self._started = started
+        self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call `started`."""
         await super().startup(sockets)
         self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close every connection, and say how many they were."""
+        number = self._connections()
+        connections = f"{number} connection{'' if number == 1 else 's'}"
+        if number:
+            _log.warning("closing %s; press Ctrl+C again to exit immediately", connections)
+        await super().shutdown(sockets)
+        _log.warning("closed %s", connections)
 
     def stop(self) -> None:
         """Close every connection with 1001 and exit once each `$disconnect` is delivered.
@@ -56,7 +77,7 @@ def configuration(application: Any, max_connections: int) -> uvicorn.Config:
         application,
         http=HttpSocket,
         ws=ClientSocket,
-        loop="asyncio",
+        loop="uvloop",
         interface="asgi3",
         lifespan="off",
         log_config=None,

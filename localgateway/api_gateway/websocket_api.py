@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from localgateway.access_log import note
 from localgateway.api_gateway import events
 from localgateway.api_gateway.connections import Connection, Registry
 from localgateway.api_gateway.faults import happens
-from localgateway.api_gateway.handshakes import Handshakes, read_handshake, refuse
+from localgateway.api_gateway.handshakes import Handshakes, note_opening, read_handshake, refuse
 from localgateway.api_gateway.messages import Messages
 from localgateway.api_gateway.responses import Refused, failure
 
@@ -76,7 +78,7 @@ class WebSocketApi:
                 await refuse(send, client, occasion, decision)
             else:
                 client = dataclasses.replace(client, authorizer=decision.authorizer)
-                await self._serve(scope, receive, send, client, decision.subprotocol)
+                await self._serve(scope, receive, send, client, decision.subprotocol, occasion)
 
     async def _serve(
         self,
@@ -85,6 +87,7 @@ class WebSocketApi:
         send: Send,
         client: events.Client,
         subprotocol: str | None,
+        occasion: events.Occasion,
     ) -> None:
         in_flight: set[asyncio.Task[None]] = set()
         try:
@@ -92,8 +95,17 @@ class WebSocketApi:
         except OSError:  # the client disconnected while $connect ran
             ending = Ending(1006, None)
         else:
+            note_opening(client, occasion, self._functions.get("$connect"))
             socket = scope["state"]["socket"]
             ending = await self._converse(socket, receive, send, client, in_flight)
+        note(
+            "closed",
+            code=ending.code,
+            reason=ending.reason or None,
+            connectionId=client.connection_id,
+            seconds=round(time.time() - client.connected_at / 1000, 3),
+            route="$disconnect",
+        )
         await self._disconnect(client, ending)
         if in_flight:
             await asyncio.wait(in_flight)

@@ -107,9 +107,16 @@ class ClientSocket(WebSocketsSansIOProtocol):
         self._stopping = True
         self.start_close(1001, "Going away")
 
+    def handle_cont(self, event: Frame) -> None:
+        """Keep no empty fragments: a client could send them without end."""
+        if event.data or event.fin:
+            super().handle_cont(event)
+
     async def send(self, message: Any) -> None:
         """Carry out an ASGI message of the application."""
         await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # uvicorn logs an error for each refusal otherwise
         if self._stopping:
             self.start_close(1001, "Going away")
         if self.close_sent:

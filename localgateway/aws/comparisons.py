@@ -1,6 +1,7 @@
 """Comparisons in conditions and filters: values of different types do not match.
 
-moto raises instead, so that one row of another type fails everybody's Scan.
+moto raises instead, so that one row of another type fails everybody's Scan, or compares values as
+Python does, where 1 equals True and a missing attribute equals NULL.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ _SEARCHING = (comparisons.FuncBeginsWith, comparisons.FuncContains)
 
 @functools.cache
 def match_types() -> None:
-    """Make moto's ordered comparisons false for values of different types."""
+    """Make moto's comparisons false for values of different types."""
     for kind in (*_ORDERED, *_SEARCHING):
         guarded = _guarded(kind.expr, ordered=kind in _ORDERED)
         kind.expr = guarded  # type: ignore[method-assign] # moto has no setting
+    comparisons.OpEqual.expr = _equal  # type: ignore[method-assign]
+    comparisons.OpNotEqual.expr = _not_equal  # type: ignore[method-assign]
+    comparisons.FuncIn.expr = _in  # type: ignore[method-assign]
 
 
 def _guarded(compare: Callable[..., bool], *, ordered: bool) -> Callable[..., bool]:
@@ -45,3 +49,27 @@ def _guarded(compare: Callable[..., bool], *, ordered: bool) -> Callable[..., bo
             return False
 
     return compare_same_types
+
+
+def _equal(self: Any, item: Any) -> bool:
+    return _same(self.lhs, self.rhs, item)
+
+
+def _not_equal(self: Any, item: Any) -> bool:
+    return not _same(self.lhs, self.rhs, item)
+
+
+def _in(self: Any, item: Any) -> bool:
+    return any(_same(self.attr, value, item) for value in self.possible_values)
+
+
+def _same(left: Any, right: Any, item: Any) -> bool:
+    try:
+        kinds = [
+            each.get_type(item) if isinstance(each, Operand) else "N" for each in (left, right)
+        ]
+        if kinds[0] != kinds[1] or kinds[0] is None:
+            return False
+        return bool(left.expr(item) == right.expr(item))
+    except (TypeError, AttributeError, ValueError):
+        return False

@@ -15,10 +15,8 @@ import io
 import json
 import logging
 import os
-import random
 import sys
 import threading
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +26,14 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from uvicorn.middleware.wsgi import build_environ
 
 from localgateway.access import Access, Refusal, allowed_hosts, refuse, signature
-from localgateway.aws import items
+from localgateway.aws import event_delivery, items, sns_delivery
 from localgateway.aws.comparisons import match_types
-from localgateway.aws.sns_delivery import deliver_by, invoke_at
+from localgateway.aws.event_source_mappings import Mapping, Mappings
+from localgateway.aws.faults import Faults, happens
+from localgateway.aws.key_types import check_keys_and_conditions
+from localgateway.aws.partitions import query_partitions
 from localgateway.aws.time_to_live import expire_forever
+from localgateway.aws.writes import make_atomic
 from localgateway.faults_api import PATH as FAULTS_PATH
 from localgateway.faults_api import serve_faults
 from localgateway.listener import listen
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     Application = Callable[[Any, Any], Iterable[bytes]]
+
+_log = logging.getLogger(__name__)
 
 _TARGET = b"x-amz-target"
 # Operations on tables never fail, so that a gateway with faults can start.
@@ -57,14 +61,6 @@ _ERROR = json.dumps(
         "message": "Failed on purpose (--dynamodb-fail)",
     }
 ).encode()
-
-
-@dataclass
-class Faults:
-    """Faults of DynamoDB: the share of item calls that fail, and the delay of each in ms."""
-
-    dynamodb_fail: float = 0.0
-    dynamodb_lag: float = 0.0
 
 
 # What moto offers beside AWS's services: its own API and the metadata of an EC2 instance.
@@ -89,7 +85,7 @@ class Engine:
         self._faults = faults
         self._access = access
         self._access_keys = access_keys
-        match_types()
+        correct_moto()
         self._dynamodb: Application = create_backend_app("dynamodb")
         self._any: Application = DomainDispatcherApplication(create_backend_app)
 
@@ -105,13 +101,13 @@ class Engine:
         version, _, operation = _target(scope).partition(".")
         if not version.startswith("DynamoDB_"):
             environ = _environ(scope, body)
-            status, headers, answer = await asyncio.to_thread(_call, self._any, environ)
+            status, headers, answer = await asyncio.to_thread(_call_any, self._any, environ)
         elif await self._fault(operation):
             status, headers, answer = 500, [("Content-Type", "application/x-amz-json-1.0")], _ERROR
         else:
             region = signature(scope["headers"]).region  # type: ignore[union-attr] # it is signed
-            status, headers, answer = items.call(operation, body, region) or _call(
-                self._dynamodb, _environ(scope, body)
+            status, headers, answer = items.call(operation, body, region) or _call_dynamodb(
+                self._dynamodb, operation, _environ(scope, body)
             )
         lines = [
             (name.encode("latin-1"), value.encode("latin-1"))
@@ -139,7 +135,15 @@ class Engine:
         if operation not in _ITEM_OPERATIONS:
             return False
         await asyncio.sleep(self._faults.dynamodb_lag / 1000)
-        return random.random() < self._faults.dynamodb_fail  # noqa: S311 - chance, not secrecy
+        return happens(self._faults.dynamodb_fail)
+
+
+def correct_moto() -> None:
+    """Make moto's DynamoDB, in this process, answer as DynamoDB does where it would not."""
+    match_types()
+    make_atomic()
+    check_keys_and_conditions()
+    query_partitions()
 
 
 def _environ(scope: Any, body: bytes) -> Any:
@@ -160,7 +164,7 @@ def _target(scope: Any) -> str:
     return next((value.decode() for name, value in scope["headers"] if name == _TARGET), "")
 
 
-def _call(application: Application, environ: Any) -> tuple[int, list[tuple[str, str]], bytes]:
+def _call(application: Application, environ: Any) -> items.Answer:
     started: list[Any] = []
     answer = application(environ, lambda *arguments: started.extend(arguments))
     try:
@@ -171,8 +175,26 @@ def _call(application: Application, environ: Any) -> tuple[int, list[tuple[str, 
     return int(status.partition(" ")[0]), headers, body
 
 
-def _exit_with_gateway() -> None:
-    sys.stdin.buffer.read()
+def _call_dynamodb(application: Application, operation: str, environ: Any) -> items.Answer:
+    try:
+        return _call(application, environ)
+    except Exception as error:  # noqa: BLE001 - what moto raises for calls that it cannot parse
+        return items.invalid(operation, error)
+
+
+def _call_any(application: Application, environ: Any) -> items.Answer:
+    try:
+        return _call(application, environ)
+    except Exception as error:  # noqa: BLE001 - moto does not know all that its services do
+        _log.warning("moto raised %r", error)
+        return HTTPStatus.INTERNAL_SERVER_ERROR, [], b""
+
+
+def _listen_to_gateway(mappings: Mappings | None) -> None:
+    # Each line has the event source mappings of a version of the project.
+    for line in sys.stdin.buffer:
+        if mappings is not None:
+            mappings.replace(Mapping(**each) for each in json.loads(line)["mappings"])
     os._exit(0)
 
 
@@ -187,6 +209,8 @@ def _listen(ports: Sequence[int]) -> socket.socket:
 @click.option("--port", type=int, multiple=True, default=[0])
 @click.option("--fail", type=float, default=0.0)
 @click.option("--lag", type=float, default=0.0)
+@click.option("--repeat", type=float, default=0.0)
+@click.option("--shuffle", type=float, default=0.0)
 @click.option("--ttl-interval", type=float, default=60.0)
 @click.option("--lambda-endpoint")
 @click.option("--allow-host", multiple=True)
@@ -194,20 +218,28 @@ def main(
     port: tuple[int, ...],
     fail: float,
     lag: float,
+    repeat: float,
+    shuffle: float,
     ttl_interval: float,
     lambda_endpoint: str | None,
     allow_host: tuple[str, ...],
 ) -> None:
     """Print the port, then serve until standard input ends.
 
-    It listens on the first `--port` that is free. Without `--lambda-endpoint`, messages of topics
-    are not delivered to functions. Other users can see arguments, so the access keys come in the
+    It listens on the first `--port` that is free. Without `--lambda-endpoint`, nothing is delivered
+    to functions. Other users can see arguments, so the access keys come in the
     environment: `ACCESS_KEYS`, with commas, where `*` means any; without it, `AWS_ACCESS_KEY_ID`.
     """
     logging.basicConfig(format="engine: %(message)s")
-    threading.Thread(target=_exit_with_gateway, daemon=True).start()
+    mappings, faults = None, Faults(fail, lag, repeat, shuffle)
     if lambda_endpoint:
-        deliver_by(functools.partial(invoke_at, lambda_endpoint))
+        invoke = functools.partial(sns_delivery.invoke_at, lambda_endpoint)
+        sns_delivery.deliver_by(
+            lambda *delivery: faults.deliver(functools.partial(invoke, *delivery))
+        )
+        event_delivery.deliver_by(invoke)
+        mappings = Mappings(lambda_endpoint)
+    threading.Thread(target=_listen_to_gateway, args=(mappings,), daemon=True).start()
     listener = _listen(port)
     chosen = listener.getsockname()[1]
     threading.Thread(target=expire_forever, args=(chosen, ttl_interval), daemon=True).start()
@@ -215,7 +247,7 @@ def main(
     keys = os.environ.get("ACCESS_KEYS", os.environ["AWS_ACCESS_KEY_ID"]).split(",")
     access = Access(allowed_hosts("127.0.0.1", allow_host))
     config = uvicorn.Config(
-        Engine(Faults(fail, lag), access, None if "*" in keys else frozenset(keys)),
+        Engine(faults, access, None if "*" in keys else frozenset(keys)),
         http="httptools",
         ws="none",
         loop="uvloop",

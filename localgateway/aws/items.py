@@ -2,7 +2,7 @@
 
 moto's way from a request to its handler and back costs several times what the handler does: Flask,
 the parsing of parameters and the serializer of responses. Items are JSON on both sides already.
-Whatever is not plain (binary values, errors) takes moto's own way.
+Binary values take moto's own way.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from botocore.session import get_session
 from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
+from moto.dynamodb.exceptions import DynamodbException
 from moto.dynamodb.responses import DynamoHandler
 from werkzeug.exceptions import HTTPException
 
@@ -58,10 +59,12 @@ def call(operation: str, body: bytes, region: str) -> Answer | None:
     handler.response_headers = {}
     try:
         result = getattr(handler, method)()
+    except DynamodbException as error:
+        return _error(error)
     except (ServiceException, HTTPException):
         return None
     except Exception as error:  # noqa: BLE001 - what moto raises for calls that it cannot parse
-        return _invalid(operation, error)
+        return invalid(operation, error)
     if not isinstance(result, ActionResult) or not isinstance(result.result, dict):
         raise TypeError(f"{operation} returned {result!r}")
     members = _members(operation)
@@ -77,11 +80,21 @@ def call(operation: str, body: bytes, region: str) -> Answer | None:
     return 200, headers, json.dumps(answer, default=_plain).encode()
 
 
-def _invalid(operation: str, error: Exception) -> Answer:
+def invalid(operation: str, error: Exception) -> Answer:
+    """Return the ValidationException for a call that moto cannot parse."""
     _log.warning("%s: moto raised %r", operation, error)
     kind = "com.amazonaws.dynamodb.v20120810#ValidationException"
     body = json.dumps({"__type": kind, "message": str(error)}).encode()
     return 400, [("Content-Type", _JSON)], body
+
+
+def _error(error: DynamodbException) -> Answer:
+    headers = [
+        ("Content-Type", _JSON),
+        ("x-amzn-ErrorType", error.relative_error_type),
+        ("x-amzn-RequestId", uuid.uuid4().hex.upper()),
+    ]
+    return error.code, headers, error.get_body().encode()
 
 
 @functools.cache

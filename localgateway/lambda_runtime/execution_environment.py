@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localgateway.errors import ChildError
+from localgateway.lambda_runtime.channel import Channel
 from localgateway.lambda_runtime.function_log import OutputPipe
 from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
 
@@ -37,14 +38,12 @@ class ExecutionEnvironment:
         self,
         name: str,
         process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        channel: Channel,
         output: OutputPipe | None,
     ) -> None:
         self._name = name
         self._process = process
-        self._reader = reader
-        self._writer = writer
+        self._channel = channel
         self._output = output
         self._broken = False
 
@@ -82,8 +81,7 @@ class ExecutionEnvironment:
             theirs.close()
             if descriptor is not None:
                 os.close(descriptor)
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_LIMIT)
-        environment = cls(definition.name, process, reader, writer, output)
+        environment = cls(definition.name, process, await Channel.open(ours, _LINE_LIMIT), output)
         outcome = await environment._result(_START_TIMEOUT)
         if isinstance(outcome, Returned):
             return environment
@@ -94,7 +92,7 @@ class ExecutionEnvironment:
     @property
     def usable(self) -> bool:
         """Return whether the environment can serve another event."""
-        ended = self._reader.at_eof() or self._process.returncode is not None
+        ended = self._channel.closed or self._process.returncode is not None
         return not (self._broken or ended)
 
     async def invoke(self, event: Any, timeout: float) -> Outcome:
@@ -104,12 +102,12 @@ class ExecutionEnvironment:
             "deadline": time.time() + timeout,
             "event": event,
         }
-        self._writer.write(json.dumps(invocation).encode() + b"\n")
+        self._channel.write(json.dumps(invocation).encode() + b"\n")
         return await self._result(timeout)
 
     async def kill(self) -> None:
         """Kill the process and the processes that a handler has started in its session."""
-        self._writer.close()
+        self._channel.close()
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -119,17 +117,14 @@ class ExecutionEnvironment:
 
     async def _result(self, timeout: float) -> Outcome:
         try:
-            async with asyncio.timeout(timeout):
-                line = await self._reader.readline()
+            line = await self._channel.line(timeout)
         except TimeoutError:
             self._broken = True
             return TimedOut(timeout)
         except ValueError:
             self._broken = True
             return Failed(f"the response of {self._name} exceeds {_LINE_LIMIT} bytes")
-        except ConnectionError:
-            line = b""
-        if not line.endswith(b"\n"):
+        if not line:
             self._broken = True
             return Failed(f"the execution environment of {self._name} exited without a response")
         response = json.loads(line)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from localgateway.access_log import milliseconds, note
 from localgateway.errors import ChildError
 from localgateway.lambda_runtime.execution_environment import ExecutionEnvironment
-from localgateway.lambda_runtime.outcomes import Failed, Outcome, TimedOut
+from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from localgateway.lambda_runtime.function_log import LogSink
     from localgateway.lambda_runtime.project import FunctionDefinition
+
+_STATUS = {Returned: "ok", Failed: "error", TimedOut: "timeout"}
 
 
 class Function:
@@ -44,6 +48,8 @@ class Function:
         self._idle = asyncio.Event()
         self._idle.set()
         self._retired = False
+        self._warming: asyncio.Task[ExecutionEnvironment] | None = None
+        self.used_at = 0.0  # monotonic, in seconds
 
     async def invoke(self, event: Any, patience: float | None = None) -> Outcome:
         """Run the function on an event and return the outcome.
@@ -51,21 +57,28 @@ class Function:
         The caller waits for at most `patience` seconds, if given. As in AWS, a function that has
         started by then runs until its own timeout.
         """
-        started = time.monotonic()
+        started = self.used_at = time.monotonic()
         self._count(1)
         try:
-            async with asyncio.timeout(patience):
-                await self._free.acquire()
+            if self._free.locked():
+                async with asyncio.timeout(patience):
+                    await self._free.acquire()
+            else:
+                await self._free.acquire()  # without waiting
         except BaseException as error:
             self._count(-1)
             if isinstance(error, TimeoutError):
                 return TimedOut(patience or 0.0)
             raise
-        running = asyncio.create_task(self._run(event))
+        running = asyncio.create_task(self._noted(event, started))
         running.add_done_callback(self._ran)
         left = None if patience is None else patience - (time.monotonic() - started)
         done, _ = await asyncio.wait({running}, timeout=left)
         return running.result() if done else TimedOut(patience or 0.0)
+
+    def warm_up(self) -> None:
+        """Start an execution environment for the first event, which waits for it."""
+        self._warming = asyncio.create_task(self._start())
 
     async def retire(self) -> None:
         """Serve the events that have arrived, then kill the execution environments."""
@@ -77,7 +90,22 @@ class Function:
 
     async def stop(self) -> None:
         """Kill every execution environment."""
+        if (warming := self._warming) is not None:
+            self._warming = None
+            with contextlib.suppress(ChildError, OSError):
+                await warming
         await asyncio.gather(*(self._discard(environment) for environment in list(self._all)))
+
+    async def _noted(self, event: Any, started: float) -> Outcome:
+        outcome = await self._run(event)
+        note(
+            "invoked",
+            by=self.definition.name,
+            status=_STATUS[type(outcome)],
+            ms=milliseconds(time.monotonic() - started),
+            function=self.definition.name,
+        )
+        return outcome
 
     def _ran(self, _: object) -> None:
         self._free.release()
@@ -105,6 +133,12 @@ class Function:
             if environment.usable:
                 return environment
             await self._discard(environment)
+        if (warming := self._warming) is not None:
+            self._warming = None
+            return await warming
+        return await self._start()
+
+    async def _start(self) -> ExecutionEnvironment:
         environment = await ExecutionEnvironment.start(
             self.definition, self._project, self._variables, self._log
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CONFIG = ".chalice/config.json"
+_OWN_MODULES = ("app", "chalicelib")
 
 
 def main() -> None:
@@ -36,13 +37,13 @@ def main() -> None:
         description = describe(project, stage)
     except RuntimeError as error:
         description = {"error": str(error)}
-    except Exception:  # noqa: BLE001 - an app may raise anything; its author needs the traceback
-        description = {"error": f"importing the app failed\n{traceback.format_exc()}"}
+    except Exception as error:  # noqa: BLE001 - an app may raise anything
+        description = {"error": f"importing the app failed{_cause(error, project)}"}
     print(json.dumps(description), file=answers, flush=True)
 
 
 def describe(project: str, stage: str) -> dict[str, Any]:
-    """Return the functions, routes, schedules and subscriptions that `chalice deploy` creates.
+    """Return the functions, routes and event sources that `chalice deploy` creates.
 
     Raise `RuntimeError` if the configuration is missing or invalid, does not have the stage, or
     if the app has no WebSocket handlers.
@@ -90,7 +91,41 @@ def describe(project: str, stage: str) -> dict[str, Any]:
             for each in events
             if isinstance(each, models.SNSLambdaSubscription)
         ],
+        "queues": [
+            {
+                "queue": each.queue if isinstance(each.queue, str) else each.queue.arn,
+                "function": each.lambda_function.function_name,
+                "batch_size": each.batch_size,
+            }
+            for each in events
+            if isinstance(each, models.SQSEventSource)
+        ],
+        "rules": [
+            {
+                "rule": each.rule_name,
+                "pattern": each.event_pattern,
+                "function": each.lambda_function.function_name,
+            }
+            for each in events
+            if isinstance(each, models.CloudWatchEvent)
+        ],
     }
+
+
+def _cause(error: Exception, project: str) -> str:
+    """Return the message of an error that the app defines, else the app's part of the traceback.
+
+    The app raises its own errors on purpose, to be read by who configures it. Others are bugs.
+    """
+    if type(error).__module__.partition(".")[0] in _OWN_MODULES:
+        return f": {error}"
+    own = error.__traceback__
+    while own is not None and not own.tb_frame.f_code.co_filename.startswith(f"{project}/"):
+        own = own.tb_next
+    lines = traceback.format_exception(type(error), error, own)
+    if own is None and len(lines) == 1:
+        return f": {lines[0].rstrip()}"
+    return "\n" + "".join(lines).rstrip()
 
 
 def _stages(factory: CLIFactory) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The Chalice project to serve: its functions, routes, schedules and subscriptions."""
+"""The Chalice project to serve: its functions, routes and event sources."""
 
 from __future__ import annotations
 
@@ -49,6 +49,24 @@ class Subscription:
 
 
 @dataclass(frozen=True)
+class Queue:
+    """A queue, by name or ARN, and the name of the function that receives its messages."""
+
+    queue: str
+    function: str
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class EventRule:
+    """A rule of `@app.on_cw_event`: its pattern as JSON and the name of its function."""
+
+    rule: str
+    pattern: str
+    function: str
+
+
+@dataclass(frozen=True)
 class Project:
     """The resources of one stage; `routes` maps route keys to names of functions."""
 
@@ -59,6 +77,8 @@ class Project:
     routes: Mapping[str, str]
     schedules: tuple[Schedule, ...]
     subscriptions: tuple[Subscription, ...]
+    queues: tuple[Queue, ...] = ()
+    rules: tuple[EventRule, ...] = ()
 
 
 async def inspect(folder: Path, stage: str, environ: Mapping[str, str]) -> Project:
@@ -93,4 +113,6 @@ async def inspect_with(child: Child, folder: Path) -> Project:
         routes=description["routes"],
         schedules=tuple(Schedule(**each) for each in description["schedules"]),
         subscriptions=tuple(Subscription(**each) for each in description["subscriptions"]),
+        queues=tuple(Queue(**each) for each in description["queues"]),
+        rules=tuple(EventRule(**each) for each in description["rules"]),
     )

@@ -27,7 +27,7 @@ from tests.support.losing import Losing
 HOUR = 3600
 ENVELOPE = '{"type":"notification"}'
 METHODS = ("get_item", "transact_write_items")
-AT_ONCE = 32
+AT_ONCE = 12
 
 
 @pytest.fixture

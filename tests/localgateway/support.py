@@ -21,6 +21,7 @@ from typing import Any
 import boto3
 import click
 import pytest
+import uvloop
 from botocore.config import Config
 from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
@@ -266,7 +267,7 @@ def running(project: Path, recorder: Recorder, **options: Any) -> Iterator[Gatew
         await serve(chosen, announce)
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        ended = pool.submit(asyncio.run, run())
+        ended = pool.submit(uvloop.run, run())
         ended.add_done_callback(lambda _: started.cancel())
         try:
             gateway = started.result(timeout=LONG_PATIENCE)

@@ -88,7 +88,7 @@ def test_a_signal_stops_it_cleanly(
 
 
 def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Recorder) -> None:
-    """All its processes exit, even one with a hung function."""
+    """All its processes exit, even one with a hung function, and no command finds it."""
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
         client.send('{"do": "hang", "by": "a gateway to be killed"}')
         [told] = recorder.wait(
@@ -100,8 +100,15 @@ def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Reco
         process.wait(PATIENCE)
 
         _, alive = psutil.wait_procs(family, PATIENCE)
+    port = url(said).rpartition(":")[2].partition("/")[0]
+    command_line = [sys.executable, "-m", "localgateway.client", "--port", port, "table"]
+    asked = subprocess.run(
+        command_line, cwd=ROOT, capture_output=True, check=False, text=True, timeout=PATIENCE
+    )
     assert told.pid in {each.pid for each in family}
     assert not alive
+    assert asked.returncode == 1
+    assert f"no gateway runs on port {port}" in asked.stderr
 
 
 def test_each_printed_command_runs_as_it_stands(
@@ -257,6 +264,7 @@ def test_the_documented_options_are_those_of_the_command_line() -> None:
     text = (ROOT / "docs" / "local-gateway.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.*?) \|", text, flags=re.MULTILINE))
     options = {option.opts[0]: option.default for option in __main__.main.params}
+    del options["--version"]
 
     assert documented.keys() == options.keys()
     for name, default in options.items():

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -114,17 +115,37 @@ def test_faults_are_shown_and_changed_while_it_runs(gateway: Gateway) -> None:
     with gateway.opened() as (client, connection_id):
         api = gateway.management()
         api.post_to_connection(ConnectionId=connection_id, Data=b"dropped")
-        run(gateway, "faults", "drop-posts=0", "repeat-messages=1", "shuffle-messages=1")
-        api.post_to_connection(ConnectionId=connection_id, Data=b"twice")
-        received = [client.recv(timeout=PATIENCE) for _ in range(2)]
-    restored = run(gateway, "faults", "repeat-messages=0", "shuffle-messages=0", "dynamodb-lag=0")
+        run(gateway, "faults", "drop-posts=0")
+        api.post_to_connection(ConnectionId=connection_id, Data=b"delivered")
+        received = client.recv(timeout=PATIENCE)
+    restored = run(gateway, "faults", "dynamodb-lag=0")
 
-    names = ["drop-disconnects", "drop-posts", "repeat-messages", "shuffle-messages"]
-    names += ["dynamodb-fail", "dynamodb-lag"]
+    names = ["drop-disconnects", "drop-posts"]
+    names += ["dynamodb-fail", "dynamodb-lag", "repeat-messages", "shuffle-messages"]
     assert shown == restored.stdout == "".join(f"{name}: 0\n" for name in names)
     assert "drop-posts: 1\n" in changed
     assert "dynamodb-lag: 1\n" in changed
-    assert received == ["twice", "twice"]
+    assert received == "delivered"
+
+
+def test_messages_are_repeated_and_shuffled(gateway: Gateway) -> None:
+    """Each message of a topic runs its function twice, in no certain order."""
+    sns, topic = gateway.sns(), "arn:aws:sns:us-east-1:123456789012:News"
+    marks = [str(uuid4()) for _ in range(8)]
+
+    def heard() -> list[str]:
+        told = gateway.recorder.all(lambda told: told.kind == "news")
+        said = [each.content["Records"][0]["Sns"]["Message"] for each in told]
+        return [text for text in said if text in marks]
+
+    run(gateway, "faults", "repeat-messages=1", "shuffle-messages=0.5")
+    for mark in marks:
+        sns.publish(TopicArn=topic, Message=mark)
+    run(gateway, "faults", "repeat-messages=0", "shuffle-messages=0")
+    gateway.recorder.wait(lambda told: told.kind == "news" and len(heard()) >= 16)
+
+    assert sorted(heard()) == sorted(2 * marks)
+    assert heard() != sorted(heard(), key=marks.index)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import shutil
 import socket
@@ -15,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from websockets.exceptions import ConnectionClosed
 
 from localgateway.api_gateway import websocket_protocol
-from localgateway.errors import AddressError, ChildError, ProjectError
+from localgateway.errors import AddressError, ChildError, ProjectError, ResourcesError
 from localgateway.gateway import serve
 from localgateway.options import Options
 from tests.localgateway.support import PATIENCE, Gateway, Recorder, running, upgrade_request
@@ -28,9 +29,12 @@ def started(text: str, stop: Callable[[], None]) -> None:
 
 
 def test_stopping_closes_with_1001_and_delivers_every_disconnect(
-    sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    sample: Path,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Every `$disconnect` is delivered, and no process is left."""
+    """Every `$disconnect` is delivered, no process is left, and the log has the number."""
     monkeypatch.setattr(websocket_protocol, "CLOSE_TIMEOUT", 0.5)
     before = set(psutil.Process().children(recursive=True))
     with contextlib.ExitStack() as clients, running(sample, recorder) as gateway:
@@ -51,6 +55,8 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
         assert context["disconnectStatusCode"] == 1001
         assert context["disconnectReason"] == "Going away"
     assert set(psutil.Process().children(recursive=True)) <= before
+    assert "closing 5 connections; press Ctrl+C again to exit immediately" in caplog.messages
+    assert "closed 5 connections" in caplog.messages
 
 
 def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
@@ -114,7 +120,9 @@ def test_the_gateway_exits_when_the_embedded_aws_does(sample: Path, recorder: Re
     before = set(psutil.Process().children())
     with contextlib.ExitStack() as stack:
         gateway = stack.enter_context(running(sample, recorder))
-        [engine] = set(psutil.Process().children()) - before
+        started_here = set(psutil.Process().children()) - before
+        # A schedule may have started an execution environment by now.
+        [engine] = [each for each in started_here if "localgateway.aws.engine" in each.cmdline()]
 
         with gateway.opened() as (client, connection_id):
             engine.kill()
@@ -146,14 +154,29 @@ def test_a_project_that_cannot_be_served_leaves_no_process(tmp_path: Path) -> No
     assert set(psutil.Process().children()) <= before
 
 
-def test_tables_that_cannot_be_created_prevent_the_start(tmp_path: Path, sample: Path) -> None:
-    """An invalid resources file is an error."""
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "as a JSON template: Expecting property name"),
+        (
+            '{"Resources": {"Things": {"Type": "AWS::DynamoDB::Table", "Properties": {"KeySchema": '
+            '[{"AttributeName": "id", "KeyType": "HASH"}], "AttributeDefinitions": []}}}}',
+            "cannot create table Things: An error occurred (ValidationException)",
+        ),
+    ],
+)
+def test_resources_that_cannot_be_created_prevent_the_start(
+    tmp_path: Path, sample: Path, text: str, said: str
+) -> None:
+    """An invalid file and a refused definition are errors of one line."""
     project = tmp_path / "project"
     shutil.copytree(sample, project)
-    (project / ".chalice" / "resources.json").write_text("{")
+    (project / ".chalice" / "resources.json").write_text(text)
 
-    with pytest.raises(ChildError, match="creation of the tables exited with status 1"):
+    with pytest.raises(ResourcesError) as raised:
         asyncio.run(serve(Options(project, port=0), started))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_topic_that_cannot_be_created_prevents_the_start(
@@ -165,20 +188,28 @@ def test_a_topic_that_cannot_be_created_prevents_the_start(
     app = project / "app.py"
     app.write_text(app.read_text().replace('topic="News"', 'topic="Good News"'))
 
-    with pytest.raises(ChildError, match="subscription to the topics exited with status 1"):
+    with pytest.raises(ChildError, match="topics, queues and rules exited with status 1"):
         asyncio.run(serve(Options(project, port=0), started))
     assert "Topic names must be made up of" in capfd.readouterr().err
 
 
-def test_a_low_limit_of_open_files_is_logged(
+def test_what_the_machine_lacks_is_logged(
     start: Callable[..., Gateway],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A system limit below `--max-connections` is logged at the start."""
+    """A limit of open files below `--max-connections`, and IPv6."""
+
+    def listen(host: str, port: int) -> socket.socket:
+        if host == "::1":
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return socket.create_server((host, port))
+
     monkeypatch.setattr("resource.getrlimit", lambda _: (900, 900))
+    monkeypatch.setattr("localgateway.listener.listen", listen)
 
     gateway = start(host="0.0.0.0")  # noqa: S104 - that is what is tried
 
     assert "open-file limit is 900" in caplog.text
+    assert "no IPv6 (Cannot assign requested address): localhost" in caplog.text
     assert gateway.url == f"ws://127.0.0.1:{gateway.port}/live"

@@ -1,23 +1,19 @@
 """HTTP on the gateway's port, as pages, strangers and AWS clients use it."""
 
 import http.client
-import http.server
 import json
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.localgateway.support import PATIENCE, SIGNED, UPGRADE, Gateway, raw, request_head
+from tests.support.browser import chromium, page
 
 WORK = "/2015-03-31/functions/sample-dev-work/invocations"
 EVIL = "https://evil.example"
@@ -146,32 +142,6 @@ def test_an_error_of_a_service_is_passed_on(gateway: Gateway) -> None:
         sns.publish(TopicArn="arn:aws:sns:us-east-1:123456789012:Missing", Message="x")
 
 
-@contextmanager
-def page(html: str) -> Iterator[tuple[str, queue.SimpleQueue[str]]]:
-    """Serve a page on a port of its own; yield its URL and what it posts back."""
-    reports: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(html.encode())
-
-        def do_POST(self) -> None:
-            reports.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/", reports
-        server.shutdown()
-
-
 PAGE = """<iframe name=hidden></iframe>
 <form id=form method=POST target=hidden enctype=text/plain action="GATEWAYWORK">
 <input name='{"by": "NAME", "a": "' value='"}'></form>
@@ -217,10 +187,6 @@ def test_a_page_in_chromium_gets_nowhere_but_to_its_websocket(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     """Forms, fetches with and without CORS, a name rebound to this machine, moto's own API."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        assert "CI" not in os.environ, "chromium is missing: apt install chromium"
-        pytest.skip("chromium is missing: apt install chromium")
     name = str(uuid4())
     with gateway.opened() as (client, connection_id):
         texts = {
@@ -235,17 +201,9 @@ def test_a_page_in_chromium_gets_nowhere_but_to_its_websocket(
         html = PAGE
         for mark, text in texts.items():
             html = html.replace(mark, text)
-        with page(html) as (url, reports):
-            command = [chromium, "--headless", "--no-sandbox", "--disable-gpu"]
-            command += ["--host-resolver-rules=MAP rebound.example 127.0.0.1"]
-            command += [f"--user-data-dir={tmp_path}", "--remote-debugging-port=0", url]
-            with (tmp_path / "chromium.log").open("wb") as log:
-                browser = subprocess.Popen(command, stdout=log, stderr=log)
-            try:
-                said = json.loads(reports.get(timeout=PATIENCE))
-            finally:
-                browser.kill()
-                browser.wait()
+        rebound = "--host-resolver-rules=MAP rebound.example 127.0.0.1"
+        with page(html) as (url, reports), chromium(tmp_path, url, rebound):
+            said = json.loads(reports.get(timeout=PATIENCE))
         client.send("still open")
         first = client.recv(timeout=PATIENCE)
 

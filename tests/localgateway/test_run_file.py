@@ -1,10 +1,12 @@
 """The file of a run."""
 
 import dataclasses
+import json
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from localgateway.errors import RunError
 from localgateway.run_file import find, folder, written
 from tests.localgateway.support import Gateway
-from tests.localgateway.test_startup import RUN
+from tests.localgateway.test_startup import ROOT, RUN
 
 ALIVE = dataclasses.replace(RUN, pid=os.getpid())
 
@@ -33,16 +35,46 @@ def test_only_its_owner_can_read_it_and_it_is_removed_at_the_end() -> None:
     assert not list(folder().iterdir())
 
 
-def test_a_file_of_a_gateway_that_was_killed_counts_for_nothing() -> None:
-    """A new gateway on the same port replaces it."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+def test_what_a_killed_gateway_leaves_counts_for_nothing_and_is_removed() -> None:
+    """The next gateway removes it."""
+    path = killed()
+    assert path.exists()
+    with pytest.raises(RunError, match="no gateway runs; start one with `python -m localgateway`"):
+        find(None)
 
-    with written(dataclasses.replace(RUN, pid=ended.pid)):
-        with pytest.raises(RunError, match="no gateway runs; start one with `make run`"):
-            find(None)
-        with written(ALIVE):
-            assert find(None) == ALIVE
+    other = dataclasses.replace(ALIVE, port=9000)
+    with written(other):
+        assert find(None) == other
+        assert [file.name for file in folder().iterdir()] == ["9000.json"]
+
+
+def test_a_process_with_the_id_of_a_killed_gateway_is_not_taken_for_it() -> None:
+    """The killed gateway's file is not locked any more."""
+    (folder() / "8765.json").write_text(json.dumps(dataclasses.asdict(ALIVE)))
+
+    with pytest.raises(RunError, match="no gateway runs"):
+        find(None)
+
+
+def killed() -> Path:
+    """Let a process write the file and the snapshots of a run, kill it, and return the file."""
+    script = f"""
+import json, os, tempfile, time
+tempfile.tempdir = {tempfile.tempdir!r}
+from localgateway.run_file import Run, snapshots, written
+run = json.loads({json.dumps(json.dumps(dataclasses.asdict(RUN)))})
+with snapshots(), written(Run(**run | {{"pid": os.getpid()}})):
+    print("written", flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        assert find(None).pid == process.pid
+        process.kill()
+    return folder() / "8765.json"
 
 
 def test_one_of_several_is_found_by_its_port() -> None:

@@ -16,6 +16,7 @@ from bench.fanout.signatures import Received, is_valid
 from chalicelib import settings
 from chalicelib.adapters import aws_clients as sdk
 from chalicelib.adapters.connections_api import retries as management
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import Endpoint
 from chalicelib.clock import Deadline
 from chalicelib.domain.connection import Connection
@@ -510,8 +511,12 @@ def test_the_time_ends_also_while_nobody_is_found_to_serve(
 
 @pytest.fixture
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a delivery have two posts in flight, so that it can be cut after few."""
+    """Let a delivery have two posts in flight, so that it can be cut after few.
+
+    A post may take long, so that a busy machine loses none.
+    """
     monkeypatch.setattr(delivery, "CONCURRENCY", 2)
+    monkeypatch.setattr(ConnectionsApiClient, "timeout", 30.0)
 
 
 @pytest.fixture

@@ -81,15 +81,27 @@ def test_connect_runs_before_the_upgrade(gateway: Gateway) -> None:
     ],
 )
 def test_a_status_other_than_2xx_refuses_the_handshake(
-    gateway: Gateway, answer: dict[str, Any], status: int, body: str
+    gateway: Gateway,
+    caplog: pytest.LogCaptureFixture,
+    answer: dict[str, Any],
+    status: int,
+    body: str,
 ) -> None:
-    """A client sees the status of the function's response, or 502 for an invalid response."""
+    """A client sees the status of the function's response, or 502 for an invalid response.
+
+    The log has one line about it, and none of uvicorn's.
+    """
+    known = len(gateway.recorder.all(lambda told: told.kind == "connect"))
     query = f"?answer={json.dumps(answer)}".replace(" ", "%20")
 
     seen = refused(gateway, query)
+    # By the end of the next connection, the task of the refused handshake has ended, too.
+    with gateway.client():
+        gateway.recorder.wait(lambda told: told.kind == "connect", known + 2)
 
     assert seen[0] == status
     assert body in seen[1]
+    assert [record.name for record in caplog.records] == ["localgateway.api_gateway.handshakes"]
 
 
 @pytest.mark.parametrize("status", [200, 204, "201"])

@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from localgateway.api_gateway import messages, responses
 from tests.localgateway.support import (
     PATIENCE,
     Gateway,
@@ -43,6 +44,29 @@ def test_a_hung_message_times_out_without_delaying_other_connections(
         assert answer == "quick"
         assert json.loads(stuck.recv(timeout=PATIENCE))["message"] == "Internal server error"
         stuck.close()
+
+
+def test_a_message_over_the_integration_timeout_is_answered(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API Gateway waits for 29 s, here for 0.5 s; the function runs on, the connection stays."""
+    for module in (messages, responses):
+        monkeypatch.setattr(module, "INTEGRATION_TIMEOUT", 0.5)
+    with gateway.opened() as (client, connection_id):
+        client.send(json.dumps({"do": "hold", "by": "a slow one"}))
+        [held] = gateway.recorder.wait(
+            lambda told: told.kind == "held" and told.content == connection_id
+        )
+
+        answer = json.loads(client.recv(timeout=PATIENCE))
+        held.release()
+        monkeypatch.undo()
+
+        assert answer.keys() == {"message", "connectionId", "requestId"}
+        assert answer["message"] == "Endpoint request timed out"
+        assert answer["connectionId"] == connection_id
+        assert ask(client, do="echo", text="still here") == "still here"
+        client.close()
 
 
 def test_text_that_is_not_json_goes_to_the_default_route(gateway: Gateway) -> None:

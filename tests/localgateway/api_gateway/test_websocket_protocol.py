@@ -1,5 +1,7 @@
 """Hostile and broken WebSocket clients, over real sockets."""
 
+import contextlib
+import select
 import socket
 import struct
 import threading
@@ -100,6 +102,52 @@ def test_pings_of_a_client_that_does_not_read_are_not_kept(gateway: Gateway) -> 
 
         assert len(drained(opened)) < number * len(ping) / 2
     assert serves(gateway)
+
+
+def test_fragments_without_end_are_bounded(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty ones are not kept; the bytes of the others count towards the size of the message."""
+    kept: list[int] = []
+    joined = ClientSocket.send_receive_event_to_app
+
+    def note(self: ClientSocket) -> None:
+        kept.append(len(self.frames))
+        joined(self)
+
+    monkeypatch.setattr(ClientSocket, "send_receive_event_to_app", note)
+    empty = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True)
+    with raw(gateway) as opened:
+        connection_id = _open(gateway, opened)
+
+        opened.sendall(Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=True))
+        for _ in range(100):
+            opened.sendall(empty * 1000)
+        opened.sendall(Frame(Opcode.CONT, b"b").serialize(mask=True))
+        [told] = gateway.recorder.wait(
+            lambda told: told.kind == "message" and told.connection_id == connection_id
+        )
+        opened.sendall(CLOSE)
+        drained(opened)
+
+    assert told.content["body"] == "ab"
+    assert kept == [2]
+
+
+def test_fragments_do_not_restart_the_idle_timeout(hasty: Gateway) -> None:
+    """Only a whole message does, so a message without end does not keep a connection open."""
+    empty = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True)
+    with raw(hasty) as opened:
+        connection_id = _open(hasty, opened)
+        opened.recv(4096)  # the rest of the response
+
+        opened.sendall(Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=True))
+        with contextlib.suppress(ConnectionError):
+            while not select.select([opened], [], [], 0.05)[0]:
+                opened.sendall(empty)
+
+    context = hasty.recorder.ended(connection_id)["requestContext"]
+    assert context["disconnectStatusCode"] == 1001
 
 
 def _open(gateway: Gateway, opened: socket.socket) -> str:

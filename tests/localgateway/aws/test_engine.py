@@ -4,8 +4,9 @@ import asyncio
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +16,8 @@ from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from localgateway.access import Access
-from localgateway.aws.engine import Engine, Faults
+from localgateway.aws.engine import Engine
+from localgateway.aws.faults import Faults
 from tests.localgateway.support import PATIENCE, SESSION, SIGNED
 
 ONE_TRY = Config(retries={"total_max_attempts": 1})
@@ -80,22 +82,44 @@ def test_other_services_are_available() -> None:
         assert arn in [topic["TopicArn"] for topic in sns.list_topics()["Topics"]]
 
 
-def test_a_share_of_item_calls_fails() -> None:
-    """With a share of 1, every call on items fails, but no call on tables."""
-    with engine(Faults(dynamodb_fail=1.0)) as address:
+# Calls on items, with what they need besides the name of the table.
+KEY = {"id": {"S": "a"}}
+CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "put_item": lambda table: {"TableName": table, "Item": KEY},
+    "get_item": lambda table: {"TableName": table, "Key": KEY},
+    "scan": lambda table: {"TableName": table},
+    "query": lambda table: {
+        "TableName": table,
+        "KeyConditionExpression": "id = :i",
+        "ExpressionAttributeValues": {":i": {"S": "a"}},
+    },
+    "transact_write_items": lambda table: {
+        "TransactItems": [{"Put": {"TableName": table, "Item": KEY}}]
+    },
+}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_calls_on_items_fail_and_wait_as_asked(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a share of 1, every call on items fails after its lag, but no call on tables."""
+    asked = note_lags(monkeypatch)
+    with engine(Faults(dynamodb_fail=1.0, dynamodb_lag=750)) as address:
         client = dynamodb(address)
 
         table = make_table(client)
         with pytest.raises(ClientError) as raised:
-            client.put_item(TableName=table, Item={"id": {"S": "a"}})
+            getattr(client, operation)(**CALLS[operation](table))
 
         assert client.describe_table(TableName=table)["Table"]["ItemCount"] == 0
-        assert raised.value.response["Error"]["Code"] == "InternalServerError"
-        assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert raised.value.response["Error"]["Code"] == "InternalServerError"
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert asked.count(0.75) == 1
 
 
-def test_calls_are_delayed_without_delaying_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each call waits for the lag, and the engine serves others meanwhile."""
+def note_lags(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list that receives each time in s for which the engine would sleep."""
     asked: list[float] = []
     sleep = asyncio.sleep
 
@@ -104,10 +128,15 @@ def test_calls_are_delayed_without_delaying_each_other(monkeypatch: pytest.Monke
         await sleep(0)
 
     monkeypatch.setattr("localgateway.aws.engine.asyncio.sleep", note)
+    return asked
+
+
+def test_a_delayed_call_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lag alone changes no answer."""
+    asked = note_lags(monkeypatch)
     with engine(Faults(dynamodb_lag=750)) as address:
         client = dynamodb(address)
         table = make_table(client)
-        asked.clear()
 
         client.put_item(TableName=table, Item={"id": {"S": "a"}})
 
@@ -163,41 +192,88 @@ def test_an_answer_has_no_cors_header() -> None:
     assert not [name for name in names if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize(
-    "expression",
-    ["#v < :v", "#v >= :v", "#v BETWEEN :v AND :v", "begins_with(#v, :v)", "size(#v) > :v"],
-)
-def test_a_filter_leaves_out_rows_of_another_type(expression: str) -> None:
-    """DynamoDB compares values of one type only; the other rows come back."""
+VALUES: dict[str, Any] = {
+    "number": {"N": "5"},
+    "list": {"L": []},
+    "bool": {"BOOL": True},
+    "null": {"NULL": True},
+    "text": {"S": "5"},
+    "map": {"M": {"n": {"N": "1"}}},
+}
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Iterator[tuple[DynamoDBClient, str]]:
+    """Return a client and a table whose rows have values of different types, or none."""
     with engine(Faults()) as address:
         client = dynamodb(address)
         table = make_table(client)
-        for key, value in (("number", {"N": "5"}), ("list", {"L": []}), ("bool", {"BOOL": True})):
+        client.put_item(TableName=table, Item={"id": {"S": "missing"}})
+        for key, value in VALUES.items():
             client.put_item(TableName=table, Item={"id": {"S": key}, "v": value})
-        bound = {"S": "5"} if "begins" in expression else {"N": "5"}
+        yield client, table
 
-        found = client.scan(
-            TableName=table,
-            FilterExpression=expression,
-            ExpressionAttributeNames={"#v": "v"},
-            ExpressionAttributeValues={":v": bound},
-        )["Items"]
 
-    expected = {"number"} if "=" in expression or "BETWEEN" in expression else set()
+@pytest.mark.parametrize(
+    ("expression", "bound", "expected"),
+    [
+        ("#v < :v", {"N": "5"}, set()),
+        ("#v < :v", {"S": "6"}, {"text"}),
+        ("#v >= :v", {"N": "5"}, {"number"}),
+        ("NOT #v < :v", {"N": "6"}, {"list", "bool", "null", "text", "map", "missing"}),
+        ("#v BETWEEN :v AND :v", {"N": "5"}, {"number"}),
+        ("begins_with(#v, :v)", {"S": "5"}, {"text"}),
+        ("size(#v) > :v", {"N": "0"}, {"text", "map"}),
+        ("#v = :v", {"N": "5"}, {"number"}),
+        ("#v = :v", {"NULL": True}, {"null"}),
+        ("#v IN (:v)", {"BOOL": True}, {"bool"}),
+        ("#v IN (:v)", {"N": "1"}, set()),
+        ("#v <> :v", {"N": "5"}, {"list", "bool", "null", "text", "map", "missing"}),
+    ],
+)
+def test_a_filter_leaves_out_rows_of_another_type(
+    mixed: tuple[DynamoDBClient, str], expression: str, bound: Any, expected: set[str]
+) -> None:
+    """DynamoDB compares values of one type only; the other rows come back."""
+    client, table = mixed
+
+    found = client.scan(
+        TableName=table,
+        FilterExpression=expression,
+        ExpressionAttributeNames={"#v": "v"},
+        ExpressionAttributeValues={":v": bound},
+    )["Items"]
+
     assert {item["id"]["S"] for item in found} == expected
 
 
-def test_what_moto_cannot_parse_is_a_validation_error() -> None:
+@pytest.mark.parametrize("item", [{"id": {"S": "a"}}, {"id": {"S": "a"}, "b": {"B": b"x"}}])
+@pytest.mark.parametrize("condition", ["attribute_exists(id) AND", "size(", "#", "id = :missing"])
+def test_what_moto_cannot_parse_is_a_validation_error(
+    mixed: tuple[DynamoDBClient, str], item: Any, condition: str
+) -> None:
     """Never a traceback with status 500."""
-    with engine(Faults()) as address:
-        client = dynamodb(address)
-        table = make_table(client)
+    client, table = mixed
 
-        with pytest.raises(ClientError) as raised:
-            client.put_item(
-                TableName=table,
-                Item={"id": {"S": "a"}},
-                ConditionExpression="attribute_exists(id) AND",
-            )
+    with pytest.raises(ClientError) as raised:
+        client.put_item(TableName=table, Item=item, ConditionExpression=condition)
 
     assert raised.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_what_other_services_raise_is_an_error_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AWS clients see a failure of the service."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("TopicArn")
+
+    monkeypatch.setattr("moto.sns.models.SNSBackend.list_topics", fail)
+    with engine(Faults()) as address:
+        sns = SESSION.client("sns", endpoint_url=address, config=ONE_TRY)
+
+        with pytest.raises(ClientError) as raised:
+            sns.list_topics()
+
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500

@@ -73,7 +73,7 @@ def test_an_environment_ends_with_its_gateway_even_if_it_hangs(project: Path) ->
             await asyncio.sleep(0)
 
         [environment] = function._all
-        environment._writer.transport.abort()
+        environment._channel._transport.abort()
         await asyncio.to_thread(psutil.wait_procs, children, PATIENCE)
         await hanging
         return children

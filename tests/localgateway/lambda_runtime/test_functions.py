@@ -26,6 +26,35 @@ def test_a_warm_environment_is_used_again(project: Path) -> None:
     assert len({payload["pid"] for payload in payloads}) == 1
 
 
+def test_the_first_event_waits_for_the_environment_that_warms_up(project: Path) -> None:
+    """It starts no other, although it may."""
+
+    async def use(function: Function) -> tuple[Outcome, int]:
+        function.warm_up()
+        return await function.invoke({}), len(function._all)
+
+    outcome, started = with_function(project, "handlers.told", use, size=2)
+
+    assert isinstance(outcome, Returned)
+    assert started == 1
+
+
+def test_an_environment_that_warms_up_ends_with_its_function(project: Path) -> None:
+    """Also if it cannot start; only an event reports why."""
+    for handler in ("handlers.told", "broken.echo"):
+
+        async def use(function: Function) -> list[psutil.Process]:
+            function.warm_up()
+            await function.stop()
+            return [
+                each
+                for each in psutil.Process().children()
+                if "bootstrap" in str(each.cmdline()) and each.cwd() == str(project)
+            ]
+
+        assert with_function(project, handler, use) == []
+
+
 def test_an_exception_keeps_the_environment_and_a_timeout_replaces_it(project: Path) -> None:
     """After an exception the process stays warm; after a timeout it is replaced."""
 

@@ -23,7 +23,7 @@ def test_a_project_is_described_as_chalice_would_deploy_it() -> None:
     description = inspection.describe(str(SAMPLE), "dev")
 
     functions = {each["name"]: each for each in description["functions"]}
-    assert len(functions) == len(description["functions"]) == 8
+    assert len(functions) == len(description["functions"]) == 12
     assert functions["sample-dev-websocket_connect"]["timeout"] == 2
     assert functions["sample-dev-tick"]["timeout"] == 60
     assert functions["sample-dev-work"]["timeout"] == 4
@@ -39,6 +39,20 @@ def test_a_project_is_described_as_chalice_would_deploy_it() -> None:
             "function": "sample-dev-overhear",
         },
     ]
+    assert description["queues"] == [
+        {"queue": "Jobs", "function": "sample-dev-process", "batch_size": 2},
+        {
+            "queue": "arn:aws:sqs:eu-west-1:111122223333:Far",
+            "function": "sample-dev-process_far",
+            "batch_size": 1,
+        },
+    ]
+    [rule] = description["rules"]
+    assert json.loads(rule.pop("pattern")) == {
+        "source": ["sample"],
+        "detail": {"level": [{"prefix": "hi"}]},
+    }
+    assert rule == {"rule": "sample-dev-heed-event", "function": "sample-dev-heed"}
 
 
 @pytest.mark.parametrize(
@@ -101,19 +115,40 @@ def test_a_configuration_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         inspection.describe(str(tmp_path), "dev")
 
 
-def test_an_app_that_fails_is_described_by_its_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("app", "error"),
+    [
+        (
+            "raise KeyError('missing')\n",
+            "importing the app failed\nTraceback (most recent call last):\n"
+            '  File "{app}", line 1, in <module>\n'
+            "    raise KeyError('missing')\nKeyError: 'missing'",
+        ),
+        (
+            "class SettingError(Exception): ...\nraise SettingError('TTL is 1; expected 3')\n",
+            "importing the app failed: TTL is 1; expected 3",
+        ),
+        ("import json\njson.loads('{')\n", "importing the app failed\nTraceback (most recent"),
+        ("import os\nos.environ['A'] = 1\n", "importing the app failed\nTraceback (most recent"),
+    ],
+)
+def test_an_app_that_fails_is_described_by_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    app: str,
+    error: str,
 ) -> None:
-    """The author sees where the import failed."""
+    """An error of the app's own is its message; others have the traceback from the app on."""
     (tmp_path / ".chalice").mkdir()
     (tmp_path / ".chalice" / "config.json").write_text('{"app_name": "x", "stages": {"dev": {}}}')
-    (tmp_path / "app.py").write_text("raise KeyError('missing')\n")
+    (tmp_path / "app.py").write_text(app)
+    monkeypatch.delitem(sys.modules, "app", raising=False)
     monkeypatch.setattr(sys, "argv", ["inspection", "dev"])
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{tmp_path}\n"))
     monkeypatch.setattr(sys, "stdout", sys.stdout)
 
     inspection.main()
 
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert "app.py" in error
-    assert "KeyError: 'missing'" in error
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert said.startswith(error.format(app=tmp_path / "app.py"))

@@ -159,3 +159,31 @@ def tick(event: Any) -> None:
 def nightly(event: Any) -> None:
     """Report a run of a cron schedule."""
     tell("nightly", event.to_dict())
+
+
+@app.on_sqs_message(queue="Jobs", batch_size=2)
+def process(event: Any) -> None:
+    """Report messages of a queue; fail if one asks for it."""
+    raw = event.to_dict()
+    tell("jobs", raw)
+    if any(record["body"].startswith("fail") for record in raw["Records"]):
+        raise ValueError("a job went wrong")
+
+
+@app.on_sqs_message(queue_arn="arn:aws:sqs:eu-west-1:111122223333:Far")
+def process_far(event: Any) -> None:
+    """Report messages of a queue in another region."""
+    tell("far", event.to_dict())
+
+
+@app.on_cw_event({"source": ["sample"], "detail": {"level": [{"prefix": "hi"}]}})
+def heed(event: Any) -> None:
+    """Report an event of EventBridge."""
+    tell("event", event.to_dict())
+
+
+@app.lambda_function(name="heed-all")
+def heed_all(event: Any, context: Any) -> None:
+    """Report the events of the rule in the resources file."""
+    del context
+    tell("ruled", event)
