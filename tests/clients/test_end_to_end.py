@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -93,7 +94,6 @@ def test_the_example_of_the_readme_runs(gateway: Gateway, language: str, tmp_pat
         "position.json", str(tmp_path / "position.json")
     )
     text = f"for the example in {language}"
-    connected = len(gateway.logged("connected"))
 
     with subprocess.Popen(
         command,
@@ -107,11 +107,20 @@ def test_the_example_of_the_readme_runs(gateway: Gateway, language: str, tmp_pat
         assert process.stdout is not None
         process.stdin.write(code)
         process.stdin.close()
+        shown = threading.Event()
+
+        def publish_until_shown() -> None:
+            """Go on until then: the position begins some time after the client has connected."""
+            while not shown.wait(0.5):
+                asyncio.run(publish(gateway, text))
+
+        publishing = threading.Thread(target=publish_until_shown)
+        publishing.start()
         try:
-            gateway.wait(lambda: len(gateway.logged("connected")) > connected)
-            asyncio.run(publish(gateway, text))
             told = any(text in line for line in process.stdout)
         finally:
+            shown.set()
             process.kill()
+            publishing.join()
 
     assert told
