@@ -1,1 +1,1 @@
-"""Three ways to number notifications: how many each loses across reconnects, and at what cost."""
+"""Ways to number notifications: what each loses across reconnects, and what it costs."""
