@@ -58,7 +58,7 @@ def test_the_bill_of_one_case_has_its_units() -> None:
         ({"hours": 12}, "EventBridge: ends of connections", 0.5),
         ({"notifications_a_day": 40}, "SNS: notifications", 2),
         ({"notifications_a_day": 40}, "DynamoDB: history written", 2),
-        ({"envelope_bytes": 3 * 1024}, "DynamoDB: history written", 2),
+        ({"envelope_bytes": 900}, "DynamoDB: history written", 4 / 6),
         ({"minutes": 60}, "API Gateway: recoveries and answers", 2),
         ({"history": False}, "API Gateway: recoveries and answers", 0),
         ({"history": False}, "DynamoDB: history read", 0),
@@ -85,8 +85,9 @@ def test_the_total_leaves_out_what_may_not_be_metered() -> None:
 
 
 def test_the_history_is_written_and_read_as_its_tests_count() -> None:
-    """A broadcast costs 1 read and 4 write units, a recovery 3 read units, a ping 1."""
-    lines = {x.name: x.units for x in bill(THOUSAND, PRICES, measured()).lines}
+    """A small broadcast costs 1 read and 4 write units, a recovery 3 read units, a ping 1."""
+    small = replace(THOUSAND, envelope_bytes=900)
+    lines = {x.name: x.units for x in bill(small, PRICES, measured()).lines}
 
     assert lines["DynamoDB: history written"] == 20 * 30 * 4
     expected = THOUSAND.pings + 3 * THOUSAND.handshakes + 20 * 30
@@ -113,6 +114,7 @@ def test_metrics_and_alarms_are_counted_from_the_project() -> None:
 
     assert custom_metrics(Usage(0)) == 4
     assert custom_metrics(THOUSAND) == len(Metric) + 3 + 6
+    assert custom_metrics(replace(THOUSAND, history=False)) == len(Metric) - 3 + 3 + 6
     assert alarm_metrics(resources) == json.dumps(resources).count('"TreatMissingData"') + sum(
         len(alarm["Properties"]["Metrics"]) - 2
         for alarm in resources.values()

@@ -40,6 +40,8 @@ HEADS_UNITS, RECOVER_UNITS = 1, 3
 POST_S, PROBE_S = 0.00021, 1 / PROBES_A_SECOND
 HANDLER_GB, NOTIFY_GB = 0.5, 1769 / 1024
 ROW_BYTES, PING_BYTES = 400, 100
+# What an entry of the history has besides the envelope.
+ENTRY_BYTES = 100
 # The metrics that an idle stage publishes: the sweep's.
 IDLE_METRICS = (
     Metric.SWEEP_LAG,
@@ -47,6 +49,7 @@ IDLE_METRICS = (
     Metric.ORPHANS_REMOVED,
     Metric.MISSED_DISCONNECT_SHARE,
 )
+HISTORY_METRICS = {Metric.RECORDED, Metric.RECOVERED, Metric.HISTORY_FAILURES}
 # How many causes a busy stage usually sees: of refusals, and of ends.
 REFUSALS_SEEN, ENDS_SEEN = 3, 6
 # Custom metrics that are published once for each cause.
@@ -150,7 +153,8 @@ def custom_metrics(usage: Usage) -> int:
     """Return how many custom metrics a stage publishes; an idle one only the sweep's."""
     if not usage.connections:
         return len(IDLE_METRICS)
-    return len(Metric) + sum(BY_CAUSE.values())
+    published = set(Metric) - (set() if usage.history else HISTORY_METRICS)
+    return len(published) + sum(BY_CAUSE.values())
 
 
 def alarm_metrics(resources: Mapping[str, Any]) -> int:
@@ -194,8 +198,9 @@ def bill(usage: Usage, prices: Prices, measured: LogBytes) -> Bill:
     ) * HANDLER_GB
     recorded = notifications if usage.history else 0.0
     # The transaction writes an entry and the head, and counts both twice.
-    write_units = 2 * (1 + math.ceil(usage.envelope_bytes / 1024))
-    kept = recorded / DAYS / 24 * usage.history_hours * usage.envelope_bytes
+    entry_bytes = usage.envelope_bytes + ENTRY_BYTES
+    write_units = 2 * (1 + math.ceil(entry_bytes / 1024))
+    kept = recorded / DAYS / 24 * usage.history_hours * entry_bytes
     table_bytes = usage.connections * ROW_BYTES
     logs = log_bytes(usage, measured) / GB
     sent = posts * usage.envelope_bytes + pings * PING_BYTES

@@ -22,12 +22,13 @@ class Sabotage:
     """What is broken in a copy of the project, or by an option of the gateway.
 
     In `app.py`, `old` is replaced by `new`, and `code` is added at the end. `fails` is the check
-    that has to fail, and `seen` a part of what it says.
+    that has to fail, and `seen` a part of what it says; `also` depends on the same thing.
     """
 
     name: str
     fails: str
     seen: str
+    also: str | None = None
     old: str = ""
     new: str = ""
     code: str = ""
@@ -58,6 +59,7 @@ SABOTAGES = (
     Sabotage(
         name="the wrong topic",
         fails="notify-some",
+        also="recover",
         seen="when calling the Publish operation",
         old="topic=settings.notifications_topic()",
         new='topic="Another"',
@@ -134,6 +136,6 @@ def test_exactly_the_named_check_fails(sabotage: Sabotage, tmp_path: Path) -> No
         accepted = accept(f"--local={gateway.lambda_endpoint}")
 
     failed = accepted.having("failed")
-    assert failed.keys() == {sabotage.fails}
+    assert failed.keys() == {sabotage.fails, sabotage.also} - {None}
     assert sabotage.seen in failed[sabotage.fails]
     assert accepted.status == 1

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.proof
 
 STAGE = "dev"
 TABLE = "IncidentWebSocketConnections-dev"
+HISTORY = "IncidentWebSocketHistory-dev"
 BUS = "IncidentWebSocket-dev"
 TOPIC = "IncidentNotifications-dev"
 HANDLERS = {
@@ -205,9 +206,9 @@ def look_at_routes(gateway: Any, api: str) -> list[tuple[str, str]]:
     return [(route["RouteKey"], integrations[route["Target"]]) for route in routes]
 
 
-def test_provision_creates_the_table_the_bus_and_the_topic(history: History) -> None:
+def test_provision_creates_the_tables_the_bus_and_the_topic(history: History) -> None:
     """They exist before the functions, as the resources file defines them, and the log says so."""
-    assert history.deployed.tables == (TABLE,)
+    assert history.deployed.tables == (TABLE, HISTORY)
     assert history.deployed.buses == ("default", BUS)
     [arn] = history.deployed.topics
     assert arn.endswith(f":{TOPIC}")
@@ -215,6 +216,8 @@ def test_provision_creates_the_table_the_bus_and_the_topic(history: History) -> 
         f"created table {TABLE}",
         f"enabled time to live of table {TABLE} on attribute ttl",
         f"enabled point-in-time recovery of table {TABLE}",
+        f"created table {HISTORY}",
+        f"enabled time to live of table {HISTORY} on attribute ttl",
         f"created event bus {BUS}",
         f"topic {TOPIC} exists",
         f"updated the policy of topic {arn}",
@@ -356,13 +359,13 @@ def test_clients_connect_to_what_was_deployed(history: History) -> None:
     assert accepted.having("passed").keys() >= BEHAVIOUR
 
 
-def test_delete_keeps_the_table_the_bus_the_topic_and_the_logs(history: History) -> None:
+def test_delete_keeps_the_tables_the_bus_the_topic_and_the_logs(history: History) -> None:
     """Chalice removes what it created, and the retention of the logs: they no longer expire."""
     released, deleted = history.released, history.deleted
 
     for name in ("functions", "roles", "apis", "schedules", "subscriptions"):
         assert not getattr(deleted, name), name
-    assert deleted.tables == (TABLE,)
+    assert deleted.tables == (TABLE, HISTORY)
     assert deleted.buses == ("default", BUS)
     assert deleted.topics.keys() == released.topics.keys()
     assert deleted.log_retention == dict.fromkeys(released.log_retention)

@@ -247,7 +247,7 @@ def test_the_aws_command_line_needs_the_exports_only(gateway: Gateway, tmp_path:
         assert client.recv(timeout=PATIENCE) == "hello"
 
     queue_url = f"http://127.0.0.1:{gateway.port}/123456789012/cli"
-    assert result.stdout.split() == ["0", "false", "200", queue_url, "1"]
+    assert result.stdout.split() == ["0", "false", "200", queue_url, "2"]
     assert json.loads((tmp_path / "answer").read_text()) == {"given": {}}
 
 

@@ -91,7 +91,8 @@ def engines_answers(calls: list[Call]) -> list[Answer]:
 def generated(chance: random.Random) -> Call:
     """Return an operation on one of a few rows, right or wrong."""
     key = {"id": {"S": chance.choice("abcd")}}
-    item = key | {chance.choice(["v", "w"]): chance.choice(VALUES) for _ in range(2)}
+    attributes = chance.choices("vw", k=2)
+    item = key | {n: chance.choice(COMPARED if n == "v" else VALUES) for n in attributes}
     if chance.random() < 0.5:
         item["owner"] = {"S": chance.choice(["text ü", "another"])}
     table = {"TableName": chance.choice(["Rows"] * 20 + ["Missing"])}
