@@ -83,7 +83,7 @@ def test_connections_are_counted(invoke: Invoke, tracked: Callable[..., Connecti
 
 @pytest.mark.usefixtures("dynamodb")
 def test_an_empty_table_has_all_counts(invoke: Invoke) -> None:
-    """Whoever reads them needs no case for a missing one."""
+    """Readers need no case for a missing one."""
     assert invoke("connections", {}) == {
         "live": 0,
         "byClient": {"known": 0, "unknown": 0},
@@ -143,7 +143,7 @@ def test_no_question_at_all_is_told_what_is_accepted(monkeypatch: pytest.MonkeyP
 def test_a_failure_is_answered_and_logged(
     invoke: Invoke, logged: Logged, question: dict[str, str], table: str, code: str, cause: str
 ) -> None:
-    """The caller sees the cause, and so does whoever reads the log."""
+    """The caller and the log see the cause."""
     answer = invoke("connections", question, CONNECTIONS_TABLE=table)
 
     assert answer["error"]["code"] == code

@@ -33,7 +33,7 @@ def announced(dynamodb: DynamoDBClient) -> list[dict[str, Any]]:
 
 
 def intend(client: DynamoDBClient, cause: str) -> None:
-    """Write the server's intent to the row, as whoever is about to close it does."""
+    """Write the server's intent to the row, as a function does that is about to close it."""
     client.update_item(
         TableName=TABLE,
         Key={"connectionId": {"S": CONNECTION_ID}},
@@ -102,7 +102,7 @@ def test_the_server_s_intent_comes_from_the_row(
 
 @pytest.mark.usefixtures("dynamodb")
 def test_an_end_of_nobody_known_is_logged_and_not_counted(invoke: Invoke, logged: Logged) -> None:
-    """Whoever removed the row has counted it."""
+    """The function that removed the row has counted it."""
     invoke("disconnect", disconnect_event(code=1001))
 
     [line] = logged()

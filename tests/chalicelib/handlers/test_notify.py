@@ -548,7 +548,7 @@ ADA_AND_BOB = ("String.Array", '["ada", "bob"]')
 def test_a_broadcast_is_recorded_before_it_is_posted(
     log: History, connections: ConnectionStore, api: ConnectionsApi, logged: Logged
 ) -> None:
-    """Whoever is not reached finds it by its number; old fields stay as they are."""
+    """A client that is not reached finds it by its number; old fields stay as they are."""
     put(connections, "a=", "b=")
     heads: list[Any] = []
 

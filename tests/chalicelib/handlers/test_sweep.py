@@ -455,7 +455,7 @@ def test_a_disconnect_that_comes_after_the_sweep_tells_nothing_again(
     api: ConnectionsApi,
     announced: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    """An end is announced by whoever removed the row."""
+    """The run that removed the row announces the end."""
     connections.put(tracked("late="))
 
     sweep()
