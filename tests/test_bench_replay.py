@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from bench.replay.contention import Burst
 from bench.replay.numberings import Chain, Counter, TimeStamps
 from bench.replay.simulation import Case, simulate
 from tests.conftest import ROOT
@@ -29,6 +30,15 @@ def test_the_other_ways_lose(numbering: Counter | TimeStamps) -> None:
 
     assert result.readers_that_lost > 1
     assert any(map(numbering.disorder, range(CASE.readers)))
+
+
+def test_every_append_of_a_burst_is_recorded_in_time() -> None:
+    """With 5 s instead of a minute, many would be given up."""
+    burst = Burst(300, 1).run()
+
+    assert len(burst.took) == 300
+    assert burst.refused > 300
+    assert len(Burst(300, 1, limit=5).run().took) < 300
 
 
 @pytest.mark.proof

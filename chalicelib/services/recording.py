@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chalicelib.history import History
 
 # How long an append may last, if that leaves as much time for the posts. Incidents come in bursts:
-# of 1,000 publications within 5 s the last one is recorded after 16 s.
+# of 1,000 publications within 5 s the last one is recorded after some 20 s.
 APPEND_S = 60.0
 APPENDS_AT_ONCE = 16
 # So many named clients are recorded ahead of the one that is posted to.
