@@ -86,6 +86,7 @@ class World:
     api: ConnectionsApi
     issuer: Issuer
     proxies: dict[str, Proxy] = field(default_factory=dict)
+    connected_at: dict[str, int] = field(default_factory=dict)  # epoch ms, of each handshake
     opened: dict[str, Opened] = field(default_factory=dict)
     invocations: list[Invocation] = field(default_factory=list)
     patch: pytest.MonkeyPatch = field(default_factory=pytest.MonkeyPatch)
@@ -101,6 +102,7 @@ class World:
         self.api.inboxes.clear()
         self.api.closed.clear()
         self.api.before = lambda _method, _connection_id: None
+        self.connected_at.clear()
         self.opened.clear()
         self.invocations.clear()
         self.told.clear()
@@ -137,11 +139,12 @@ class World:
     ) -> None:
         """Write the row of a connection that opened `age_s` ago, and that still lives or not."""
         at_ms = self.now_ms() - round(age_s * 1000)
+        self.connected_at[connection_id] = at_ms - 5
         known = {"clientId": client, "knownClientId": client} if client else {}
         self.table.put(
             connectionId=connection_id,
             createdAt=at_ms,
-            connectedAt=at_ms - 5,
+            connectedAt=self.connected_at[connection_id],
             ttl=at_ms // 1000 + 86_400,
             region=REGION,
             apiId=API_ID,
@@ -169,15 +172,14 @@ class World:
     def connecting(self, connection_id: str, **given: Any) -> dict[str, Any]:
         """Return the event of a handshake that begins now."""
         event = connect_event(connection_id, **given)
-        event["requestContext"]["connectedAt"] = self.now_ms()
+        self.connected_at[connection_id] = self.now_ms()
+        event["requestContext"]["connectedAt"] = self.connected_at[connection_id]
         return event
 
     def disconnecting(self, connection_id: str, code: int = 1001) -> dict[str, Any]:
         """Return the event of the end of a connection that ends now."""
         event = disconnect_event(connection_id, code)
-        at_ms = self.opened[connection_id].at_ms if connection_id in self.opened else 0
-        row = self.table.rows().get(connection_id, {})
-        event["requestContext"]["connectedAt"] = int(row.get("connectedAt", at_ms))
+        event["requestContext"]["connectedAt"] = self.connected_at.get(connection_id, 0)
         event["requestContext"]["requestTimeEpoch"] = self.now_ms()
         return event
 
