@@ -186,7 +186,7 @@ def _ends_are_told(world: World, seen: Seen) -> Iterator[Failure]:
 def _limit_keeps_the_newest(world: World, limit: int | None) -> Iterator[Failure]:
     staying: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for connection_id, opened in world.opened.items():
-        if limit and opened.client and not opened.has_left:
+        if limit and opened.client and not (opened.has_left or opened.was_kicked):
             staying[opened.client].append((opened.at_ms, connection_id))
     for of_client in staying.values():
         newest = {connection_id for _, connection_id in sorted(of_client)[-(limit or 0) :]}

@@ -103,6 +103,8 @@ class Lives(RuleBasedStateMachine):
     def kick(self, client: str, trouble: Spoiled | None) -> None:
         """Close all connections of a client."""
         targets = {name for name in self.world.api.inboxes if self.is_of(name, client)}
+        for connection_id in targets:
+            self.world.opened[connection_id].was_kicked = True  # perhaps only by a later sweep
         done = self.invoke("close", {"clientId": client, "reason": "signed out"}, trouble)
         for connection_id in targets - set(self.world.api.inboxes):
             self.world.opened[connection_id].has_left = True

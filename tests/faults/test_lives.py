@@ -8,7 +8,7 @@ from tests.faults.world import world
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(5, 12), pytest.param(300, 30, marks=pytest.mark.proof)],
+    [(5, 12), pytest.param(150, 30, marks=pytest.mark.proof)],
     ids=["some", "many"],
 )
 def test_random_lives_leave_the_table_and_what_is_told_true(examples: int, steps: int) -> None:
