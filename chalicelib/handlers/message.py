@@ -105,7 +105,7 @@ def _row(store: ConnectionStore, connection_id: str, *, consistent: bool) -> Con
 
 
 def _goodbye() -> str:
-    """Tell a client that its connection is not tracked: no notification reaches it."""
+    """Return the goodbye for a connection without a row, which no notification reaches."""
     return _json(
         {
             "type": "goodbye",

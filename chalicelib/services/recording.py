@@ -71,7 +71,7 @@ class Recording:
         return self.envelope if place is None else placed(self._text, place).encode()
 
     def close(self) -> None:
-        """Give up what has not begun, and wait for the rest."""
+        """Cancel the appends that have not begun, and wait for the others."""
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 

@@ -65,7 +65,7 @@ class StreamMerge:
                 del self.held[max(self.held)]
 
     def joining(self) -> Iterator[Step]:
-        """Give the held entries that join the position."""
+        """Yield the held entries that join the position."""
         while self.held and self.pos is not None:
             entry = self.held[min(self.held)]
             if _seq(entry) > self.pos and not self._joins(entry):
@@ -75,7 +75,7 @@ class StreamMerge:
     def page(
         self, entries: Sequence[Notification], asked: int | None, position: int, more: bool
     ) -> Iterator[Step]:
-        """Give a page of the history that answers a recovery of what is after `asked`.
+        """Yield the entries of a page that answers a recovery from `asked`.
 
         The position may stay under the page's: then another recovery brings what is missing.
         """

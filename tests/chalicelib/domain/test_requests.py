@@ -99,7 +99,7 @@ def test_a_ping_asks_for_heads() -> None:
 
 @given(JSON, JSON, JSON)
 def test_any_request_is_valid_or_an_error(after: Any, last: Any, n: Any) -> None:
-    """Nobody can make the function fail, and what is accepted is in the bounds."""
+    """No message makes the function fail, and every accepted number is within its bounds."""
     with contextlib.suppress(RequestError):
         check_bounds(recover(after=after, last=last, n=n))
 

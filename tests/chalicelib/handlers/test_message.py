@@ -83,7 +83,7 @@ def test_anything_else_is_told_what_is_accepted(body: str | None) -> None:
 
 
 def replied(body: str) -> dict[str, Any]:
-    """Give the answer for which nothing is read."""
+    """Return the answer that needs no read."""
     answer: dict[str, Any] = json.loads(reply(parse(body), NOW_MS))
     return answer
 
@@ -129,7 +129,7 @@ def test_what_is_no_ping_is_an_error_that_shows_its_beginning(body: str) -> None
 
 @given(st.text())
 def test_any_text_has_an_answer(body: str) -> None:
-    """Nobody can make the function fail."""
+    """No message makes the function fail."""
     assert replied(body)["type"] in {"pong", "error"}
 
 
