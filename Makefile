@@ -117,7 +117,7 @@ lock: $(VENV) ## Renew the pins of what ships to Lambda, from requirements.in.
 
 ##@ Deploy (STAGE=dev or STAGE=prod, REGION=...)
 
-.PHONY: doctor deploy-stack redrive
+.PHONY: doctor deploy-stack redrive erase audit
 
 doctor: $(VENV) ## Check that the stage can be deployed to this account.
 	@$(BIN)/python -m provision.doctor --stage $(STAGE) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
@@ -149,6 +149,9 @@ accept: $(VENV) ## Check a stage from outside: STAGE=, STACK= or LOCAL=address.
 
 redrive: $(VENV) ## Send the notifications in the failure queue again.
 	@$(BIN)/python -m provision.redrive --stage $(STAGE) $(ARGS)
+
+erase: $(VENV) ## Erase what the stage stores about a client: CLIENT=ada.
+	@$(BIN)/python -m provision.erase --stage $(STAGE) --client "$$CLIENT" $(ARGS)
 
 .venv-aws/bin/aws: requirements-aws.txt
 	$(PYTHON) -m venv .venv-aws

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -105,3 +106,14 @@ class QueueMessageError(ProvisionError):
             f"message {self.message_id} is not a notification; "
             "expected Lambda's record of a failed invocation or a notification of SNS"
         )
+
+
+class FunctionAnswerError(ProvisionError):
+    """A Lambda function that was invoked answered with an error."""
+
+    def __init__(self, function: str, answer: object) -> None:
+        self.function = function
+        self.answer = answer
+
+    def __str__(self) -> str:
+        return f"{self.function} answered {json.dumps(self.answer)}; expected the connections"
