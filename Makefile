@@ -84,6 +84,10 @@ templates: $(VENV) ## Package each stage and check its CloudFormation template.
 	$(MAKE) package STAGE=prod REGION=$(or $(REGION),us-east-1)
 	$(BIN)/cfn-lint build/dev/sam.json build/prod/sam.json
 
+audit: $(VENV) ## Ask PyPI and npm for known vulnerabilities of what is pinned.
+	$(BIN)/uv tool run pip-audit --requirement requirements-run.txt
+	cd clients/js && npm audit
+
 bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer.
 	$(BIN)/python -m bench.cold_start --check
 	$(BIN)/python -m bench.handlers --check

@@ -63,7 +63,7 @@ def run_chalice(project: Path, stage: str, template: Mapping[str, Any], out: Pat
         program = Path(sysconfig.get_path("scripts")) / "chalice"
         options = ["--stage", stage, "--merge-template", str(merge), str(out.absolute())]
         command = [str(program), "package", *options]
-        finished = subprocess.run(command, cwd=project, env=environment, check=False)  # noqa: S603
+        finished = subprocess.run(command, cwd=project, env=environment, check=False)  # noqa: S603 - ours
     if finished.returncode:
         raise ProvisionError(f"`chalice package` ended with status {finished.returncode}")
 

@@ -76,7 +76,7 @@ def try_all(
 ) -> dict[Mutant, Result]:
     """Run every mutant until the deadline, in random order, so that each module has its share."""
     pairs = [(mutant, subject) for subject in subjects for mutant in subject.mutants]
-    random.Random(seed).shuffle(pairs)  # noqa: S311
+    random.Random(seed).shuffle(pairs)  # noqa: S311 - by seed
     results = {}
     for done, (mutant, subject) in enumerate(pairs):
         if done % PROGRESS_EVERY == 0:

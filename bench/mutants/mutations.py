@@ -50,7 +50,7 @@ def mutants_of(root: Path, path: Path, at_most: int, seed: int) -> tuple[list[Mu
     finder = _Finder()
     wrapper.visit(finder)
     original = _program(wrapper.module.code)
-    order = random.Random(f"{seed} {path}").sample(finder.found, len(finder.found))  # noqa: S311
+    order = random.Random(f"{seed} {path}").sample(finder.found, len(finder.found))  # noqa: S311 - by seed
     sample: list[Mutant] = []
     for change in order:
         if len(sample) == at_most:
