@@ -22,6 +22,8 @@ class Cause(StrEnum):
     APPLICATION = "application"
     REPLACED = "replaced"
     KICKED = "kicked"
+    EXPIRED = "expired"
+    SILENT = "silent"
     ORPHANED = "orphaned"
     UNKNOWN = "unknown"
 
@@ -48,6 +50,8 @@ _BY_NAME = {cause.value: cause for cause in Cause}
 # 3000 to 3999 are registered for libraries and frameworks, 4000 to 4999 are private.
 _APPLICATION_CODES = range(3000, 5000)
 _SERVER_CLOSE_CODES = (1000, None)
+# A client whose network is gone cannot take part in the close handshake.
+_SILENT_CLOSE_CODES = (*_SERVER_CLOSE_CODES, 1001, 1005, 1006)
 _MAX_DURATION_S = MAX_DURATION_MS / 1000
 _MARGIN_S = MARGIN_MS / 1000
 
@@ -57,9 +61,11 @@ def cause_of(code: int | None, duration_s: float | None, closing: str | None) ->
 
     `closing` is the cause that the server stored before it closed the connection. API Gateway
     reports such a close as a plain 1000, so `closing` counts for that code only: a close that
-    failed does not explain how the connection ended later.
+    failed does not explain how the connection ended later. A client that was closed because it was
+    silent may also end with a code that the network explains.
     """
-    if closing is not None and code in _SERVER_CLOSE_CODES:
+    codes = _SILENT_CLOSE_CODES if closing == Cause.SILENT else _SERVER_CLOSE_CODES
+    if closing is not None and code in codes:
         return _BY_NAME.get(closing, Cause.UNKNOWN)
     if code is None:
         return Cause.UNKNOWN

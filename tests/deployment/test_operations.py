@@ -377,7 +377,8 @@ def test_the_documented_close_codes_have_these_causes(row: list[str]) -> None:
     """Some causes need the cause that the server stored."""
     name, codes, _ = row
     cause = Cause(name.strip("`"))
-    known_to_server = cause if cause in (Cause.REPLACED, Cause.KICKED) else None
+    closed_by_server = (Cause.REPLACED, Cause.KICKED, Cause.EXPIRED, Cause.SILENT)
+    known_to_server = cause if cause in closed_by_server else None
     duration_s = 7200 if cause is Cause.MAX_DURATION else 10
 
     for code in map(int, re.findall(r"\d+", codes)):

@@ -24,7 +24,7 @@ CASES = [(code, cause) for cause, codes in CODES.items() for code in codes]
 
 def test_the_list_of_causes_is_complete() -> None:
     """Alarms, dashboards and other systems use the names."""
-    known_to_the_server = {"max_duration", "replaced", "kicked", "orphaned"}
+    known_to_the_server = {"max_duration", "replaced", "kicked", "expired", "silent", "orphaned"}
 
     assert {cause.value for cause in Cause} == CODES.keys() | known_to_the_server
 
@@ -51,7 +51,7 @@ def test_1001_after_two_hours_less_5_minutes_is_the_maximum_duration(
 
 
 @pytest.mark.parametrize("code", [code for code, _ in CASES])
-@pytest.mark.parametrize("closing", ["kicked", "replaced"])
+@pytest.mark.parametrize("closing", ["kicked", "replaced", "expired"])
 @pytest.mark.parametrize("duration_s", [None, 1.0, TWO_HOURS_S])
 def test_the_stored_cause_counts_for_a_plain_close_only(
     code: int | None, closing: str, duration_s: float | None
@@ -60,6 +60,16 @@ def test_the_stored_cause_counts_for_a_plain_close_only(
     expected = closing if code in (1000, None) else cause_of(code, duration_s, None)
 
     assert cause_of(code, duration_s, closing) == expected
+
+
+@pytest.mark.parametrize("code", [code for code, _ in CASES])
+def test_a_silent_client_may_end_with_a_code_of_the_network(code: int | None) -> None:
+    """It cannot answer the close frame, so nothing promises that API Gateway reports 1000."""
+    of_the_network = code in (1000, 1001, 1005, 1006, None)
+
+    assert cause_of(code, 600.0, "silent") == (
+        "silent" if of_the_network else cause_of(code, 600.0, None)
+    )
 
 
 def test_a_stored_cause_of_a_newer_version_is_unknown() -> None:
