@@ -8,6 +8,7 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_each_pinned_package_has_its_licence_in_the_list() -> None:
 
 def licence(package: str) -> str:
     """Return the licence that an installed package declares."""
-    metadata = importlib.metadata.metadata(package)
+    metadata: Any = importlib.metadata.metadata(package)
     return metadata.get("License-Expression") or metadata["License"]
 
 
