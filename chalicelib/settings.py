@@ -28,6 +28,7 @@ from chalicelib.variables import (
     STAGE,
     SUBPROTOCOLS,
     SWEEP_MINUTES,
+    TOKEN_EXPIRY,
     TTL_HOURS,
     VARIABLES,
 )
@@ -38,11 +39,15 @@ _READ = (*(variable.name for variable in VARIABLES), *_REGION_NAMES)
 
 @dataclass(frozen=True)
 class Authentication:
-    """The issuer whose tokens clients must send."""
+    """The issuer whose tokens clients must send.
+
+    `ends_with_token` says that a connection ends when its token expires.
+    """
 
     issuer: str
     audience: str
     keys_url: str
+    ends_with_token: bool = True
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ def _authentication(source: Mapping[str, str]) -> Authentication | None:
     An audience without an issuer would silently disable authentication.
     """
     issuer, audience = AUTH_ISSUER.read(source), AUTH_AUDIENCE.read(source)
-    keys_url = AUTH_JWKS_URL.read(source)
+    keys_url, expiry = AUTH_JWKS_URL.read(source), TOKEN_EXPIRY.read(source)
     if not issuer:
         if audience or keys_url:
             raise SettingsError(
@@ -183,7 +188,10 @@ def _authentication(source: Mapping[str, str]) -> Authentication | None:
             AUTH_AUDIENCE.name, source.get(AUTH_AUDIENCE.name), AUTH_AUDIENCE.accepted
         )
     return Authentication(
-        issuer, audience, keys_url or f"{issuer.rstrip('/')}/.well-known/jwks.json"
+        issuer,
+        audience,
+        keys_url or f"{issuer.rstrip('/')}/.well-known/jwks.json",
+        expiry == "close",
     )
 
 

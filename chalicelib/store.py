@@ -262,7 +262,7 @@ class ConnectionStore(Table):
             arguments["ExclusiveStartKey"] = _key(after)
         if addresses_only:
             arguments["ProjectionExpression"] = (
-                "connectionId, createdAt, connectedAt, #ttl, #region, apiId, stage"
+                "connectionId, createdAt, connectedAt, expiresAt, #ttl, #region, apiId, stage"
             )
             arguments["ExpressionAttributeNames"] = {"#region": "region"}
         yield from self._read("scan", now_ms, FilterExpression=_IS_ALIVE, **arguments)

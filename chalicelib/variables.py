@@ -120,6 +120,10 @@ def _recover_own(text: str) -> str:
     return _one_of(text.lower(), ("authenticated", "always"))
 
 
+def _token_expiry(text: str) -> str:
+    return _one_of(text.lower(), ("close", "ignore"))
+
+
 def _limit(text: str) -> int | None:
     if not text:
         return None
@@ -168,6 +172,12 @@ AUTH_JWKS_URL = Variable(
     "",
     "the HTTPS URL of the issuer's keys, or empty for AUTH_ISSUER/.well-known/jwks.json",
     _address,
+)
+TOKEN_EXPIRY = Variable(
+    "TOKEN_EXPIRY",
+    "close",
+    "close, or ignore to let a connection outlive its token",
+    _token_expiry,
 )
 AUTHORIZER_CLIENT = Variable(
     "AUTHORIZER_CLIENT",
@@ -251,6 +261,7 @@ VARIABLES = (
     AUTH_ISSUER,
     AUTH_AUDIENCE,
     AUTH_JWKS_URL,
+    TOKEN_EXPIRY,
     AUTHORIZER_CLIENT,
     ALLOWED_ORIGINS,
     SUBPROTOCOLS,

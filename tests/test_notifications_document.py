@@ -122,7 +122,16 @@ def test_the_envelope_is_as_documented() -> None:
 def test_the_metrics_are_those_of_the_code() -> None:
     """The page names each metric of a delivery."""
     [named] = re.findall(r"The metrics are (.*?)\.", WORDS)
-    reported = {"Delivered", "Gone", "Failed", "Skipped", "DeliveryTime", "PostP50", "PostP99"}
+    reported = {
+        "Delivered",
+        "Gone",
+        "Failed",
+        "Skipped",
+        "Expired",
+        "DeliveryTime",
+        "PostP50",
+        "PostP99",
+    }
 
     assert set(re.findall(r"`(\w+)`", named)) == reported
     assert reported <= {metric.value for metric in Metric}

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.domain.errors import KeysUnavailableError, TokenError
-from chalicelib.domain.subjects import subject_problem
+from chalicelib.domain.subjects import Identity, subject_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,9 @@ FETCH_TIMEOUT_S = 2
 MAX_KEYS_BYTES = 256 * 1024
 REFETCH_AFTER_S = 60
 KEYS_LIVE_S = 3600
+# The year 2286. A later expiry is cut to it: DynamoDB refuses numbers of over 38 digits, and the
+# row has to stay under 1 KB.
+LATEST_EXPIRY_S = 9_999_999_999
 
 
 class KeySet:
@@ -83,8 +86,8 @@ class Verifier:
         self._audience = audience
         self._keys = keys
 
-    def subject(self, token: str) -> str:
-        """Return the subject of a valid token.
+    def identity(self, token: str) -> Identity:
+        """Return whose token this is, and when it expires. A fraction of a second is dropped.
 
         Raises `TokenError`, which names the failed check but never the token, or
         `KeysUnavailableError`.
@@ -105,7 +108,7 @@ class Verifier:
             )
         except (jwt.PyJWTError, UnicodeError) as error:  # half a surrogate pair cannot be encoded
             raise TokenError(type(error).__name__) from error
-        return _subject(claims)
+        return Identity(_subject(claims), min(int(claims["exp"]), LATEST_EXPIRY_S))
 
 
 def _key_id(header: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.domain.errors import KeysUnavailableError, TokenError, shown
 from chalicelib.domain.events import Handshake
-from chalicelib.domain.subjects import subject_problem
+from chalicelib.domain.subjects import Identity, subject_problem
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 INVALID_CLIENT_ID = (
@@ -28,10 +28,12 @@ class Admitted:
     """The handshake is accepted. A `client_id` of None is an anonymous client.
 
     `subprotocol` is the one of the offered subprotocols that the answer must select, if any.
+    `expires_at` (epoch s) is when the client's token expires, None without one.
     """
 
     client_id: str | None = None
     subprotocol: str | None = None
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,23 +52,23 @@ REASONS = ("origin", "client_id", "no_token", "bad_token", "no_keys", "other_cli
 def admit(
     handshake: Handshake,
     origins: tuple[str, ...],
-    subject_of: Callable[[str], str] | None,
+    identity_of: Callable[[str], Identity] | None,
     subprotocols: tuple[str, ...] = (),
     authorizer_client: str = "",
 ) -> Admitted | Refused:
     """Accept or refuse a handshake.
 
-    `origins` are the allowed values of `Origin`; an empty tuple allows all. `subject_of` returns
-    the subject of a token and raises `TokenError` or `KeysUnavailableError`; with None no token
-    is required. `subprotocols` are those that the application speaks, beside `bearer`.
+    `origins` are the allowed values of `Origin`; an empty tuple allows all. `identity_of` returns
+    whose token it is and raises `TokenError` or `KeysUnavailableError`; with None no token is
+    required. `subprotocols` are those that the application speaks, beside `bearer`.
     `authorizer_client` is the key under which a Lambda authorizer names the client; if it is
     empty, the authorizer does not name clients.
     """
     if not _origin_allowed(handshake.origin, origins):
         return Refused(403, "origin", "Forbidden", f"Origin is {shown(handshake.origin)}")
     subprotocol = selected(handshake, subprotocols)
-    if subject_of is not None:
-        return _authenticated(handshake, subject_of, subprotocol)
+    if identity_of is not None:
+        return _authenticated(handshake, identity_of, subprotocol)
     if authorizer_client:
         return _authorized(handshake, authorizer_client, subprotocol)
     if not handshake.client_ids:
@@ -91,18 +93,18 @@ def selected(handshake: Handshake, spoken: tuple[str, ...]) -> str | None:
 
 
 def _authenticated(
-    handshake: Handshake, subject_of: Callable[[str], str], subprotocol: str | None
+    handshake: Handshake, identity_of: Callable[[str], Identity], subprotocol: str | None
 ) -> Admitted | Refused:
     token = bearer_token(handshake)
     if token is None:
         return Refused(401, "no_token", "Unauthorized")
     try:
-        subject = subject_of(token)
+        identity = identity_of(token)
     except TokenError as error:
         return Refused(401, "bad_token", "Unauthorized", str(error))
     except KeysUnavailableError as error:
         return Refused(503, "no_keys", "Service unavailable", str(error))
-    return _named(handshake, subject, subprotocol)
+    return _named(handshake, identity.subject, subprotocol, identity.expires_at)
 
 
 def _authorized(handshake: Handshake, key: str, subprotocol: str | None) -> Admitted | Refused:
@@ -119,11 +121,13 @@ def _authorized(handshake: Handshake, key: str, subprotocol: str | None) -> Admi
     return _named(handshake, str(subject), subprotocol)
 
 
-def _named(handshake: Handshake, subject: str, subprotocol: str | None) -> Admitted | Refused:
+def _named(
+    handshake: Handshake, subject: str, subprotocol: str | None, expires_at: int | None = None
+) -> Admitted | Refused:
     for client_id in handshake.client_ids:
         if client_id != subject:
             return _other_client(handshake)
-    return Admitted(subject, subprotocol)
+    return Admitted(subject, subprotocol, expires_at)
 
 
 def bearer_token(handshake: Handshake) -> str | None:

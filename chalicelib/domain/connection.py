@@ -49,7 +49,8 @@ class Connection:
 
     `created_at` and `connected_at` are epoch ms, the second by API Gateway's clock; `ttl` is
     epoch s. `closing` is the cause with which the server is about to close the connection, since
-    `closing_at` (epoch ms), and `close_reason` the reason given by a person.
+    `closing_at` (epoch ms), and `close_reason` the reason given by a person. `expires_at` (epoch
+    s) is when the client's token expires, which ends the connection.
     A field that is None was unknown and is not an attribute of the row.
     """
 
@@ -67,6 +68,7 @@ class Connection:
     closing: str | None = None
     closing_at: int | None = None
     close_reason: str | None = None
+    expires_at: int | None = None
 
     @property
     def known_client_id(self) -> str | None:
@@ -91,6 +93,7 @@ class Connection:
             "closing": self.closing,
             "closingAt": self.closing_at,
             "closeReason": self.close_reason,
+            "expiresAt": self.expires_at,
         }
         return {name: value for name, value in attributes.items() if value is not None}
 
@@ -100,6 +103,10 @@ class Connection:
         DynamoDB returns an expired row until it deletes it, which can take days.
         """
         return self.ttl > now_ms // 1000 and self.created_at > oldest_possible_ms(now_ms)
+
+    def is_expired(self, now_ms: int) -> bool:
+        """Return whether the client's token has expired: nothing is sent to it from `exp` on."""
+        return self.expires_at is not None and self.expires_at <= now_ms // 1000
 
     def intent(self, ended_ms: int) -> Intent | None:
         """Return the intent that explains an end at `ended_ms` (epoch ms), if there is one.
@@ -134,9 +141,17 @@ def is_moment(epoch_ms: int) -> bool:
 
 
 def opened(
-    handshake: Handshake, client_id: str | None, region: str | None, now_ms: int, ttl_seconds: int
+    handshake: Handshake,
+    client_id: str | None,
+    region: str | None,
+    now_ms: int,
+    ttl_seconds: int,
+    expires_at: int | None = None,
 ) -> Connection:
-    """Return the connection that opens at `now_ms` (epoch ms) and expires after `ttl_seconds`."""
+    """Return the connection that opens at `now_ms` (epoch ms).
+
+    Its row lasts for `ttl_seconds`, its client's token until `expires_at` (epoch s), if given.
+    """
     return Connection(
         connection_id=handshake.connection_id,
         created_at=now_ms,
@@ -149,6 +164,7 @@ def opened(
         api_id=handshake.api_id,
         stage=handshake.stage,
         domain_name=handshake.domain_name,
+        expires_at=expires_at,
     )
 
 

@@ -52,6 +52,7 @@ def from_item(item: Item) -> Connection:
         closing=_text(item, "closing"),
         closing_at=_integer(item, "closingAt"),
         close_reason=_text(item, "closeReason"),
+        expires_at=_integer(item, "expiresAt"),
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from chalicelib.domain.admission import Admitted
     from chalicelib.domain.connection import Connection
+    from chalicelib.domain.subjects import Identity
     from chalicelib.settings import Authentication
     from chalicelib.telemetry.logs import Log
 
@@ -47,11 +48,11 @@ def connect(event: WebsocketEvent) -> Response:
     handshake = events.handshake(event.to_dict())
     config = settings.load()
     set_level(config.log_level)
-    subject_of = _subject_of(config.authentication)
+    identity_of = _identity_of(config.authentication)
     decision = admit(
         handshake,
         config.allowed_origins,
-        subject_of,
+        identity_of,
         config.subprotocols,
         config.authorizer_client,
     )
@@ -61,7 +62,12 @@ def connect(event: WebsocketEvent) -> Response:
         return Response(decision.body, status_code=decision.status)
     store = ConnectionStore.open(config.connections_table, deadline)
     written = connection.opened(
-        handshake, decision.client_id, config.region, now_ms(), config.ttl_seconds
+        handshake,
+        decision.client_id,
+        config.region,
+        now_ms(),
+        config.ttl_seconds,
+        _expiry(decision, config.authentication),
     )
     try:
         store.put(written, retries=deadline.minus(CLEAN_UP_S))
@@ -77,14 +83,20 @@ def connect(event: WebsocketEvent) -> Response:
     return Response("connected", headers=_selected(decision))
 
 
-def _subject_of(authentication: Authentication | None) -> Callable[[str], str] | None:
+def _identity_of(authentication: Authentication | None) -> Callable[[str], Identity] | None:
     if authentication is None:
         return None
     # Imported only when tokens are required: it would cost every other cold start 1 ms.
     from chalicelib.adapters import token_keys
 
     issuer, audience = authentication.issuer, authentication.audience
-    return token_keys.verifier(issuer, audience, authentication.keys_url).subject
+    return token_keys.verifier(issuer, audience, authentication.keys_url).identity
+
+
+def _expiry(admitted: Admitted, authentication: Authentication | None) -> int | None:
+    """Return when the connection ends with its token (epoch s), None if it does not."""
+    is_ending = authentication is not None and authentication.ends_with_token
+    return admitted.expires_at if is_ending else None
 
 
 def _selected(admitted: Admitted) -> dict[str, str | list[str]]:
@@ -117,7 +129,7 @@ def _same_connection(stored: Connection, written: Connection) -> bool:
     """Return whether a row belongs to this connection.
 
     Another delivery of the same `$connect` event may have taken the row over, which changes
-    `createdAt` and `ttl`, and `close` may have marked it.
+    `createdAt` and `ttl`, the client may have renewed its token, and `close` may have marked it.
     """
     expected = replace(
         written,
@@ -126,6 +138,7 @@ def _same_connection(stored: Connection, written: Connection) -> bool:
         closing=stored.closing,
         closing_at=stored.closing_at,
         close_reason=stored.close_reason,
+        expires_at=stored.expires_at,
     )
     return stored == expected and (
         stored.created_at == written.created_at or stored.connected_at is not None

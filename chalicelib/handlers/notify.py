@@ -193,6 +193,7 @@ def _values(report: Mapping[str, Any], recording: Recording | None) -> dict[Metr
         Metric.GONE: report[DeliveryOutcome.GONE],
         Metric.FAILED: report[DeliveryOutcome.FAILED],
         Metric.SKIPPED: report[DeliveryOutcome.SKIPPED],
+        Metric.EXPIRED: report[DeliveryOutcome.EXPIRED],
         Metric.DELIVERY_TIME: report["seconds"],
         Metric.POST_P50: report["postP50Seconds"],
         Metric.POST_P99: report["postP99Seconds"],

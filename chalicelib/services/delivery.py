@@ -44,13 +44,15 @@ REMOVALS = 10_000
 class DeliveryOutcome(StrEnum):
     """The result of a notification at one connection.
 
-    A connection is skipped when its row lacks the address of its API.
+    A connection is skipped when its row lacks the address of its API. It is expired when the
+    client's token had expired before the post; a post that was tried until then has failed.
     """
 
     DELIVERED = "delivered"
     GONE = "gone"
     FAILED = "failed"
     SKIPPED = "skipped"
+    EXPIRED = "expired"
 
 
 def outcome_of(status: int | None) -> DeliveryOutcome:
@@ -174,10 +176,14 @@ class Delivery:
             self._before, self.cursor = self.cursor, Cursor(apis, number, client, after)
             if api is None:
                 self.outcomes[DeliveryOutcome.SKIPPED] += number == 0
-            elif api.address == apis[number]:
+            elif api.address != apis[number]:
+                continue
+            elif connection.is_expired(now_ms()):
+                self.outcomes[DeliveryOutcome.EXPIRED] += 1
+            else:
                 self._api = api
                 self._in_flight[connection.connection_id] = connection
-                yield Call("POST", connection.connection_id, self._body)
+                yield Call("POST", connection.connection_id, self._body, connection.expires_at)
 
     def _next(self, targets: Iterator[_Target]) -> _Target | None:
         """Return the next target, or None when there are no more or time is out."""

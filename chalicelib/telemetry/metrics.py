@@ -32,6 +32,7 @@ class Metric(StrEnum):
     GONE = "Gone"
     FAILED = "Failed"
     SKIPPED = "Skipped"
+    EXPIRED = "Expired"
     REJECTED = "Rejected"
     RECORDED = "Recorded"
     HISTORY_FAILURES = "HistoryFailures"

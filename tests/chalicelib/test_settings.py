@@ -144,6 +144,15 @@ def test_an_empty_value_switches_nothing_on() -> None:
             "authentication",
             Authentication(ISSUER, "dashboard", "https://keys.example.com/v1"),
         ),
+        *(
+            (
+                TOKENS | {"TOKEN_EXPIRY": text},
+                "authentication",
+                Authentication(ISSUER, "dashboard", f"{ISSUER}/.well-known/jwks.json", ends),
+            )
+            for text, ends in (("close", True), (" Close ", True), ("ignore", False))
+        ),
+        ({"TOKEN_EXPIRY": "ignore"}, "authentication", None),
         (
             TOKENS | {"AUTH_ISSUER": "http://127.0.0.1:1"},
             "authentication",
@@ -171,6 +180,11 @@ def test_a_valid_value_is_converted(environ: Mapping[str, str], field: str, valu
         ("AUTH_ISSUER", NO_ADDRESS, HTTPS_ISSUER),
         ("AUTH_JWKS_URL", NO_ADDRESS, HTTPS_KEYS),
         ("LOG_CONNECTION_ROWS", ("", "yes", "0"), ROWS),
+        (
+            "TOKEN_EXPIRY",
+            ("", "never", "true"),
+            "close, or ignore to let a connection outlive its token",
+        ),
         (
             "HISTORY_HOURS",
             ("", "0", "169", "1.5", "\u0663"),

@@ -303,7 +303,7 @@ def test_refusals_and_ends_are_drawn_by_cause(metric: str) -> None:
 
 
 def test_the_dashboard_shows_what_became_of_the_connections() -> None:
-    """One chart shows the four outcomes as parts of a whole."""
+    """One chart shows the outcomes as parts of a whole."""
     outcomes = {Series.of(NAMESPACE, outcome.capitalize(), OURS) for outcome in DeliveryOutcome}
     [widget] = [w for w in BODY["widgets"] if "Skipped" in str(w["properties"].get("metrics"))]
     assert {drawn(entry) for entry in widget["properties"]["metrics"]} == outcomes

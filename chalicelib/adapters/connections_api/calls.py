@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from chalicelib.clock import now_ms
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,11 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """One request: GET looks at a connection, POST sends `body` to it, DELETE closes it."""
+    """One request: GET looks at a connection, POST sends `body` to it, DELETE closes it.
+
+    No retry starts from `until` (epoch s) on, if given.
+    """
 
     method: Literal["GET", "POST", "DELETE"]
     connection_id: str
     body: bytes = b""
+    until: int | None = None
+
+    @property
+    def has_lapsed(self) -> bool:
+        """Whether it is too late to start this call."""
+        return self.until is not None and now_ms() // 1000 >= self.until
 
 
 @dataclass(frozen=True)

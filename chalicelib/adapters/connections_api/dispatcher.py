@@ -87,7 +87,10 @@ class Dispatcher:
                 break
             if self.waiting and self.waiting[0].due <= now:
                 retry = heapq.heappop(self.waiting)
-                self._send(retry.call, retry.attempts + 1)
+                if retry.call.has_lapsed:
+                    self.on_reply(retry.call, retry.reply)
+                else:
+                    self._send(retry.call, retry.attempts + 1)
             elif call := self._take():
                 self._send(call, 1)
             else:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from chalicelib.adapters import token_keys
 from chalicelib.adapters.token_keys import KeySet, Verifier, fetch_keys, verifier
 from chalicelib.domain.errors import KeysUnavailableError, TokenError
+from chalicelib.domain.subjects import Identity
 from tests.support.issuer import (
     AUDIENCE,
     KEYS_PATH,
@@ -56,10 +57,11 @@ def clock() -> Clock:
 def subject(issuer: Issuer, clock: Clock) -> Subject:
     """Return the function that verifies a token of `issuer`."""
     keys = KeySet(lambda: fetch_keys(issuer.keys_url), clock)
-    return Verifier(issuer.url, AUDIENCE, keys).subject
+    verifier = Verifier(issuer.url, AUDIENCE, keys)
+    return lambda token: verifier.identity(token).subject
 
 
-def failed_check(subject: Subject, token: str) -> str:
+def failed_check(subject: Callable[[str], object], token: str) -> str:
     """Verify a bad token and return the check that failed, which the log gets."""
     with pytest.raises(TokenError) as caught:
         subject(token)
@@ -81,6 +83,24 @@ def test_a_valid_token_has_any_printable_subject(
     assert subject(issuer.token(make(), sub=name)) == name
 
 
+@pytest.mark.parametrize(
+    ("exp", "expires_at"),
+    [
+        (4_102_444_800, 4_102_444_800),
+        (4_102_444_800.9, 4_102_444_800),
+        ("4102444800", 4_102_444_800),
+        (10**40, 9_999_999_999),
+    ],
+)
+def test_the_expiry_is_told_in_whole_seconds(issuer: Issuer, exp: object, expires_at: int) -> None:
+    """No later than the token says, and as a number that DynamoDB takes."""
+    keys = KeySet(lambda: fetch_keys(issuer.keys_url))
+
+    identity = Verifier(issuer.url, AUDIENCE, keys).identity(issuer.token(exp=exp))
+
+    assert identity == Identity("alice", expires_at)
+
+
 def test_one_of_several_audiences_is_enough(issuer: Issuer, subject: Subject) -> None:
     assert subject(issuer.token(aud=["other", AUDIENCE])) == "alice"
 
@@ -91,6 +111,8 @@ def test_one_of_several_audiences_is_enough(issuer: Issuer, subject: Subject) ->
         ({"exp": 1}, "ExpiredSignatureError"),
         ({"exp": int(time.time()) - 5}, "ExpiredSignatureError"),
         ({"exp": "soon"}, "DecodeError"),
+        ({"exp": float("inf")}, "DecodeError"),
+        ({"exp": float("nan")}, "DecodeError"),
         ({"exp": REMOVED}, "MissingRequiredClaimError"),
         ({"nbf": int(time.time()) + 3600}, "ImmatureSignatureError"),
         ({"iss": "https://evil.example.com"}, "InvalidIssuerError"),
@@ -365,5 +387,5 @@ def test_each_issuer_has_one_verifier(issuer: Issuer) -> None:
 
         assert verifier(issuer.url, AUDIENCE, issuer.keys_url) is mine
         assert verifier(other.url, AUDIENCE, other.keys_url) is not mine
-        assert mine.subject(issuer.token()) == "alice"
-        assert failed_check(mine.subject, other.token()) == "InvalidIssuerError"
+        assert mine.identity(issuer.token()).subject == "alice"
+        assert failed_check(mine.identity, other.token()) == "InvalidIssuerError"

@@ -17,6 +17,7 @@ from chalicelib.domain.admission import (
 )
 from chalicelib.domain.errors import KeysUnavailableError, TokenError
 from chalicelib.domain.events import Handshake
+from chalicelib.domain.subjects import Identity
 from tests.conftest import ROOT
 
 FIRST = frozenset(string.ascii_letters + string.digits)
@@ -28,16 +29,17 @@ OTHER_CLIENT = (403, "Forbidden", "other_client")
 NO_TOKEN = (401, "Unauthorized", "no_token")
 BAD_TOKEN = (401, "Unauthorized", "bad_token")
 NOT_NAMED = (500, "Internal server error", "settings")
+EXPIRY = 1_731_325_000
 NO_KEYS = (503, "Service unavailable", "no_keys")
 
 
-def subject_of(token: str) -> str:
+def identity_of(token: str) -> Identity:
     """Verify tokens as an issuer would: it knows two, and has no keys for a third."""
     match token:
         case "alice's":
-            return "alice"
+            return Identity("alice", EXPIRY)
         case "odd one's":
-            return "auth0|62 é"
+            return Identity("auth0|62 é", EXPIRY)
         case "orphan":
             raise KeysUnavailableError("https://issuer.example.com", "timed out")
         case _:
@@ -49,7 +51,7 @@ def decide(
 ) -> Admitted | tuple[int, str, str]:
     """Decide on a handshake. A refusal is what the client sees, and the reason."""
     handshake = Handshake("L0SM9cOFvHcCIhw=", **sent)  # type: ignore[arg-type] # fields of any type
-    decision = admit(handshake, origins, subject_of if with_tokens else None)
+    decision = admit(handshake, origins, identity_of if with_tokens else None)
     if isinstance(decision, Admitted):
         return decision
     return decision.status, decision.body, decision.reason
@@ -94,7 +96,7 @@ def test_an_authorizer_that_is_not_asked_names_nobody() -> None:
 def detail(**sent: object) -> str:
     """Return what the log gets about a refusal."""
     handshake = Handshake("L0SM9cOFvHcCIhw=", **sent)  # type: ignore[arg-type] # fields of any type
-    decision = admit(handshake, ORIGINS, subject_of if "token" in sent else None)
+    decision = admit(handshake, ORIGINS, identity_of if "token" in sent else None)
     assert isinstance(decision, Refused)
     return decision.detail
 
@@ -203,12 +205,15 @@ def test_the_token_comes_from_the_header_then_the_subprotocol_then_the_parameter
 @pytest.mark.parametrize(
     ("sent", "decision"),
     [
-        ({"authorization": "Bearer alice's"}, Admitted("alice")),
-        ({"subprotocols": ("bearer", "alice's")}, Admitted("alice", "bearer")),
-        ({"token": "alice's"}, Admitted("alice")),
-        ({"token": "alice's", "client_ids": ("alice", "alice")}, Admitted("alice")),
+        ({"authorization": "Bearer alice's"}, Admitted("alice", None, EXPIRY)),
+        ({"subprotocols": ("bearer", "alice's")}, Admitted("alice", "bearer", EXPIRY)),
+        ({"token": "alice's"}, Admitted("alice", None, EXPIRY)),
+        ({"token": "alice's", "client_ids": ("alice", "alice")}, Admitted("alice", None, EXPIRY)),
         # the issuer chooses the names, also ones that are no valid clientId without a token
-        ({"token": "odd one's", "client_ids": ("auth0|62 é",)}, Admitted("auth0|62 é")),
+        (
+            {"token": "odd one's", "client_ids": ("auth0|62 é",)},
+            Admitted("auth0|62 é", None, EXPIRY),
+        ),
         ({"client_ids": ("alice",)}, NO_TOKEN),
         ({"token": "expired"}, BAD_TOKEN),
         ({"authorization": "Bearer expired", "token": "alice's"}, BAD_TOKEN),

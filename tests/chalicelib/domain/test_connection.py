@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chalicelib.domain.close_causes import Cause
+from chalicelib.adapters.token_keys import LATEST_EXPIRY_S
 from chalicelib.domain.connection import GRACE_S, Connection, cut, oldest_possible_ms, opened
 from chalicelib.domain.events import Handshake
 from chalicelib.domain.rows import to_item
@@ -161,7 +161,7 @@ def test_sizes_are_counted_as_documented(item: dict[str, Any], expected: int) ->
 @example(user_agent="a" + "😀" * 10_000, client_id="😀" * 32)
 @example(user_agent="\ud800" * 10_000, client_id="a" * 128)
 def test_every_row_costs_one_write_unit(user_agent: str, client_id: str) -> None:
-    """Also with the cause of a close. A client controls its user agent and, by token, its id."""
+    """A client controls its user agent and, by token, its id and when the connection expires."""
     handshake = Handshake(
         connection_id="L0SM9cOFvHcCIhw=",
         connected_at=NOW_MS,
@@ -171,8 +171,8 @@ def test_every_row_costs_one_write_unit(user_agent: str, client_id: str) -> None
         stage="s" * 24,
         domain_name=LONGEST_DOMAIN,
     )
-    row = opened(handshake, client_id, LONGEST_REGION, NOW_MS, 876_000 * 3600)
-    item = to_item(row) | {"closing": {"S": max(Cause, key=len).value}}
+    row = opened(handshake, client_id, LONGEST_REGION, NOW_MS, 876_000 * 3600, LATEST_EXPIRY_S)
+    item = to_item(row)
 
     assert size(item | {"userAgent": {"S": "a" * 256}}) > 700
     assert size(item) < WRITE_UNIT
@@ -195,6 +195,19 @@ def test_a_connection_may_live_within_its_ttl_and_its_maximum_age(
 ) -> None:
     assert Connection("id", created_at, ttl).may_live(NOW_MS) is may_live
     assert (created_at > oldest_possible_ms(NOW_MS)) or not may_live
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "is_expired"),
+    [(None, False), (NOW_S + 1, False), (NOW_S, True), (NOW_S - 1, True), (0, True)],
+)
+def test_a_connection_expires_with_its_token_to_the_second(
+    expires_at: int | None, *, is_expired: bool
+) -> None:
+    connection = Connection("id", NOW_MS, NOW_S + 60, expires_at=expires_at)
+
+    assert connection.is_expired(NOW_S * 1000) is is_expired
+    assert connection.is_expired(NOW_S * 1000 + 999) is is_expired
 
 
 def test_the_grace_period_is_a_minute() -> None:

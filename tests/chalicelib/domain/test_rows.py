@@ -22,6 +22,7 @@ FULL = Connection(
     stage="dev",
     domain_name="ws.example.com",
     closing="kicked",
+    expires_at=1731325000,
 )
 FULL_ITEM: dict[str, Any] = {
     "connectionId": {"S": "L0SM9cOFvHcCIhw="},
@@ -37,6 +38,7 @@ FULL_ITEM: dict[str, Any] = {
     "stage": {"S": "dev"},
     "domainName": {"S": "ws.example.com"},
     "closing": {"S": "kicked"},
+    "expiresAt": {"N": "1731325000"},
 }
 OPTIONAL = {
     "clientId": "client_id",
@@ -48,7 +50,9 @@ OPTIONAL = {
     "stage": "stage",
     "domainName": "domain_name",
     "closing": "closing",
+    "expiresAt": "expires_at",
 }
+NUMBERS = ("connected_at", "expires_at")
 REQUIRED = ("connectionId", "createdAt", "ttl")
 MAYBE_TEXT = st.none() | st.text()
 MOMENTS = st.integers(EARLIEST_MS, LATEST_MS - 1)
@@ -59,7 +63,8 @@ CONNECTIONS = st.builds(
     ttl=st.integers(0, 10**12),
     client_id=st.text(min_size=1),
     connected_at=st.none() | MOMENTS,
-    **{name: MAYBE_TEXT for name in OPTIONAL.values() if name not in ("client_id", "connected_at")},
+    expires_at=st.none() | st.integers(0, 10**12),
+    **{name: MAYBE_TEXT for name in OPTIONAL.values() if name not in ("client_id", *NUMBERS)},
 )
 
 

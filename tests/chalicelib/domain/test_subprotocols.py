@@ -8,21 +8,23 @@ from hypothesis import strategies as st
 from chalicelib.domain.admission import Admitted, admit
 from chalicelib.domain.errors import TokenError
 from chalicelib.domain.events import Handshake
+from chalicelib.domain.subjects import Identity
 
 TOKEN = "alice's"
+EXPIRY = 1_731_325_000
 SPOKEN = ("chat", "v2.chat", "bearer")
 
 
-def subject_of(token: str) -> str:
+def identity_of(token: str) -> Identity:
     if token != TOKEN:
         raise TokenError("unknown key id (kid)")
-    return "alice"
+    return Identity("alice", EXPIRY)
 
 
 def selected(sent: Mapping[str, Any], *, spoken: tuple[str, ...] = (), tokens: bool = False) -> Any:
     """Return the subprotocol that the answer to a handshake selects."""
     handshake = Handshake("L0SM9cOFvHcCIhw=", **sent)
-    decision = admit(handshake, (), subject_of if tokens else None, spoken)
+    decision = admit(handshake, (), identity_of if tokens else None, spoken)
     assert isinstance(decision, Admitted)
     return decision.subprotocol
 

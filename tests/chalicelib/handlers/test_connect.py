@@ -95,7 +95,7 @@ def test_a_good_token_opens_as_its_subject(
     place: str,
 ) -> None:
     """From each place; the token is in no row, line or header, and the cost stays the same."""
-    token = issuer.token(sub="alice")
+    token = issuer.token(sub="alice", exp=4_102_444_800)
 
     response = invoke("connect", PLACES[place](token), **authentication(issuer))
 
@@ -104,6 +104,7 @@ def test_a_good_token_opens_as_its_subject(
     assert response["headers"] == selected
     [row] = rows(dynamodb)
     assert row["clientId"] == {"S": "alice"}
+    assert row["expiresAt"] == {"N": "4102444800"}
     assert wire.tries == ["PutItem", "GetItem"]
     assert_never_told(token, json.dumps([rows(dynamodb), logged(), response]))
 
@@ -112,6 +113,18 @@ def assert_never_told(token: str, text: str) -> None:
     """Look for a token, and for the parts of it that make it valuable."""
     for part in (token, *token.split(".")[1:]):
         assert not part or part not in text
+
+
+def test_a_connection_that_outlives_its_token_has_no_expiry(
+    dynamodb: DynamoDBClient, invoke: Invoke, issuer: Issuer
+) -> None:
+    event = PLACES["header"](issuer.token())
+
+    response = invoke("connect", event, TOKEN_EXPIRY="ignore", **authentication(issuer))
+
+    assert response["statusCode"] == 200
+    [row] = rows(dynamodb)
+    assert "expiresAt" not in row
 
 
 def test_the_search_for_a_token_finds_one(issuer: Issuer) -> None:

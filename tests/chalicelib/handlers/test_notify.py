@@ -259,6 +259,7 @@ def test_the_report_and_the_metrics_agree(
     """Counts and times are in the answer, and in a line that CloudWatch counts."""
     put(connections, "dead=", "denied=", *(f"{n}=" for n in range(4)))
     put(connections, "before=", api_id=None)
+    put(connections, "expired=", expires_at=1)
 
     def behave(request: Received) -> Answer:
         statuses = {"dead%3D": 410, "denied%3D": 403}
@@ -279,6 +280,7 @@ def test_the_report_and_the_metrics_agree(
         "gone": 1,
         "failed": 1,
         "skipped": 1,
+        "expired": 1,
         "handedOn": False,
     }
     [directive] = line["_aws"]["CloudWatchMetrics"]
@@ -288,6 +290,7 @@ def test_the_report_and_the_metrics_agree(
         "Gone": "Count",
         "Failed": "Count",
         "Skipped": "Count",
+        "Expired": "Count",
         "DeliveryTime": "Seconds",
         "PostP50": "Seconds",
         "PostP99": "Seconds",
@@ -297,6 +300,7 @@ def test_the_report_and_the_metrics_agree(
         "Gone": 1,
         "Failed": 1,
         "Skipped": 1,
+        "Expired": 1,
         "DeliveryTime": times[0],
         "PostP50": times[1],
         "PostP99": times[2],
