@@ -92,7 +92,7 @@ def test_each_pinned_package_has_its_licence_in_the_list() -> None:
 def licence(package: str) -> str:
     """Return the licence that an installed package declares."""
     metadata: Any = importlib.metadata.metadata(package)
-    return metadata.get("License-Expression") or metadata["License"]
+    return str(metadata.get("License-Expression") or metadata["License"])
 
 
 @pytest.mark.parametrize("name", sorted(pinned("requirements-dev.txt")))
