@@ -64,13 +64,29 @@ class ForeignEventError(EventError):
         super().__init__("requestContext", context, "an event of an API Gateway WebSocket API")
 
 
-class StoreError(RegistryError):
-    """DynamoDB did not confirm an operation.
+class TableError(RegistryError):
+    """DynamoDB did not confirm an operation on `table`.
 
     `code` is DynamoDB's error code, the name of botocore's error when no answer came, or
-    `NotStarted` when too little time was left. `uncertain` says that an attempt without an answer
-    may have been carried out, `repeated` that such an attempt came before this answer. `item` is
-    the row that failed a condition.
+    `NotStarted` when too little time was left.
+    """
+
+    def __init__(self, operation: str, table: str, code: str, cause: str) -> None:
+        super().__init__(operation, table, code, cause)
+        self.operation = operation
+        self.table = table
+        self.code = code
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"
+
+
+class StoreError(TableError):
+    """DynamoDB did not confirm an operation on the connections table.
+
+    `uncertain` says that an attempt without an answer may have been carried out, `repeated` that
+    such an attempt came before this answer. `item` is the row that failed a condition.
     """
 
     reason = "store"
@@ -87,16 +103,9 @@ class StoreError(RegistryError):
         item: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(operation, table, code, cause)
-        self.operation = operation
-        self.table = table
-        self.code = code
-        self.cause = cause
         self.uncertain = uncertain
         self.repeated = repeated
         self.item = item
-
-    def __str__(self) -> str:
-        return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"
 
 
 class SweepActiveError(RegistryError):
@@ -191,8 +200,8 @@ class ContinuationError(RegistryError):
         return f"delivery of notification {self.notification_id!r} stopped: {self.cause}"
 
 
-class HistoryError(RegistryError):
-    """DynamoDB did not confirm an operation on the history. `code` is as in `StoreError`.
+class HistoryError(TableError):
+    """DynamoDB did not confirm an operation on the history.
 
     `is_lost` says that DynamoDB did not answer or failed, `is_contended` that it throttled the
     operation or another one was ahead of it. Either may succeed when it is tried again.
@@ -211,13 +220,6 @@ class HistoryError(RegistryError):
         super().__init__(operation, table, code, cause)
         self.is_lost = is_lost
         self.is_contended = is_contended
-        self.operation = operation
-        self.table = table
-        self.code = code
-        self.cause = cause
-
-    def __str__(self) -> str:
-        return f"{self.operation} on table {self.table!r} failed: {self.code}: {self.cause}"
 
 
 class UnsettledError(RegistryError):
