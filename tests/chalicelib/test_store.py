@@ -348,6 +348,7 @@ def test_addresses_only_reads_what_posting_needs(
         "#region",
         "apiId",
         "stage",
+        "expiresAt",
     }
 
 

@@ -139,5 +139,11 @@ def test_an_error_has_a_reason_a_message_and_its_data(
     assert error.args == tuple(data.values())[: len(error.args)]
 
 
+def leaves(kind: type[RegistryError]) -> set[type[RegistryError]]:
+    """Return the errors below a base class that are not themselves the base of others."""
+    below = kind.__subclasses__()
+    return set().union(*map(leaves, below)) if below else {kind}
+
+
 def test_every_error_has_a_case() -> None:
-    assert {type(case[0]) for case in CASES} == set(RegistryError.__subclasses__())
+    assert {type(case[0]) for case in CASES} >= leaves(RegistryError)
