@@ -34,6 +34,16 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
         {"field": "body", "value": 7, "expected": "a string"},
     ),
     (
+        errors.ForeignEventError(None),
+        "event",
+        "requestContext is None; expected an event of an API Gateway WebSocket API",
+        {
+            "field": "requestContext",
+            "value": None,
+            "expected": "an event of an API Gateway WebSocket API",
+        },
+    ),
+    (
         errors.StoreError("PutItem", "Rows", "Throttled", "slow down"),
         "store",
         "PutItem on table 'Rows' failed: Throttled: slow down",
