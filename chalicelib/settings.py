@@ -30,6 +30,8 @@ from chalicelib.variables import (
     SWEEP_MINUTES,
     TOKEN_EXPIRY,
     TTL_HOURS,
+    UNCLAIMED_QUEUE,
+    UNCLAIMED_SECONDS,
     VARIABLES,
 )
 
@@ -66,6 +68,14 @@ class History:
 
 
 @dataclass(frozen=True)
+class Unclaimed:
+    """Where clients wait that a notification may not have reached, and for how long in s."""
+
+    queue: str
+    seconds: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """The checked settings. A feature whose setting is None or empty is switched off."""
 
@@ -83,6 +93,7 @@ class Settings:
     event_bus: str
     management_endpoint: str
     history: History | None
+    unclaimed: Unclaimed | None
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -117,6 +128,7 @@ def _parsed(texts: tuple[str | None, ...]) -> Settings:
         event_bus=EVENT_BUS.read(source),
         management_endpoint=MANAGEMENT_ENDPOINT.read(source),
         history=_history(source),
+        unclaimed=_unclaimed(source),
     )
 
 
@@ -128,6 +140,16 @@ def sweep_minutes(environ: Mapping[str, str] | None = None) -> int:
 def notifications_topic(environ: Mapping[str, str] | None = None) -> str:
     """Return the name of the notifications topic. Packaging needs it at import."""
     return NOTIFICATIONS_TOPIC.read(os.environ if environ is None else environ)
+
+
+def unclaimed_queue(environ: Mapping[str, str] | None = None) -> str:
+    """Return the name of the queue that the function `unclaimed` reads.
+
+    Packaging needs it at import. Without `UNCLAIMED_QUEUE` nothing is sent there, but what is in
+    the queue is still announced.
+    """
+    source = os.environ if environ is None else environ
+    return UNCLAIMED_QUEUE.read(source) or f"IncidentUnclaimed-{stage(source)}"
 
 
 def stage(environ: Mapping[str, str] | None = None) -> str:
@@ -208,3 +230,8 @@ def _history(source: Mapping[str, str]) -> History | None:
     if not table:
         return None
     return History(table, hours * 3600, is_open or knows_clients, keep_alive, spread)
+
+
+def _unclaimed(source: Mapping[str, str]) -> Unclaimed | None:
+    queue, seconds = UNCLAIMED_QUEUE.read(source), UNCLAIMED_SECONDS.read(source)
+    return Unclaimed(queue, seconds) if queue else None

@@ -19,6 +19,9 @@ MIN_TTL_HOURS = 3
 MAX_TTL_HOURS = 876_000
 # A token of RFC 2616, which RFC 6455 requires: printable ASCII without separators.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+# A FIFO queue, whose name has a dot, cannot delay single messages.
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -122,6 +125,12 @@ def _recover_own(text: str) -> str:
 
 def _token_expiry(text: str) -> str:
     return _one_of(text.lower(), ("close", "ignore"))
+
+
+def _queue(text: str) -> str:
+    if text and not _QUEUE_NAME.fullmatch(text):
+        raise ValueError
+    return text
 
 
 def _limit(text: str) -> int | None:
@@ -244,6 +253,19 @@ SPREAD_SECONDS = Variable(
     "an integer from 0 to 3600, told to clients: over how long to spread their reconnects",
     _integer(0, 3600),
 )
+UNCLAIMED_QUEUE = Variable(
+    "UNCLAIMED_QUEUE",
+    "",
+    "the name of the SQS queue for notifications that may have reached nobody, or empty to "
+    "announce none",
+    _queue,
+)
+UNCLAIMED_SECONDS = Variable(
+    "UNCLAIMED_SECONDS",
+    "30",
+    "an integer from 15 to 900; named clients have so long to fetch a notification",
+    _integer(15, 900),
+)
 SWEEP_MINUTES = Variable("SWEEP_MINUTES", "5", "an integer from 1 to 60", _integer(1, 60))
 MANAGEMENT_ENDPOINT = Variable(
     "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI",
@@ -273,6 +295,8 @@ VARIABLES = (
     RECOVER_OWN,
     KEEP_ALIVE_SECONDS,
     SPREAD_SECONDS,
+    UNCLAIMED_QUEUE,
+    UNCLAIMED_SECONDS,
     SWEEP_MINUTES,
     MANAGEMENT_ENDPOINT,
 )

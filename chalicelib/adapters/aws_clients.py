@@ -70,7 +70,7 @@ class OwnServices(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - inherited
         """Return the services in use."""
-        return ["dynamodb", "events", "lambda"]
+        return ["dynamodb", "events", "lambda", "sqs"]
 
 
 def _patterns(partition: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def credentials() -> Credentials:
 def client(service: str) -> BaseClient:
     """Create the client of a service. Raises `BotoCoreError` when no region is configured."""
     made = session().create_client(service, config=CONFIG)
-    for json_service in ("dynamodb", "events"):
+    for json_service in ("dynamodb", "events", "sqs"):
         made.meta.events.register(f"after-call.{json_service}", _refuse_garbage)
     return made
 

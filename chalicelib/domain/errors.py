@@ -1,6 +1,6 @@
 """Every error that the application raises on purpose."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHOWN_CHARACTERS = 200
@@ -220,6 +220,47 @@ class HistoryError(TableError):
         super().__init__(operation, table, code, cause)
         self.is_lost = is_lost
         self.is_contended = is_contended
+
+
+class QueueError(RegistryError):
+    """SQS did not confirm an operation on a queue. `code` is as in `StoreError`."""
+
+    def __init__(self, operation: str, queue: str, code: str, cause: str) -> None:
+        super().__init__(operation, queue, code, cause)
+        self.operation = operation
+        self.queue = queue
+        self.code = code
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.operation} on queue {self.queue!r} failed: {self.code}: {self.cause}"
+
+
+class QueuedMessageError(RegistryError):
+    """A message of the queue `UNCLAIMED_QUEUE` is not one that `notify` sends."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        expected = '{"type": "unclaimed", "id": …, "clients": [[clientId, seq, isPosted], …], …}'
+        return f"the message is {shown(self.text)}; expected {expected}, as notify sends it"
+
+
+class AnnouncementError(RegistryError):
+    """EventBridge did not take some of the events about a notification."""
+
+    def __init__(self, notification_id: str, failures: Sequence[str]) -> None:
+        super().__init__(notification_id, failures)
+        self.notification_id = notification_id
+        self.failures = failures
+
+    def __str__(self) -> str:
+        return (
+            f"notification {self.notification_id!r}: {len(self.failures)} events not published; "
+            f"the first: {self.failures[0]}"
+        )
 
 
 class UnsettledError(RegistryError):

@@ -26,26 +26,33 @@ EXPECTED_CLIENT_IDS = (
 
 @dataclass(frozen=True)
 class Notification:
-    """A notification. `sent_at` is epoch ms; `client_ids` of None means every client."""
+    """A notification. `sent_at` is epoch ms; `client_ids` of None means every client.
+
+    With `receipt`, it counts as unclaimed until a client has acknowledged it.
+    """
 
     id: str
     sent_at: int
     subject: str | None
     message: Any
     client_ids: tuple[str, ...] | None = None
+    receipt: bool = False
 
-    def envelope(self, limit: int = MAX_ENVELOPE_BYTES) -> bytes:
+    def envelope(self, limit: int = MAX_ENVELOPE_BYTES, *, receipt: bool = False) -> bytes:
         """Return the JSON that clients receive, without its place in the history.
 
+        With `receipt` it asks them to acknowledge it.
         Raises `NotificationError` if it has more than `limit` bytes.
         """
-        fields = {
+        fields: dict[str, Any] = {
             "type": "notification",
             "id": self.id,
             "sentAt": self.sent_at,
             "subject": self.subject,
             "message": self.message,
         }
+        if receipt:
+            fields["receipt"] = True
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         data = text.encode("utf-8", "replace")  # JSON can hold half of a surrogate pair
         if len(data) > limit:
@@ -55,7 +62,7 @@ class Notification:
 
 
 def from_sns(event: Mapping[str, Any]) -> Notification:
-    """Parse an SNS event. Raises `NotificationError` if it, or its `clientId`, is invalid.
+    """Parse an SNS event. Raises `NotificationError` if it or an attribute is invalid.
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
     """
@@ -64,12 +71,14 @@ def from_sns(event: Mapping[str, Any]) -> Notification:
         sns = record["Sns"]
         # SNS sends null and an empty object where there are none; others leave the two out.
         subject, attributes = sns.get("Subject"), sns.get("MessageAttributes") or {}
+        client_ids = _client_ids(sns["MessageId"], attributes.get("clientId"))
         return Notification(
             id=_text(sns["MessageId"]),
             sent_at=round(datetime.fromisoformat(sns["Timestamp"]).timestamp() * 1000),
             subject=None if subject is None else _text(subject),
             message=_json_or_text(sns["Message"]),
-            client_ids=_client_ids(sns["MessageId"], attributes.get("clientId")),
+            client_ids=client_ids,
+            receipt=_receipt(sns["MessageId"], attributes.get("receipt"), client_ids),
         )
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         problem = f"the event is {shown(event)}; expected an SNS event ({error!r})"
@@ -109,6 +118,22 @@ def _client_ids(
         problem = f"clientId is {shown(attribute)}; expected {EXPECTED_CLIENT_IDS}"
         raise NotificationError(notification_id, problem)
     return tuple(dict.fromkeys(named))
+
+
+def _receipt(
+    notification_id: str,
+    attribute: Mapping[str, Any] | None,
+    client_ids: tuple[str, ...] | None,
+) -> bool:
+    if attribute is None:
+        return False
+    if (attribute["Type"], attribute["Value"]) != ("String", "required"):
+        problem = f"receipt is {shown(attribute)}; expected the String required, or no receipt"
+        raise NotificationError(notification_id, problem)
+    if client_ids is None:
+        problem = "receipt is set without clientId; expected both, since only named clients answer"
+        raise NotificationError(notification_id, problem)
+    return True
 
 
 def _is_client_id(name: object) -> bool:

@@ -64,6 +64,17 @@ class Recover:
 
 
 @dataclass(frozen=True)
+class Received:
+    """The acknowledgement of the entry `seq` of the client's own stream.
+
+    `n` is the client's number of the request.
+    """
+
+    n: int | None
+    seq: int
+
+
+@dataclass(frozen=True)
 class Message:
     """A client's message. `fields` of None means that it is not a JSON object."""
 
@@ -77,17 +88,19 @@ class Message:
 
     @property
     def reads_history(self) -> bool:
-        """Return whether the answer has to be read from the history, if there is one."""
+        """Return whether the answer needs the history, if there is one."""
         if self.fields is None:
             return False
-        return self.action == "recover" or (
+        return self.action in ("recover", "received") or (
             self.action == "ping" and self.fields.get("heads") is True
         )
 
-    def request(self) -> Heads | Recover:
-        """Return what the client wants to know of the history. Raises `RequestError`."""
+    def request(self) -> Heads | Recover | Received:
+        """Return what the client wants of the history. Raises `RequestError`."""
         fields = self.fields or {}
         n = _request_number(fields)
+        if self.action == "received":
+            return Received(n, _entry_number(fields.get("seq"), n))
         return Heads(n) if self.action == "ping" else _recover(fields, n)
 
     def request_number(self) -> int | None:
@@ -137,6 +150,12 @@ def _request_number(message: Mapping[str, Any]) -> int | None:
     if n is not None:
         _check_number("n", n, None)
     return n
+
+
+def _entry_number(value: object, n: int | None) -> int:
+    if not (type(value) is int and 0 < value <= MAX_NUMBER):
+        raise RequestError("seq", value, f"an integer from 1 to {MAX_NUMBER}", n)
+    return value
 
 
 def _check_number(field: str, value: object, n: int | None) -> None:

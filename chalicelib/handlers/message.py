@@ -1,4 +1,7 @@
-"""The function `message`: answers what clients send. It writes nothing."""
+"""The function `message`: answers what clients send.
+
+It writes only the claims of notifications that a client has picked up, if these are watched.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from chalicelib import settings
 from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain import requests
 from chalicelib.domain.errors import MalformedRowError, RegistryError, RequestError
-from chalicelib.domain.requests import Heads
+from chalicelib.domain.requests import Heads, Received
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
 from chalicelib.telemetry.metrics import Metric
@@ -68,16 +71,22 @@ def _from_history(sent: Message, event: WebsocketEvent) -> str:
 
 
 def _read(
-    request: Heads | Recover, config: Settings, own: History, event: WebsocketEvent, log: Log
+    request: Heads | Recover | Received,
+    config: Settings,
+    own: History,
+    event: WebsocketEvent,
+    log: Log,
 ) -> str:
     # Imported only with such a request: a ping needs neither DynamoDB nor the history.
+    from chalicelib.claims import Claims
     from chalicelib.history import open_history
-    from chalicelib.services import recovery
+    from chalicelib.services import claiming, recovery
     from chalicelib.store import ConnectionStore
 
     deadline = Deadline.of(event.context).minus(RESERVE_S)
     store = ConnectionStore.open(config.connections_table, deadline)
     history = open_history(own.table, deadline)
+    claims = Claims(history, own.keep_seconds) if config.unclaimed and own.has_own else None
     now = now_ms()
     if isinstance(request, Heads):
         connection = _row(store, event.connection_id, consistent=False)
@@ -88,11 +97,18 @@ def _read(
     connection = _row(store, event.connection_id, consistent=True)
     if connection is None:
         return _goodbye()
-    answer, count = recovery.recovered(request, connection.known_client_id, history, own, now)
-    if count:
-        counted = metrics.fields(config.stage, {Metric.RECOVERED: count})
+    client_id = connection.known_client_id
+    if isinstance(request, Received):
+        if claims:
+            claiming.receive(request, client_id, claims, now)
+        return _json({"type": "pong", "at": now, "n": request.n})
+    answer = recovery.recovered(request, client_id, history, own, now)
+    if claims and client_id is not None:
+        claiming.hand_out(client_id, answer.own, claims, now)
+    if answer.count:
+        counted = metrics.fields(config.stage, {Metric.RECOVERED: answer.count})
         log.info("recovered", clientId=connection.client_id, **counted)
-    return answer
+    return answer.text
 
 
 def _row(store: ConnectionStore, connection_id: str, *, consistent: bool) -> Connection | None:

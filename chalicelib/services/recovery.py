@@ -21,7 +21,7 @@ from chalicelib.domain.requests import Position
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chalicelib.domain.history import Head, Span
+    from chalicelib.domain.history import Head, Place, Span
     from chalicelib.domain.requests import Recover
     from chalicelib.history import Batch, History
     from chalicelib.settings import History as Settings
@@ -46,12 +46,22 @@ class Page:
     position: int
     rest: bool
     room: int
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """An answer, how many notifications are in it, and the places of the client's own ones."""
+
+    text: str
+    count: int
+    own: tuple[Place, ...]
 
 
 def recovered(
     request: Recover, client_id: str | None, history: History, settings: Settings, now: int
-) -> tuple[str, int]:
-    """Return the answer to a request, and how many notifications are in it.
+) -> Recovered:
+    """Return the answer to a request.
 
     `client_id` is the connection's, None for an anonymous client. Raises `HistoryError` when the
     history cannot be read, and `UnsettledError` when an entry does not show yet.
@@ -80,7 +90,7 @@ def recovered(
         }
     )
     text = f'{opening[:-1]},"notifications":[{notifications}],{closing[1:]}'
-    return text, len(own.texts) + len(everybody.texts)
+    return Recovered(text, len(own.texts) + len(everybody.texts), own.places)
 
 
 def _page(
@@ -95,19 +105,21 @@ def _page(
         return Page((), wanted.after, rest=True, room=0)
     is_empty = not before.texts
     texts: list[str] = []
+    places: list[Place] = []
     room, position, limit = before.room, wanted.after, FIRST_LIMIT
     reached = wanted.after
     while reached < wanted.to:
         batch = _settled(history, stream, reached, position, wanted, head, limit, now)
         more, room = fitting(batch.entries, room, is_empty=is_empty and not texts)
         texts += more
+        places += [entry.place for entry in batch.entries[: len(more)]]
         if more:
-            position = batch.entries[len(more) - 1].place.seq
+            position = places[-1].seq
         if len(more) < len(batch.entries):
-            return Page(tuple(texts), position, rest=True, room=room)
+            return Page(tuple(texts), position, rest=True, room=room, places=tuple(places))
         reached = batch.reached
         limit = _next_limit(room, more)
-    return Page(tuple(texts), wanted.to, rest=False, room=room)
+    return Page(tuple(texts), wanted.to, rest=False, room=room, places=tuple(places))
 
 
 def _settled(
@@ -131,7 +143,7 @@ def _settled(
         batch = history.read(stream, reached, wanted.to, limit, now)
         is_end = batch.reached >= wanted.to
         missing = holes(position, batch.entries, head if is_end else None, now)
-        late = next((seq for seq in missing if history.has(stream, seq, now)), None)
+        late = next((seq for seq in missing if history.recorded_at(stream, seq, now)), None)
         if late is None:
             return batch
         pause_s = next(pauses, None)

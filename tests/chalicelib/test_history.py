@@ -360,9 +360,9 @@ def test_an_expired_entry_is_left_out(log: History) -> None:
     batch = log.read(ALL, 0, place.seq, 10, later)
 
     assert (batch.entries, batch.reached) == ((), place.seq)
-    assert log.has(ALL, place.seq, now_ms())
-    assert not log.has(ALL, place.seq, later)
-    assert not log.has(ALL, place.seq + 1, now_ms())
+    assert log.recorded_at(ALL, place.seq, now_ms()) == place.at
+    assert log.recorded_at(ALL, place.seq, later) is None
+    assert log.recorded_at(ALL, place.seq + 1, now_ms()) is None
 
 
 def test_a_head_does_not_expire(log: History) -> None:

@@ -11,10 +11,12 @@ from chalicelib.settings import (
     Authentication,
     History,
     Settings,
+    Unclaimed,
     load,
     notifications_topic,
     short_ttl,
     sweep_minutes,
+    unclaimed_queue,
 )
 from chalicelib.variables import LOG_LEVELS, VARIABLES
 
@@ -36,6 +38,7 @@ DEFAULTS = Settings(
     event_bus="",
     management_endpoint="",
     history=None,
+    unclaimed=None,
 )
 HTTPS_ISSUER = (
     "the HTTPS URL of the token issuer; leave every AUTH_ setting empty to disable tokens"
@@ -60,7 +63,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
     """A template can set every variable."""
     empty = {v.name: "" for v in VARIABLES if v.default == ""}
 
-    assert len(empty) == 10
+    assert len(empty) == 11
     assert load(TABLE | empty) == DEFAULTS
 
 
@@ -127,6 +130,14 @@ def test_an_empty_value_switches_nothing_on() -> None:
                 ({"SPREAD_SECONDS": "0"}, History("H", 86_400, False, 300, 0)),
                 ({"SPREAD_SECONDS": "3600"}, History("H", 86_400, False, 300, 3600)),
             )
+        ),
+        ({"UNCLAIMED_QUEUE": " "}, "unclaimed", None),
+        ({"UNCLAIMED_SECONDS": "15"}, "unclaimed", None),
+        ({"UNCLAIMED_QUEUE": " Q-1_a "}, "unclaimed", Unclaimed("Q-1_a", 30)),
+        (
+            {"UNCLAIMED_QUEUE": "Q", "UNCLAIMED_SECONDS": "900"},
+            "unclaimed",
+            Unclaimed("Q", 900),
         ),
         ({"AUTHORIZER_CLIENT": " principalId "}, "authorizer_client", "principalId"),
         (
@@ -207,6 +218,17 @@ def test_a_valid_value_is_converted(environ: Mapping[str, str], field: str, valu
             "an integer from 0 to 3600, told to clients: over how long to spread their reconnects",
         ),
         (
+            "UNCLAIMED_QUEUE",
+            ("https://sqs.eu-west-1.amazonaws.com/1/Q", "Q.fifo", "Q" * 81),
+            "the name of the SQS queue for notifications that may have reached nobody, or empty to "
+            "announce none",
+        ),
+        (
+            "UNCLAIMED_SECONDS",
+            ("14", "901", "", "30.5"),
+            "an integer from 15 to 900; named clients have so long to fetch a notification",
+        ),
+        (
             "MAX_CONNECTIONS_PER_CLIENT",
             ("0", "-1", "1.5", "many", "\u0663", "1e3", "+1"),
             "a positive integer, or empty for no limit",
@@ -278,6 +300,9 @@ Read = Callable[..., Any]
         (sweep_minutes, {}, 5),
         (sweep_minutes, {"SWEEP_MINUTES": "1"}, 1),
         (sweep_minutes, {"SWEEP_MINUTES": "60"}, 60),
+        (unclaimed_queue, {}, "IncidentUnclaimed-dev"),
+        (unclaimed_queue, {"STAGE": "prod", "UNCLAIMED_QUEUE": " "}, "IncidentUnclaimed-prod"),
+        (unclaimed_queue, {"UNCLAIMED_QUEUE": "Q"}, "Q"),
         (notifications_topic, {}, "IncidentNotifications-dev"),
         (notifications_topic, {"NOTIFICATIONS_TOPIC": " prod "}, "prod"),
     ],

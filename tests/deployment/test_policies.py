@@ -85,7 +85,7 @@ class Scenario:
     `ages` are the connections of the client `ada` in the table, with their ages in ms. For those in
     `gone`, API Gateway answers 410. `in_time` is the number of `@connections` requests before an
     invocation runs out of time. The answers to DeleteItem are lost if `lost`.
-    One notification is in the history if `is_recorded`.
+    A notification for all and one for `ada` are in the history if `is_recorded`.
     """
 
     invocations: tuple[Invocation, ...]
@@ -120,10 +120,15 @@ SCENARIOS = {
         ages={CONNECTION_ID: MINUTE_MS},
         lost=True,
     ),
-    # A client that has missed a notification, one that has missed none, and one that pings.
+    # A client that has missed notifications, one that has missed none, and one that pings.
     "websocket_message": Scenario(
         (
-            Invocation("message", message_event('{"action": "recover", "after": {"all": 0}}')),
+            Invocation(
+                "message",
+                message_event(
+                    '{"action": "recover", "after": {"all": 0, "own": {"seq": 0, "of": "ada"}}}'
+                ),
+            ),
             Invocation("message", message_event('{"action": "ping", "heads": true}')),
         ),
         ages={CONNECTION_ID: MINUTE_MS},
@@ -334,11 +339,14 @@ def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list
     monkeypatch.setenv("EVENT_BUS", f"IncidentWebSocket-{stage}")
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
     monkeypatch.setenv("RECOVER_OWN", "always")
+    monkeypatch.setenv("UNCLAIMED_QUEUE", f"IncidentUnclaimed-{stage}")
     with mock_aws():
         provide(stage, scenario.ages)
         if scenario.is_recorded:
             table = f"IncidentWebSocketHistory-{stage}"
-            History(boto3.client("dynamodb"), table, NO_DEADLINE).append("all", "id", "{}", 3600)
+            history = History(boto3.client("dynamodb"), table, NO_DEADLINE)
+            for stream in ("all", "c#ada"):
+                history.append(stream, "id", '{"type":"notification"}', 3600)
         # botocore registers these with every session, so also with the application's.
         hooks: list[Any] = [
             ("before-parameter-build", functools.partial(record, calls)),

@@ -125,6 +125,26 @@ CASES: list[tuple[RegistryError, str, str, dict[str, Any]]] = [
         },
     ),
     (
+        errors.QueueError("SendMessage", "Q", "AccessDenied", "no"),
+        "error",
+        "SendMessage on queue 'Q' failed: AccessDenied: no",
+        {"operation": "SendMessage", "queue": "Q", "code": "AccessDenied", "cause": "no"},
+    ),
+    (
+        errors.QueuedMessageError("hello"),
+        "error",
+        "the message is 'hello'; expected "
+        '{"type": "unclaimed", "id": …, "clients": [[clientId, seq, isPosted], …], …}, '
+        "as notify sends it",
+        {"text": "hello"},
+    ),
+    (
+        errors.AnnouncementError("n", ["InternalFailure: no", "b"]),
+        "error",
+        "notification 'n': 2 events not published; the first: InternalFailure: no",
+        {"notification_id": "n", "failures": ["InternalFailure: no", "b"]},
+    ),
+    (
         errors.UnsettledError("all", 7),
         "error",
         "entry 7 of stream 'all' does not show yet",

@@ -163,6 +163,44 @@ def test_an_invalid_client_attribute_is_refused(attribute: tuple[str, str]) -> N
     )
 
 
+def test_a_receipt_is_asked_for_by_an_attribute() -> None:
+    """The envelope has the field only if somebody waits for the answer."""
+    event = sns_event(clientId=("String", "ada"), receipt=("String", "required"))
+
+    notification = from_sns(event)
+
+    assert notification.receipt
+    assert json.loads(notification.envelope(receipt=True))["receipt"] is True
+    assert "receipt" not in json.loads(notification.envelope())
+    assert not from_sns(sns_event(clientId=("String", "ada"))).receipt
+
+
+@pytest.mark.parametrize(
+    ("attributes", "problem"),
+    [
+        *(
+            (
+                {"clientId": ("String", "ada"), "receipt": given},
+                f"receipt is {{'Type': {given[0]!r}, 'Value': {given[1]!r}}}; "
+                "expected the String required, or no receipt",
+            )
+            for given in (("String", "yes"), ("String", ""), ("Binary", "required"))
+        ),
+        (
+            {"receipt": ("String", "required")},
+            "receipt is set without clientId; expected both, since only named clients answer",
+        ),
+    ],
+)
+def test_an_invalid_receipt_is_refused(
+    attributes: dict[str, tuple[str, str]], problem: str
+) -> None:
+    with pytest.raises(NotificationError) as caught:
+        from_sns(sns_event("hello", None, **attributes))
+
+    assert str(caught.value) == f"notification {MESSAGE_ID!r}: {problem}"
+
+
 def test_every_client_that_can_connect_can_be_addressed() -> None:
     assert MAX_CLIENT_ID_BYTES == MAX_SUBJECT_BYTES
     assert CLIENT_ID.fullmatch("x" * MAX_CLIENT_ID_BYTES)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import RequestError
-from chalicelib.domain.requests import Heads, Position, Recover, parse
+from chalicelib.domain.requests import Heads, Position, Received, Recover, parse
 
 MOST = 2**53 - 1
 JSON = st.recursive(
@@ -19,7 +19,7 @@ JSON = st.recursive(
 )
 
 
-def recover(**fields: Any) -> Heads | Recover:
+def recover(**fields: Any) -> Heads | Recover | Received:
     """Parse a request to recover."""
     return parse(json.dumps({"action": "recover", **fields})).request()
 
@@ -84,6 +84,7 @@ def test_an_error_carries_the_number_of_the_request() -> None:
         ('{"action": "ping", "heads": 1}', False),
         ('{"action": "ping", "heads": true}', True),
         ('{"action": "recover"}', True),
+        ('{"action": "received", "seq": 1}', True),
         ('{"action": "shout"}', False),
         ("[]", False),
     ],
@@ -97,6 +98,19 @@ def test_a_ping_asks_for_heads() -> None:
     assert parse('{"action": "ping", "heads": true, "n": 4}').request() == Heads(4)
 
 
+def test_an_acknowledgement_names_an_entry() -> None:
+    assert parse('{"action": "received", "seq": 9, "n": 4}').request() == Received(4, 9)
+
+
+@pytest.mark.parametrize("seq", [None, 0, -1, 1.5, True, "1", MOST + 1])
+def test_an_acknowledgement_of_no_entry_is_told_what_is_expected(seq: object) -> None:
+    """Number 0 is the head of a stream."""
+    with pytest.raises(RequestError) as caught:
+        parse(json.dumps({"action": "received", "seq": seq})).request()
+
+    assert str(caught.value) == f"seq is {seq!r}; expected an integer from 1 to {MOST}"
+
+
 @given(JSON, JSON, JSON)
 def test_any_request_is_valid_or_an_error(after: Any, last: Any, n: Any) -> None:
     """No message makes the function fail, and every accepted number is within its bounds."""
@@ -104,7 +118,7 @@ def test_any_request_is_valid_or_an_error(after: Any, last: Any, n: Any) -> None
         check_bounds(recover(after=after, last=last, n=n))
 
 
-def check_bounds(request: Heads | Recover) -> None:
+def check_bounds(request: Heads | Recover | Received) -> None:
     """Fail if a number is not in its bounds."""
     assert isinstance(request, Recover)
     position = request.after or Position()

@@ -15,8 +15,10 @@ from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
 from chalicelib.adapters import aws_clients as sdk
+from chalicelib.claims import Claims
 from chalicelib.domain.connection import UNKNOWN_CLIENT
 from chalicelib.domain.requests import parse
+from chalicelib.domain.unclaimed import Claim
 from chalicelib.handlers.message import reply
 from chalicelib.history import History
 from chalicelib.services import recovery
@@ -29,6 +31,7 @@ from tests.support.lambda_context import Context
 Logged = Callable[[], list[dict[str, Any]]]
 
 NOW_MS = 1731324924561
+ENVELOPE = '{"type":"notification"}'
 
 
 def message_event(body: str | None) -> dict[str, Any]:
@@ -152,6 +155,12 @@ def connected(log: History, client_id: str | None = "ada") -> None:
     ConnectionStore(log.client, TABLE, NO_DEADLINE).put(row)
 
 
+def claimed(log: History, *numbers: int) -> list[Claim | None]:
+    """Return the claims of entries of the client ada."""
+    claims = Claims(log, 3600)
+    return [claims.find({"ada": number}).get("ada") for number in numbers]
+
+
 def ask(action: str, **fields: Any) -> dict[str, Any]:
     """Send a request and give the answer."""
     return send(json.dumps({"action": action, **fields}))
@@ -202,7 +211,9 @@ def test_a_ping_for_heads_costs_one_read_unit(log: History, wire: Wire) -> None:
     assert wire.calls == ["GetItem", "GetItem"]
 
 
-@pytest.mark.parametrize("request_", [("recover", {}), ("ping", {"heads": True})])
+@pytest.mark.parametrize(
+    "request_", [("recover", {}), ("ping", {"heads": True}), ("received", {"seq": 1})]
+)
 @pytest.mark.parametrize("is_malformed", [True, False])
 def test_a_connection_without_a_row_is_told_so(
     log: History, request_: tuple[str, dict[str, Any]], *, is_malformed: bool
@@ -219,6 +230,100 @@ def test_a_connection_without_a_row_is_told_so(
         "reconnect": True,
         "afterSeconds": 0,
     }
+
+
+def test_what_is_recovered_is_claimed_before_the_answer(
+    log: History, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One write unit for each of the client's own notifications of the last hour."""
+    monkeypatch.setenv("UNCLAIMED_QUEUE", "Q")
+    connected(log)
+    log.append("all", "a", ENVELOPE, 3600)
+    own = [log.append("c#ada", name, ENVELOPE, 3600)[0].seq for name in "bc"]
+
+    ask("recover", after={"all": 0, "own": {"seq": 0, "of": "ada"}})
+
+    assert claimed(log, *own) == [Claim(is_received=False)] * 2
+    assert wire.calls.count("PutItem") == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "client_id"),
+    [({"UNCLAIMED_QUEUE": ""}, "ada"), ({"RECOVER_OWN": "authenticated"}, "ada"), ({}, None)],
+)
+def test_nothing_is_claimed_that_nobody_watches(
+    log: History,
+    wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    client_id: str | None,
+) -> None:
+    """Without a queue, without own streams, and by anonymous clients."""
+    for name, value in {"UNCLAIMED_QUEUE": "Q", **environ}.items():
+        monkeypatch.setenv(name, value)
+    connected(log, client_id)
+    log.append("all", "a", ENVELOPE, 3600)
+    log.append("c#ada", "b", ENVELOPE, 3600)
+
+    answer = ask("recover", after={"all": 0, "own": {"seq": 0, "of": "ada"}})
+
+    assert answer["type"] == "recovered"
+    assert "PutItem" not in wire.calls
+
+
+def test_an_acknowledgement_is_a_claim(log: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered with a pong, and stays when the client recovers the notification again."""
+    monkeypatch.setenv("UNCLAIMED_QUEUE", "Q")
+    connected(log)
+    place, _ = log.append("c#ada", "a", ENVELOPE, 3600)
+
+    answer = ask("received", seq=place.seq, n=8)
+    ask("recover", after={"own": {"seq": 0, "of": "ada"}})
+
+    assert answer.pop("at") <= now_ms()
+    assert answer == {"type": "pong", "n": 8}
+    assert claimed(log, place.seq) == [Claim(is_received=True)]
+
+
+def test_an_acknowledgement_that_nobody_waits_for_writes_nothing(log: History, wire: Wire) -> None:
+    """Without a queue."""
+    connected(log)
+    place, _ = log.append("c#ada", "a", ENVELOPE, 3600)
+
+    assert ask("received", seq=place.seq)["type"] == "pong"
+    assert "PutItem" not in wire.calls
+
+
+@pytest.mark.parametrize("client_id", ["ada", None])
+def test_only_the_clients_own_notification_can_be_acknowledged(
+    log: History, wire: Wire, monkeypatch: pytest.MonkeyPatch, client_id: str | None
+) -> None:
+    """Nobody silences the alarm of another by its number."""
+    monkeypatch.setenv("UNCLAIMED_QUEUE", "Q")
+    connected(log, client_id)
+    place, _ = log.append("c#bob", "a", ENVELOPE, 3600)
+
+    answer = ask("received", seq=place.seq, n=8)
+
+    assert (answer["code"], answer["n"]) == ("bad_request", 8)
+    expected = "the number of a notification for this client alone"
+    assert answer["message"] == f"seq is {place.seq}; expected {expected}"
+    assert "PutItem" not in wire.calls
+
+
+@pytest.mark.parametrize("action", ["recover", "received"])
+def test_a_claim_that_cannot_be_written_is_asked_for_again(
+    log: History, wire: Wire, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """What was handed out without a claim would be announced as unclaimed."""
+    monkeypatch.setenv("UNCLAIMED_QUEUE", "Q")
+    connected(log)
+    place, _ = log.append("c#ada", "a", ENVELOPE, 3600)
+    wire.errors["PutItem"] = (400, "AccessDeniedException")
+
+    answer = ask(action, n=6, after={"own": {"seq": 0, "of": "ada"}}, seq=place.seq)
+
+    assert (answer["type"], answer["code"], answer["n"]) == ("error", "try_again", 6)
 
 
 def test_a_row_that_an_eventual_read_misses_is_read_again(
@@ -304,7 +409,8 @@ def test_a_handshake_does_not_import_the_history(action: str) -> None:
         "import sys, app\n"
         f"from chalicelib.handlers import {action}\n"
         "found = [name for name in sys.modules if name.startswith('chalicelib.')"
-        " and name.endswith(('history', 'recovery', 'recording', 'requests'))]\n"
+        " and name.endswith(('history', 'recovery', 'recording', 'requests', 'claims',"
+        " 'claiming'))]\n"
         "assert not found, found"
     )
     environ = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1"}

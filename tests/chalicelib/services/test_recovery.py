@@ -50,10 +50,12 @@ def recover(
 ) -> dict[str, Any]:
     """Return the answer to a request, which has to fit API Gateway's limit."""
     request = Recover(7, after, last)
-    text, count = recovery.recovered(request, client_id, log, config, now or now_ms())
-    assert len(text.encode()) <= MAX_ENVELOPE_BYTES
-    answer: dict[str, Any] = json.loads(text)
-    assert len(answer["notifications"]) == count
+    found = recovery.recovered(request, client_id, log, config, now or now_ms())
+    assert len(found.text.encode()) <= MAX_ENVELOPE_BYTES
+    answer: dict[str, Any] = json.loads(found.text)
+    assert len(answer["notifications"]) == found.count
+    own = [each["seq"] for each in answer["notifications"] if each["stream"] == "own"]
+    assert [place.seq for place in found.own] == own
     return answer
 
 
@@ -393,8 +395,8 @@ class Memory:
     def head(self, *_: Any, **__: Any) -> Head | None:
         return self.newest
 
-    def has(self, _stream: str, seq: int, _now: int) -> bool:
-        return any(each.place.seq == seq for each in self.entries)
+    def recorded_at(self, _stream: str, seq: int, _now: int) -> int | None:
+        return next((each.place.at for each in self.entries if each.place.seq == seq), None)
 
     def read(self, _stream: str, after: int, to: int, limit: int, _now: int) -> Batch:
         found = [each for each in self.entries if after < each.place.seq <= to]
