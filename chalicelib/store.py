@@ -186,20 +186,30 @@ class ConnectionStore(Table):
             raise error from None
 
     def mark_closing(self, connection: Connection, intent: Intent) -> bool:
-        """Record why the server is about to close `connection`. Return whether its row exists."""
+        """Record why the server is about to close `connection`. Return whether its row exists.
+
+        Nothing stays of an earlier intent, which may have had a reason that this one has not.
+        """
         values: dict[str, AttributeValueTypeDef] = {
             ":cause": {"S": intent.cause},
             ":at": {"N": str(intent.at)},
             **_created_at(connection),
         }
-        expression = "SET closing = :cause, closingAt = :at"
+        given, absent = "SET closing = :cause, closingAt = :at", []
         if intent.reason is not None:
             values[":reason"] = {"S": intent.reason}
-            expression += ", closeReason = :reason"
+            given += ", closeReason = :reason"
+        else:
+            absent.append("closeReason")
+        if intent.reconnect is not None:
+            values[":reconnect"] = {"BOOL": intent.reconnect}
+            given += ", closeReconnect = :reconnect"
+        else:
+            absent.append("closeReconnect")
         return self.call_if(
             "update_item",
             Key=_key(connection.connection_id),
-            UpdateExpression=expression,
+            UpdateExpression=f"{given} REMOVE {', '.join(absent)}" if absent else given,
             ConditionExpression=_IS_UNCHANGED,
             ExpressionAttributeValues=values,
         )
@@ -210,7 +220,7 @@ class ConnectionStore(Table):
         return self.call_if(
             "update_item",
             Key=_key(connection.connection_id),
-            UpdateExpression="REMOVE closing, closingAt, closeReason",
+            UpdateExpression="REMOVE closing, closingAt, closeReason, closeReconnect",
             ConditionExpression=f"{_IS_UNCHANGED} AND closingAt = :at",
             ExpressionAttributeValues=values | _created_at(connection),
         )

@@ -20,7 +20,11 @@ MARGIN_MS = 5 * 60 * 1000
 # nothing about a connection that is younger than this.
 GRACE_S = 60
 
-USER_AGENT_LIMIT = 256
+# With these a row stays under 1 KB, whatever the client sends and however the API is called: a
+# larger one costs a second write unit.
+USER_AGENT_LIMIT = 192
+DOMAIN_NAME_LIMIT = 128
+REASON_LIMIT = 128
 
 # API Gateway has had WebSocket APIs since 18 December 2018, and ms reach this length in 5138:
 # https://aws.amazon.com/blogs/compute/announcing-websocket-apis-in-amazon-api-gateway/
@@ -36,11 +40,15 @@ CLOSE_S = 30
 
 @dataclass(frozen=True)
 class Intent:
-    """Why the server is about to close a connection, since `at` (epoch ms)."""
+    """Why the server is about to close a connection, since `at` (epoch ms).
+
+    `reconnect` says whether the client may come back; None leaves that to the cause.
+    """
 
     cause: str
     at: int
     reason: str | None = None
+    reconnect: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,9 @@ class Connection:
 
     `created_at` and `connected_at` are epoch ms, the second by API Gateway's clock; `ttl` is
     epoch s. `closing` is the cause with which the server is about to close the connection, since
-    `closing_at` (epoch ms), and `close_reason` the reason given by a person. `expires_at` (epoch
-    s) is when the client's token expires, which ends the connection.
+    `closing_at` (epoch ms), `close_reason` the reason given by a person, and `close_reconnect`
+    whether that person lets the client come back. `expires_at` (epoch s) is when the client's token
+    expires, which ends the connection.
     A field that is None was unknown and is not an attribute of the row.
     """
 
@@ -68,6 +77,7 @@ class Connection:
     closing: str | None = None
     closing_at: int | None = None
     close_reason: str | None = None
+    close_reconnect: bool | None = None
     expires_at: int | None = None
 
     @property
@@ -75,9 +85,9 @@ class Connection:
         """The client's id, or None for an anonymous client, which the index leaves out."""
         return None if self.client_id == UNKNOWN_CLIENT else self.client_id
 
-    def row(self) -> dict[str, str | int]:
+    def row(self) -> dict[str, str | int | bool]:
         """Return the attributes by column name."""
-        attributes: dict[str, str | int | None] = {
+        attributes: dict[str, str | int | bool | None] = {
             "connectionId": self.connection_id,
             "createdAt": self.created_at,
             "ttl": self.ttl,
@@ -93,6 +103,7 @@ class Connection:
             "closing": self.closing,
             "closingAt": self.closing_at,
             "closeReason": self.close_reason,
+            "closeReconnect": self.close_reconnect,
             "expiresAt": self.expires_at,
         }
         return {name: value for name, value in attributes.items() if value is not None}
@@ -117,7 +128,9 @@ class Connection:
             return None
         at = ended_ms if self.closing_at is None else self.closing_at  # older rows have no time
         lapsed = ended_ms - at > CLOSE_S * 1000
-        return None if lapsed else Intent(self.closing, at, self.close_reason)
+        if lapsed:
+            return None
+        return Intent(self.closing, at, self.close_reason, self.close_reconnect)
 
     def may_be_opening(self, now_ms: int) -> bool:
         """Return whether the connection's handshake can still be running."""
@@ -163,7 +176,7 @@ def opened(
         region=region,
         api_id=handshake.api_id,
         stage=handshake.stage,
-        domain_name=handshake.domain_name,
+        domain_name=cut(handshake.domain_name, DOMAIN_NAME_LIMIT),
         expires_at=expires_at,
     )
 

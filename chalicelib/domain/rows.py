@@ -26,10 +26,7 @@ _EXPECTED = {
 
 def to_item(connection: Connection) -> dict[str, AttributeValueTypeDef]:
     """Encode a connection as DynamoDB attribute values."""
-    return {
-        name: {"N": str(value)} if isinstance(value, int) else {"S": value}
-        for name, value in connection.row().items()
-    }
+    return {name: _encoded(value) for name, value in connection.row().items()}
 
 
 def from_item(item: Item) -> Connection:
@@ -52,6 +49,7 @@ def from_item(item: Item) -> Connection:
         closing=_text(item, "closing"),
         closing_at=_integer(item, "closingAt"),
         close_reason=_text(item, "closeReason"),
+        close_reconnect=_boolean(item, "closeReconnect"),
         expires_at=_integer(item, "expiresAt"),
     )
 
@@ -65,6 +63,18 @@ def decoded(items: Iterable[Item]) -> tuple[tuple[Connection, ...], tuple[Item, 
         except MalformedRowError:
             malformed.append(item)
     return tuple(connections), tuple(malformed)
+
+
+def _encoded(value: str | int | bool) -> AttributeValueTypeDef:
+    if isinstance(value, bool):  # which is an int, too
+        return {"BOOL": value}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
+
+
+def _boolean(item: Item, attribute: str) -> bool | None:
+    value: Any = item.get(attribute)
+    given = value.get("BOOL") if value else None
+    return given if isinstance(given, bool) else None
 
 
 def _text(item: Item, attribute: str) -> str | None:

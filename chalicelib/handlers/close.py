@@ -8,8 +8,9 @@ from chalicelib import settings
 from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.close_causes import Cause
-from chalicelib.domain.connection import cut
+from chalicelib.domain.connection import REASON_LIMIT, cut
 from chalicelib.domain.errors import RegistryError
+from chalicelib.domain.goodbye import MESSAGE_BYTES
 from chalicelib.services.closing import CloseOutcome, Closing
 from chalicelib.store import ConnectionStore
 from chalicelib.telemetry import metrics
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
     from chalicelib.domain.connection import Connection
 
-EXPECTED = '{"connectionId": "…"} or {"clientId": "…"}, optionally with "reason": "…"'
-# The reason becomes an attribute of the row, which must stay under 1 KB.
-REASON_BYTES = 128
+EXPECTED = (
+    '{"connectionId": "…"} or {"clientId": "…"}, optionally with "reason": "…", '
+    f'"message": "…" (at most {MESSAGE_BYTES} bytes) and "reconnect": true or false'
+)
 # Time kept for removing and announcing rows, and for the last log line.
 RESERVE_S = 3.0
 
@@ -31,7 +33,8 @@ RESERVE_S = 3.0
 def close(event: object, context: Any) -> dict[str, Any]:
     """Handle an invocation of `close`.
 
-    Returns `{"connections": {id: outcome}}`. An invalid request and a failure return
+    `reason` is for the log and the event. The client is told `message`, and with `reconnect` true
+    to come back. Returns `{"connections": {id: outcome}}`. An invalid request and a failure return
     `{"error": …}` and raise nothing.
     """
     log = invocation_log(context)
@@ -43,8 +46,18 @@ def close(event: object, context: Any) -> dict[str, Any]:
             return invalid_request(event, EXPECTED)
         store = ConnectionStore.open(config.connections_table, deadline)
         connections = _requested(event, store)
-        reason = cut(event.get("reason"), REASON_BYTES)
-        closing = Closing(Cause.KICKED, store, config, log, deadline, reason, wait_for_opening=True)
+        reason = cut(event.get("reason"), REASON_LIMIT)
+        closing = Closing(
+            Cause.KICKED,
+            store,
+            config,
+            log,
+            deadline,
+            reason,
+            event.get("message"),
+            event.get("reconnect"),
+            wait_for_opening=True,
+        )
         outcomes = closing.close(connections)
     except RegistryError as error:
         counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
@@ -56,14 +69,19 @@ def close(event: object, context: Any) -> dict[str, Any]:
     return {"connections": {name: outcome.value for name, outcome in outcomes.items()}}
 
 
-def _is_request(event: object) -> TypeGuard[Mapping[str, str]]:
+def _is_request(event: object) -> TypeGuard[Mapping[str, Any]]:
     if not isinstance(event, dict):
         return False
-    names = event.keys() - {"reason"}
-    return names in ({"connectionId"}, {"clientId"}) and all(map(is_text, event.values()))
+    texts = {name: value for name, value in event.items() if name != "reconnect"}
+    return (
+        texts.keys() - {"reason", "message"} in ({"connectionId"}, {"clientId"})
+        and all(map(is_text, texts.values()))
+        and len(texts.get("message", "").encode()) <= MESSAGE_BYTES
+        and isinstance(event.get("reconnect", False), bool)
+    )
 
 
-def _requested(request: Mapping[str, str], store: ConnectionStore) -> list[Connection]:
+def _requested(request: Mapping[str, Any], store: ConnectionStore) -> list[Connection]:
     if "clientId" in request:
         return list(store.of_client(request["clientId"], now_ms()))
     found = store.get(request["connectionId"])

@@ -138,6 +138,7 @@ def _same_connection(stored: Connection, written: Connection) -> bool:
         closing=stored.closing,
         closing_at=stored.closing_at,
         close_reason=stored.close_reason,
+        close_reconnect=stored.close_reconnect,
         expires_at=stored.expires_at,
     )
     return stored == expected and (

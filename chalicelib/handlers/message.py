@@ -79,6 +79,7 @@ def _read(
 ) -> str:
     # Imported only with such a request: a ping needs neither DynamoDB nor the history.
     from chalicelib.claims import Claims
+    from chalicelib.domain.goodbye import UNKNOWN, goodbye
     from chalicelib.history import open_history
     from chalicelib.services import claiming, recovery
     from chalicelib.store import ConnectionStore
@@ -91,12 +92,12 @@ def _read(
     if isinstance(request, Heads):
         connection = _row(store, event.connection_id, consistent=False)
         if connection is None:
-            return _goodbye()
+            return goodbye(UNKNOWN).text()
         heads = recovery.heads(connection.known_client_id, history, own, now)
         return _json({"type": "pong", "at": now, "n": request.n, "heads": heads})
     connection = _row(store, event.connection_id, consistent=True)
     if connection is None:
-        return _goodbye()
+        return goodbye(UNKNOWN).text()
     client_id = connection.known_client_id
     if isinstance(request, Received):
         if claims:
@@ -118,19 +119,6 @@ def _row(store: ConnectionStore, connection_id: str, *, consistent: bool) -> Con
         return row or store.get(connection_id)
     except MalformedRowError:
         return None
-
-
-def _goodbye() -> str:
-    """Return the goodbye for a connection without a row, which no notification reaches."""
-    return _json(
-        {
-            "type": "goodbye",
-            "reason": "unknown",
-            "message": None,
-            "reconnect": True,
-            "afterSeconds": 0,
-        }
-    )
 
 
 def _error(code: str, text: str, n: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Closes connections from the server's side: kicked ones, and those beyond a client's limit."""
+"""Closes connections from the server's side, and says goodbye to their clients before that."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from chalicelib.adapters.connections_api.retries import backoff
 from chalicelib.clock import now_ms
 from chalicelib.domain.connection import Intent
 from chalicelib.domain.errors import StoreError
+from chalicelib.domain.goodbye import goodbye, is_announced
 from chalicelib.domain.liveness import is_young
 from chalicelib.services.endings import remove_orphans
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 # How often a connection that is not open yet is tried again.
 NOT_OPEN_PAUSE_S = 0.5
+# The goodbyes of so many connections are sent before the first of them is closed.
+BATCH = 100
+# A goodbye is tried once, for so long: it must not keep a close waiting.
+GOODBYE_S = 1.0
 # Time kept for withdrawing an intent.
 WITHDRAW_S = FOLLOWING_S
 
@@ -50,9 +55,10 @@ class CloseOutcome(StrEnum):
 class Closing:
     """Closes connections for one `cause` until `deadline`, and collects the outcomes.
 
-    API Gateway reports such a close to `$disconnect` as a plain 1000, so the cause is recorded in
-    the row first. It is withdrawn if the close certainly did not happen, and lapses with time
-    where that is unknown.
+    API Gateway reports such a close to `$disconnect` as a plain 1000, and shows the client nothing
+    else. So the cause is recorded in the row first, and then the client is told in a goodbye, with
+    `message` and `reconnect` if they are given. The cause is withdrawn if the close certainly did
+    not happen and the client was not told, and lapses with time where that is unknown.
 
     `wait_for_opening`: a connection whose handshake is running answers 410. It is tried again
     until it opens; with no time left its outcome is `not open yet`, and the sweep closes it.
@@ -65,9 +71,13 @@ class Closing:
     log: Log
     deadline: Deadline
     reason: str | None = None
+    message: str | None = None
+    reconnect: bool | None = None
     wait_for_opening: bool = False
     timeout: float = ConnectionsApiClient.timeout
     outcomes: dict[str, CloseOutcome] = field(default_factory=dict)
+    # Whether the client was told, by connection id; False where that is unknown.
+    _told: dict[str, bool] = field(default_factory=dict)
     _gone: list[Connection] = field(default_factory=list)
     # The intents in the rows, and the ids of those that stay there.
     _intents: dict[str, tuple[Connection, Intent]] = field(default_factory=dict)
@@ -76,21 +86,23 @@ class Closing:
     def close(self, connections: Iterable[Connection]) -> dict[str, CloseOutcome]:
         """Close each connection and return the outcomes by connection id.
 
-        Costs one UpdateItem and one DELETE for each connection. A connection that is gone, past
-        the grace period, has lost its `$disconnect`: its row is removed here.
+        Costs one UpdateItem, one POST and one DELETE for each connection, and no POST if it is
+        `silent`. A connection that is gone, past the grace period, has lost its `$disconnect`: its
+        row is removed here.
         """
         pending = list(connections)
         until = self.deadline.minus(WITHDRAW_S)
         self.outcomes |= {each.connection_id: CloseOutcome.FAILED for each in pending}
         while pending:
             for endpoint, group in by_endpoint(pending, self.config.management_endpoint).items():
-                self._delete(endpoint, group, until)
+                for start in range(0, len(group), BATCH):
+                    self._close_batch(endpoint, group[start : start + BATCH], until)
             pending = [
                 connection
                 for connection in pending
                 if self.outcomes[connection.connection_id] is CloseOutcome.NOT_OPEN_YET
             ]
-            worst_s = NOT_OPEN_PAUSE_S + ATTEMPT_S + self.timeout
+            worst_s = NOT_OPEN_PAUSE_S + self._worst_s
             if not (pending and self.wait_for_opening and until.allows(worst_s)):
                 break
             time.sleep(NOT_OPEN_PAUSE_S)
@@ -99,24 +111,68 @@ class Closing:
         remove_orphans(dead, self.store, self.config, self.log, self.deadline)
         return self.outcomes
 
-    def _delete(self, endpoint: Endpoint, connections: list[Connection], until: Deadline) -> None:
+    @property
+    def _worst_s(self) -> float:
+        """The longest time that marking, telling and closing one connection take."""
+        return ATTEMPT_S + (GOODBYE_S if is_announced(self.cause) else 0) + self.timeout
+
+    def _close_batch(
+        self, endpoint: Endpoint, connections: list[Connection], until: Deadline
+    ) -> None:
         by_id = {connection.connection_id: connection for connection in connections}
+        marked = self._marked(connections, until)
+        if is_announced(self.cause):
+            marked = iter(self._say_goodbye(endpoint, marked, until.minus(self.timeout)))
 
         def on_reply(call: Call, reply: Reply) -> None:
             self._on_reply(by_id[call.connection_id], reply)
 
+        calls = (Call("DELETE", connection.connection_id) for connection in marked)
         api = ConnectionsApiClient(endpoint, aws_clients.credentials(), timeout=self.timeout)
-        api.send_all(self._calls(connections, until), on_reply, until.at, retry=backoff)
+        api.send_all(calls, on_reply, until.at, retry=backoff)
 
-    def _calls(self, connections: list[Connection], until: Deadline) -> Iterator[Call]:
-        """Yield the calls lazily, marking each row just before its call starts."""
+    def _say_goodbye(
+        self, endpoint: Endpoint, connections: Iterator[Connection], until: Deadline
+    ) -> list[Connection]:
+        """Say goodbye to each connection. Return those to be closed: all but those not there.
+
+        A goodbye that fails stops nothing: the client meets the end of its connection without a
+        word, and comes back once.
+        """
+        text = goodbye(self.cause, self.message, reconnect=self.reconnect).text().encode()
+        by_id: dict[str, Connection] = {}
+
+        def calls() -> Iterator[Call]:
+            for connection in connections:
+                by_id[connection.connection_id] = connection
+                yield Call("POST", connection.connection_id, text)
+
+        def on_reply(call: Call, reply: Reply) -> None:
+            connection_id = call.connection_id
+            if reply.status == 410:
+                self._on_gone(by_id.pop(connection_id))
+                return
+            if reply.status == 200 or _is_unknown(reply):
+                self._told[connection_id] = reply.status == 200
+                self._lasting.add(connection_id)
+            if reply.status != 200:
+                self.log.warning(
+                    "no goodbye", closedId=connection_id, status=reply.status, error=reply.error
+                )
+
+        api = ConnectionsApiClient(endpoint, aws_clients.credentials(), timeout=GOODBYE_S)
+        api.send_all(calls(), on_reply, until.at)
+        return list(by_id.values())
+
+    def _marked(self, connections: list[Connection], until: Deadline) -> Iterator[Connection]:
+        """Mark each row just before its first call starts, and yield its connection."""
         for connection in connections:
-            if not until.allows(ATTEMPT_S + self.timeout):
+            if not until.allows(self._worst_s):
                 return
             if connection.connection_id in self._intents:  # a connection that was not open yet
-                yield Call("DELETE", connection.connection_id)
+                yield connection
                 continue
-            intent = Intent(self.cause, now_ms(), self.reason)
+            intent = Intent(self.cause, now_ms(), self.reason, self.reconnect)
             try:
                 self.store.mark_closing(connection, intent)
             except StoreError as error:
@@ -127,28 +183,37 @@ class Closing:
                 )
             else:
                 self._intents[connection.connection_id] = connection, intent
-                yield Call("DELETE", connection.connection_id)
+                yield connection
 
     def _on_reply(self, connection: Connection, reply: Reply) -> None:
         connection_id = connection.connection_id
         if reply.status == 204:
             self.outcomes[connection_id] = CloseOutcome.CLOSED
             self._lasting.add(connection_id)
-        elif reply.status == 410 and connection.may_be_opening(now_ms()):
-            self.outcomes[connection_id] = CloseOutcome.NOT_OPEN_YET
-            self._lasting.add(connection_id)
         elif reply.status == 410:
-            self.outcomes[connection_id] = CloseOutcome.ALREADY_GONE
-            self._lasting.discard(connection_id)
-            self._gone.append(connection)
+            self._on_gone(connection)
         else:
             self.outcomes[connection_id] = CloseOutcome.FAILED
             self.log.error(
                 "not closed", closedId=connection_id, status=reply.status, error=reply.error
             )
-            # 4xx, or never sent: the close did not happen. 5xx, or no answer: unknown.
-            if reply.sent and (reply.status is None or reply.status >= 500):
+            if _is_unknown(reply):
                 self._lasting.add(connection_id)
+
+    def _on_gone(self, connection: Connection) -> None:
+        """Handle a 410. A client that was told may have closed first, and has a `$disconnect`."""
+        connection_id = connection.connection_id
+        told = self._told.get(connection_id)
+        if told:
+            self.outcomes[connection_id] = CloseOutcome.CLOSED
+        elif connection.may_be_opening(now_ms()):
+            self.outcomes[connection_id] = CloseOutcome.NOT_OPEN_YET
+            self._lasting.add(connection_id)
+        else:
+            self.outcomes[connection_id] = CloseOutcome.ALREADY_GONE
+            if told is None:
+                self._lasting.discard(connection_id)
+                self._gone.append(connection)
 
     def _withdraw(self) -> None:
         """Remove the intents of closes that certainly did not happen."""
@@ -162,3 +227,8 @@ class Closing:
                 self.log.warning(
                     "could not withdraw the mark", error=str(error), closedId=connection_id
                 )
+
+
+def _is_unknown(reply: Reply) -> bool:
+    """Return whether a failed request may have been carried out: 5xx, or sent without an answer."""
+    return reply.sent and (reply.status is None or reply.status >= 500)

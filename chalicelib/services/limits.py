@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from chalicelib.store import ConnectionStore
     from chalicelib.telemetry.logs import Log
 
-# The handshake waits for looking at, marking and closing the older connections: one GET, one
-# UpdateItem and one DELETE without an answer, and time to withdraw the mark.
+# The handshake waits for looking at, marking, telling and closing the older connections: one GET,
+# one UpdateItem, one POST and one DELETE without an answer, and time to withdraw the mark. Clients
+# give up a handshake after 10 s.
 CONNECT_BUDGET_S = 8.0
 CONNECT_TIMEOUT_S = 1.0
 # The rows of a client that `$connect` looks at; the sweep looks at more.
@@ -47,8 +48,8 @@ def enforce_on_connect(
     """Close the oldest living connections of a client that has just opened one too many.
 
     Costs one Query when there is a limit and the client is known; above the limit, one GET for
-    each older row, and an UpdateItem and a DELETE for each connection closed. The index may not
-    yet contain connections that open at the same time; the sweep closes those. A failure never
+    each older row, and an UpdateItem, a POST and a DELETE for each connection closed. The index may
+    not yet contain connections that open at the same time; the sweep closes those. A failure never
     refuses the handshake.
     """
     limit, client_id = config.max_connections_per_client, connection.known_client_id
@@ -81,14 +82,14 @@ class _Excess:
 
     def close(self, connections: list[Connection]) -> None:
         # Imported here because most handshakes close nothing: 10 ms of a cold start.
-        from chalicelib.services.closing import WITHDRAW_S
+        from chalicelib.services.closing import GOODBYE_S, WITHDRAW_S
         from chalicelib.services.probing import Prober
 
         deadline = self.store.deadline
         prober = Prober(
             self.config.management_endpoint,
             now_ms(),
-            deadline.minus(WITHDRAW_S + ATTEMPT_S + self.timeout),
+            deadline.minus(WITHDRAW_S + ATTEMPT_S + GOODBYE_S + self.timeout),
             probes_a_second=None,
             timeout=self.timeout,
         )

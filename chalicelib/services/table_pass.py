@@ -198,6 +198,7 @@ class TablePass:
                 self.log,
                 self.deadline,
                 connection.close_reason,
+                reconnect=connection.close_reconnect,
             )
             outcomes = closing.close([connection])
             self.log.info(

@@ -369,6 +369,7 @@ def test_no_expression_contains_a_reserved_word(
     words = {word for text in texts for word in re.findall(r"(?<![#:\w])\w+", text)} - {
         "AND",
         "SET",
+        "REMOVE",
     }
     assert {"createdAt", "connectionId", "closing", "stage"} <= words
     assert "REGION" in reserved
@@ -379,8 +380,11 @@ def test_a_closing_cause_is_written_to_the_row_of_that_connection_only(
     connections: ConnectionStore, put: Put
 ) -> None:
     put(ONE)
+    connections.mark_closing(ONE, Intent("kicked", 7, "left", reconnect=True))
+    marked = replace(ONE, closing="kicked", closing_at=7)
+    assert connections.get("one=") == replace(marked, close_reason="left", close_reconnect=True)
     connections.mark_closing(ONE, Intent("kicked", 7))
-    assert connections.get("one=") == replace(ONE, closing="kicked", closing_at=7)
+    assert connections.get("one=") == marked
 
     [newer] = put(replace(ONE, created_at=ONE.created_at + 1))
     connections.mark_closing(ONE, Intent("replaced", 8))

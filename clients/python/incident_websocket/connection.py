@@ -89,6 +89,7 @@ class Connection:
                 self._take_live(message)
             elif isinstance(message, Goodbye):
                 self.goodbye = message
+                await self._socket.close()  # with 1000, as the server would: it is the same end
                 raise ConnectionEndedError(f"goodbye: {message.reason}")
             elif message is not None:
                 self._take_answer(message)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -5,7 +6,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.adapters.token_keys import LATEST_EXPIRY_S
-from chalicelib.domain.connection import GRACE_S, Connection, cut, oldest_possible_ms, opened
+from chalicelib.domain.close_causes import Cause
+from chalicelib.domain.connection import (
+    GRACE_S,
+    REASON_LIMIT,
+    USER_AGENT_LIMIT,
+    Connection,
+    cut,
+    oldest_possible_ms,
+    opened,
+)
 from chalicelib.domain.events import Handshake
 from chalicelib.domain.rows import to_item
 
@@ -89,18 +99,18 @@ def test_connections_are_compared_by_value() -> None:
 CUT = [
     (None, None),
     ("", ""),
-    ("a" * 256, "a" * 256),
-    ("a" * 257, "a" * 256),
-    ("é" * 200, "é" * 128),
-    ("a" + "é" * 200, "a" + "é" * 127),
-    ("😀" * 100, "😀" * 64),
-    ("a" + "😀" * 100, "a" + "😀" * 63),
+    ("a" * 192, "a" * 192),
+    ("a" * 193, "a" * 192),
+    ("é" * 200, "é" * 96),
+    ("a" + "é" * 200, "a" + "é" * 95),
+    ("😀" * 100, "😀" * 48),
+    ("a" + "😀" * 100, "a" + "😀" * 47),
     ("a\ud800b", "a?b"),
 ]
 
 
 @pytest.mark.parametrize(("text", "kept"), CUT)
-def test_a_user_agent_is_cut_to_256_bytes_between_characters(
+def test_a_user_agent_is_cut_to_192_bytes_between_characters(
     text: str | None, kept: str | None
 ) -> None:
     handshake = Handshake("id=", user_agent=text)
@@ -132,6 +142,9 @@ def size(item: dict[str, Any]) -> int:
     total = 0
     for name, value in item.items():
         [(kind, text)] = value.items()
+        if kind == "BOOL":
+            total += len(name) + 1
+            continue
         digits = len(text.strip("0").lstrip("-"))
         total += len(name) + ((digits + 1) // 2 + 1 if kind == "N" else len(text.encode()))
     return total
@@ -161,7 +174,7 @@ def test_sizes_are_counted_as_documented(item: dict[str, Any], expected: int) ->
 @example(user_agent="a" + "😀" * 10_000, client_id="😀" * 32)
 @example(user_agent="\ud800" * 10_000, client_id="a" * 128)
 def test_every_row_costs_one_write_unit(user_agent: str, client_id: str) -> None:
-    """A client controls its user agent and, by token, its id and when the connection expires."""
+    """Also while it is closed. A client controls its user agent, and by token its id and expiry."""
     handshake = Handshake(
         connection_id="L0SM9cOFvHcCIhw=",
         connected_at=NOW_MS,
@@ -172,9 +185,18 @@ def test_every_row_costs_one_write_unit(user_agent: str, client_id: str) -> None
         domain_name=LONGEST_DOMAIN,
     )
     row = opened(handshake, client_id, LONGEST_REGION, NOW_MS, 876_000 * 3600, LATEST_EXPIRY_S)
-    item = to_item(row)
+    longest = max(Cause, key=len).value
+    item = to_item(
+        replace(
+            row,
+            closing=longest,
+            closing_at=NOW_MS,
+            close_reason="a" * REASON_LIMIT,
+            close_reconnect=False,
+        )
+    )
 
-    assert size(item | {"userAgent": {"S": "a" * 256}}) > 700
+    assert size(item | {"userAgent": {"S": "a" * USER_AGENT_LIMIT}}) > 700
     assert size(item) < WRITE_UNIT
 
 

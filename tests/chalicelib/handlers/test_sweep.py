@@ -476,7 +476,7 @@ def test_a_close_that_comes_during_the_probe_is_announced_once(
 
     sweep()
 
-    assert sorted(api.requests) == [("DELETE", "dead="), ("GET", "dead=")]
+    assert sorted(api.requests) == [("GET", "dead="), ("POST", "dead=")]
     assert [detail["connectionId"] for detail in announced()] == ["dead="]
 
 

@@ -1,12 +1,16 @@
 """Closing connections, on an in-process DynamoDB and a real HTTP server for `@connections`."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
+from bench.fanout.signatures import Received
+from chalicelib.adapters.connections_api.calls import Call
+from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import by_endpoint
 from chalicelib.domain.close_causes import Cause
 from chalicelib.services.closing import Closing
@@ -15,7 +19,14 @@ from chalicelib.store import ConnectionStore
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
 from tests.support.connections import NO_DEADLINE, tracked
-from tests.support.connections_api import ConnectionsApi, api_in_use
+from tests.support.connections_api import (
+    SILENT,
+    Answer,
+    ConnectionsApi,
+    Fault,
+    api_in_use,
+    connection_of,
+)
 from tests.support.embedded_metrics import assert_counts
 from tests.support.event_bus import BUS, listen
 from tests.support.events import disconnect_event
@@ -31,6 +42,11 @@ connections = pytest.fixture(store_in_use)
 def close(seconds: float = 30.0, **event: Any) -> Any:
     """Invoke the function, with so many seconds until Lambda would end it."""
     return app.close(event, Context(seconds))
+
+
+def goodbyes(api: ConnectionsApi) -> list[dict[str, Any]]:
+    """Return the goodbyes that were posted."""
+    return [json.loads(each.body) for each in api.received if each.method == "POST"]
 
 
 def test_a_connection_is_closed_by_its_id(
@@ -51,8 +67,8 @@ def test_a_connection_is_closed_by_its_id(
 
     assert close(connectionId="one=") == {"connections": {"one=": "closed"}}
 
-    assert api.requests == [("DELETE", "one=")]
-    assert seen == ["kicked"]
+    assert api.requests == [("POST", "one="), ("DELETE", "one=")]
+    assert seen == ["kicked", "kicked"]
     assert connections.get("other=") == other
 
 
@@ -172,7 +188,7 @@ def test_a_row_that_is_another_s_by_now_is_not_marked(
     outcomes = Closing(Cause.KICKED, connections, load(), Log({}), NO_DEADLINE).close([judged])
 
     assert outcomes == {"again=": "already gone"}
-    assert api.asked("DELETE") == ["again="]
+    assert api.asked("POST") == ["again="]
     assert connections.get("again=") == newer
     assert len(dynamodb.scan(TableName=TABLE)["Items"]) == 1
 
@@ -224,6 +240,11 @@ BAD: list[Any] = [
     {"connectionId": "one=", "clientId": "alice"},
     {"connectionId": "one=", "reason": 7},
     {"connectionId": "one=", "force": "yes"},
+    {"connectionId": "one=", "reconnect": "yes"},
+    {"connectionId": "one=", "reconnect": None},
+    {"connectionId": "one=", "message": ""},
+    {"connectionId": "one=", "message": "\ud800"},
+    {"reconnect": True},
 ]
 
 
@@ -236,6 +257,178 @@ def test_a_wrong_request_is_told_what_is_accepted(event: Any, api: ConnectionsAp
     assert list(answer) == ["error"]
     assert repr(event) in answer["error"]["message"]
     assert '{"connectionId": "…"}' in answer["error"]["message"]
+    assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "told"),
+    [
+        ({}, ("the server has closed this connection", False)),
+        ({"message": "é" * 512}, ("é" * 512, False)),
+        ({"reconnect": True}, ("the server has closed this connection", True)),
+        ({"message": "Back in a minute", "reconnect": True}, ("Back in a minute", True)),
+    ],
+)
+def test_the_client_is_told_what_the_request_says(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    request_fields: dict[str, Any],
+    told: tuple[str, bool],
+) -> None:
+    connections.put(tracked("one="))
+    api.alive = {"one="}
+
+    close(connectionId="one=", reason="secret", **request_fields)
+
+    [goodbye] = goodbyes(api)
+    assert (goodbye["reason"], goodbye["message"], goodbye["reconnect"]) == ("kicked", *told)
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 429, 500, SILENT])
+def test_a_goodbye_that_fails_stops_no_close(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged, status: int
+) -> None:
+    """It is tried once: the client meets a close that it cannot explain."""
+    connections.put(tracked("one="))
+    api.alive = {"one="}
+    answer = api.behave
+
+    def fail(request: Received) -> Answer | Fault:
+        failed: Answer | Fault = "hang" if status == SILENT else Answer(status)
+        return failed if request.method == "POST" else answer(request)
+
+    api.behave = fail
+
+    assert close(connectionId="one=") == {"connections": {"one=": "closed"}}
+
+    assert api.requests == [("POST", "one="), ("DELETE", "one=")]
+    row = connections.get("one=")
+    assert row is not None
+    assert row.closing == "kicked"
+    [line] = [line for line in logged() if line["message"] == "no goodbye"]
+    assert line["closedId"] == "one="
+
+
+def test_a_client_that_obeys_before_the_close_is_closed(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged
+) -> None:
+    """Its `$disconnect` finds the row, and tells who wanted the end."""
+    connections.put(tracked("one=", age_s=300))
+    api.alive = {"one="}
+
+    def leave(method: str, _connection_id: str) -> None:
+        if method == "DELETE":
+            api.alive.clear()
+
+    api.before = leave
+
+    assert close(connectionId="one=") == {"connections": {"one=": "closed"}}
+
+    app.disconnect(disconnect_event("one=", code=1000), Context())
+    assert logged()[-1]["cause"] == "kicked"
+
+
+def test_a_goodbye_of_unknown_fate_leaves_the_row_to_the_disconnect(
+    connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """The answer was lost after the post, and the client has closed by itself since."""
+    connections.put(tracked("one=", age_s=300))
+    api.behave = lambda request: "cut" if request.method == "POST" else Answer(410)
+
+    assert close(connectionId="one=") == {"connections": {"one=": "already gone"}}
+
+    row = connections.get("one=")
+    assert row is not None
+    assert row.closing == "kicked"
+
+
+def test_a_client_that_was_told_keeps_the_cause_when_the_close_fails(
+    connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """It closes by itself. One that was not told may stay, and keeps no cause."""
+    for name in ("told=", "untold="):
+        connections.put(tracked(name, client_id="alice"))
+    answer = api.behave
+    api.alive = {"told=", "untold="}
+
+    def fail(request: Received) -> Answer | Fault:
+        is_told = request.method == "POST" and connection_of(request) == "told="
+        return answer(request) if is_told else Answer(403)
+
+    api.behave = fail
+
+    assert set(close(clientId="alice")["connections"].values()) == {"failed"}
+
+    rows = [connections.get(name) for name in ("told=", "untold=")]
+    assert [row.closing if row else "" for row in rows] == ["kicked", None]
+
+
+def test_time_that_runs_out_between_goodbye_and_close_leaves_the_cause(
+    connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client was told, so it closes by itself, and its end is still told as kicked."""
+    connections.put(tracked("one="))
+    api.alive = {"one="}
+    in_time = ConnectionsApiClient.send_all
+
+    def out_of_time(
+        client: ConnectionsApiClient, calls: Iterator[Call], reply: Any, *left: Any, **how: Any
+    ) -> Iterator[Call]:
+        if api.asked("POST"):
+            return calls
+        return in_time(client, calls, reply, *left, **how)
+
+    monkeypatch.setattr(ConnectionsApiClient, "send_all", out_of_time)
+
+    assert close(connectionId="one=") == {"connections": {"one=": "failed"}}
+
+    row = connections.get("one=")
+    assert row is not None
+    assert row.closing == "kicked"
+
+
+def test_goodbyes_go_out_in_batches(
+    connections: ConnectionStore, api: ConnectionsApi, wire: Wire
+) -> None:
+    """Nobody waits for the goodbyes of thousands; each connection costs three calls."""
+    api.alive = {f"{number}=" for number in range(101)}
+    for connection_id in api.alive:
+        connections.put(tracked(connection_id, client_id="alice"))
+    wire.calls.clear()
+
+    outcomes = close(clientId="alice")["connections"]
+
+    assert list(outcomes.values()) == ["closed"] * 101
+    assert [method for method, _ in api.requests] == [
+        *["POST"] * 100,
+        *["DELETE"] * 100,
+        *("POST", "DELETE"),
+    ]
+    assert wire.calls.count("UpdateItem") == 101
+
+
+def test_a_silent_client_is_not_spoken_to(
+    connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """A post would wait in the buffers of a dead connection, and cost a message."""
+    connection = tracked("one=")
+    connections.put(connection)
+    api.alive = {"one="}
+
+    Closing(Cause.SILENT, connections, load(), Log({}), NO_DEADLINE).close([connection])
+
+    assert api.requests == [("DELETE", "one=")]
+
+
+def test_a_message_that_is_too_long_is_refused(
+    connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """A cut sentence could say the opposite."""
+    connections.put(tracked("one="))
+
+    answer = close(connectionId="one=", message="é" * 513)
+
+    assert "at most 1024 bytes" in answer["error"]["message"]
     assert api.requests == []
 
 

@@ -655,7 +655,7 @@ async def test_a_goodbye_with_a_return_is_obeyed() -> None:
         await here.live()
 
     assert here.goodbyes == [Goodbye("kicked", "moving", reconnect=True, after_seconds=90)]
-    assert peer.closed == "abort"
+    assert peer.closed == "close"
     assert 90 <= here.server.attempts[1].at - said_at <= 95.1
 
 
