@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.adapters.attempts import FOLLOWING_S
 from chalicelib.adapters.table import CONFLICT, Table
+from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import Connection, oldest_possible_ms
 from chalicelib.domain.errors import MalformedRowError, StoreError
 from chalicelib.domain.rows import decoded, from_item, to_item
@@ -224,6 +225,33 @@ class ConnectionStore(Table):
             ConditionExpression=f"{_IS_UNCHANGED} AND closingAt = :at",
             ExpressionAttributeValues=values | _created_at(connection),
         )
+
+    def renew(self, connection: Connection, expires_at: int) -> bool:
+        """Set when the client's token expires (epoch s). Costs one UpdateItem.
+
+        Returns False if the row is another one's or is gone, or if the sweep has begun to close the
+        connection because it has expired. The sweep marks only a row whose `expiresAt` is as it was
+        judged, so that one of the two fails.
+        """
+        try:
+            self.call(
+                "update_item",
+                Key=_key(connection.connection_id),
+                UpdateExpression="SET expiresAt = :expiresAt",
+                ConditionExpression=(
+                    f"{_IS_UNCHANGED} AND (attribute_not_exists(closing) OR closing <> :expired)"
+                ),
+                ExpressionAttributeValues={
+                    ":expiresAt": {"N": str(expires_at)},
+                    ":expired": {"S": Cause.EXPIRED},
+                    **_created_at(connection),
+                },
+            )
+        except StoreError as error:
+            if error.code != CONFLICT:
+                raise
+            return False
+        return True
 
     def live_one(self, connection_id: str, now_ms: int) -> Connection | None:
         """Return one connection, or None if it cannot be alive."""

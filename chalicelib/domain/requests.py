@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.domain.errors import RequestError
@@ -75,6 +75,14 @@ class Received:
 
 
 @dataclass(frozen=True)
+class Authenticate:
+    """A request to go on with a new token. `n` is the client's number of the request."""
+
+    n: int | None
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Message:
     """A client's message. `fields` of None means that it is not a JSON object."""
 
@@ -102,6 +110,14 @@ class Message:
         if self.action == "received":
             return Received(n, _entry_number(fields.get("seq"), n))
         return Heads(n) if self.action == "ping" else _recover(fields, n)
+
+    def authenticate(self) -> Authenticate:
+        """Return the request to go on with a new token. Raises `RequestError`."""
+        fields = self.fields or {}
+        n, token = _request_number(fields), fields.get("token")
+        if not isinstance(token, str) or not token:
+            raise RequestError("token", token, "a JSON Web Token", n)
+        return Authenticate(n, token)
 
     def request_number(self) -> int | None:
         """Return the client's number of the request, or None if it has no valid one."""

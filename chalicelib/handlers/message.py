@@ -1,6 +1,7 @@
 """The function `message`: answers what clients send.
 
-It writes only the claims of notifications that a client has picked up, if these are watched.
+It writes only the expiry of a token that a client renews, and the claims of notifications that a
+client has picked up, if these are watched.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from chalice.app import Response
 from chalicelib import settings
 from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain import requests
-from chalicelib.domain.errors import MalformedRowError, RegistryError, RequestError
+from chalicelib.domain.errors import (
+    KeysUnavailableError,
+    MalformedRowError,
+    RegistryError,
+    RequestError,
+    TokenError,
+)
 from chalicelib.domain.requests import Heads, Received
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
@@ -23,8 +30,8 @@ if TYPE_CHECKING:
     from chalice.app import WebsocketEvent
 
     from chalicelib.domain.connection import Connection
-    from chalicelib.domain.requests import Message, Recover
-    from chalicelib.settings import History, Settings
+    from chalicelib.domain.requests import Authenticate, Message, Recover
+    from chalicelib.settings import Authentication, History, Settings
     from chalicelib.store import ConnectionStore
     from chalicelib.telemetry.logs import Log
 
@@ -41,6 +48,8 @@ def message(event: WebsocketEvent) -> Response:
     """
     body = event.to_dict().get("body")  # Chalice's `event.body` is "None" if there is none
     sent = requests.parse(body if isinstance(body, str) else "")
+    if sent.action == "authenticate":
+        return Response(_authenticated(sent, event))
     return Response(_from_history(sent, event) if sent.reads_history else reply(sent, now_ms()))
 
 
@@ -65,8 +74,7 @@ def _from_history(sent: Message, event: WebsocketEvent) -> str:
     except RequestError as error:
         return _error("bad_request", str(error), error.n)
     except RegistryError as error:
-        counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
-        log.error("message failed", error=str(error), errorType=type(error).__name__, **counted)
+        _log_failure(error, log)
         return _error("try_again", "the history cannot be read now", sent.request_number())
 
 
@@ -79,6 +87,7 @@ def _read(
 ) -> str:
     # Imported only with such a request: a ping needs neither DynamoDB nor the history.
     from chalicelib.claims import Claims
+    from chalicelib.domain.close_causes import Cause
     from chalicelib.domain.goodbye import UNKNOWN, goodbye
     from chalicelib.history import open_history
     from chalicelib.services import claiming, recovery
@@ -89,15 +98,14 @@ def _read(
     history = open_history(own.table, deadline)
     claims = Claims(history, own.keep_seconds) if config.unclaimed and own.has_own else None
     now = now_ms()
-    if isinstance(request, Heads):
-        connection = _row(store, event.connection_id, consistent=False)
-        if connection is None:
-            return goodbye(UNKNOWN).text()
-        heads = recovery.heads(connection.known_client_id, history, own, now)
-        return _json({"type": "pong", "at": now, "n": request.n, "heads": heads})
-    connection = _row(store, event.connection_id, consistent=True)
+    connection = _row(store, event.connection_id, now, consistent=not isinstance(request, Heads))
     if connection is None:
         return goodbye(UNKNOWN).text()
+    if connection.is_expired(now):
+        return goodbye(Cause.EXPIRED).text()
+    if isinstance(request, Heads):
+        heads = recovery.heads(connection.known_client_id, history, own, now)
+        return _json({"type": "pong", "at": now, "n": request.n, "heads": heads})
     client_id = connection.known_client_id
     if isinstance(request, Received):
         if claims:
@@ -112,13 +120,72 @@ def _read(
     return answer.text
 
 
-def _row(store: ConnectionStore, connection_id: str, *, consistent: bool) -> Connection | None:
-    """Return the connection's row, or None if there is none, which only a consistent read tells."""
+def _row(
+    store: ConnectionStore, connection_id: str, now: int, *, consistent: bool
+) -> Connection | None:
+    """Return the connection's row, or None if there is none.
+
+    Only a consistent read tells that there is none, or that the token has not been renewed.
+    """
     try:
         row = None if consistent else store.get(connection_id, consistent=False)
-        return row or store.get(connection_id)
+        return store.get(connection_id) if row is None or row.is_expired(now) else row
     except MalformedRowError:
         return None
+
+
+def _authenticated(sent: Message, event: WebsocketEvent) -> str:
+    """Return the answer to a new token, which is never logged."""
+    log = invocation_log(event.context, connectionId=event.connection_id)
+    n = sent.request_number()
+    try:
+        config = settings.load()
+        set_level(config.log_level)
+        if config.authentication is None:
+            return _error("bad_request", "this API takes no tokens", n)
+        return _renewed(sent.authenticate(), config.authentication, config, event, log)
+    except RequestError as error:
+        return _error("bad_request", str(error), error.n)
+    except TokenError as error:
+        log.warning("token refused", code="bad_token", detail=str(error))
+        return _error("bad_token", "the token is not accepted", n)
+    except KeysUnavailableError as error:
+        log.warning("token refused", code="no_keys", detail=str(error))
+        return _error("no_keys", "the token cannot be verified now", n)
+    except RegistryError as error:
+        _log_failure(error, log)
+        return _error("try_again", "the token cannot be renewed now", n)
+
+
+def _renewed(
+    request: Authenticate,
+    authentication: Authentication,
+    config: Settings,
+    event: WebsocketEvent,
+    log: Log,
+) -> str:
+    # Imported only with such a request: a ping needs neither DynamoDB nor tokens.
+    from chalicelib.domain.goodbye import goodbye
+    from chalicelib.services import renewal
+    from chalicelib.store import ConnectionStore
+
+    deadline = Deadline.of(event.context).minus(RESERVE_S)
+    store = ConnectionStore.open(config.connections_table, deadline)
+    match renewal.renew(request.token, event.connection_id, authentication, store):
+        case renewal.Renewed(expires_at):
+            numbered = {} if request.n is None else {"n": request.n}
+            return _json({"type": "authenticated", "expiresAt": expires_at} | numbered)
+        case renewal.OtherClient(client_id, subject):
+            detail = f"the subject is {subject!r}"
+            log.warning("token refused", code="other_client", clientId=client_id, detail=detail)
+            return _error("other_client", "the token is another client's", request.n)
+        case renewal.Ended(reason):
+            return goodbye(reason).text()
+
+
+def _log_failure(error: RegistryError, log: Log) -> None:
+    counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
+    log.error("message failed", error=str(error), errorType=type(error).__name__, **counted)
 
 
 def _error(code: str, text: str, n: int | None = None) -> str:

@@ -144,6 +144,43 @@ def test_an_intent_is_withdrawn_only_if_it_is_still_the_rows(dynamodb: DynamoDBC
     assert stored(dynamodb) == ONE
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_renewal_whose_answer_was_lost_has_happened(dynamodb: DynamoDBClient, lost: int) -> None:
+    put(dynamodb, ONE)
+
+    assert losing(dynamodb, update_item=lost).renew(ONE, 1_900_000_000)
+    assert stored(dynamodb) == replace(ONE, expires_at=1_900_000_000)
+
+
+def test_a_renewal_without_any_answer_is_uncertain(dynamodb: DynamoDBClient) -> None:
+    put(dynamodb, ONE)
+
+    with pytest.raises(StoreError) as caught:
+        losing(dynamodb, update_item=3).renew(ONE, 1_900_000_000)
+
+    assert caught.value.uncertain
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize(
+    "now",
+    [
+        None,
+        replace(ONE, created_at=ONE.created_at + 1),
+        replace(ONE, closing="expired", closing_at=1),
+    ],
+)
+def test_a_row_that_is_another_or_gone_or_being_closed_as_expired_is_not_renewed(
+    dynamodb: DynamoDBClient, now: Connection | None, lost: int
+) -> None:
+    """Although an attempt that was not carried out came before the answer."""
+    if now:
+        put(dynamodb, now)
+
+    assert not losing(dynamodb, unsent={"update_item": lost}).renew(ONE, 1_900_000_000)
+    assert stored(dynamodb) == now
+
+
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_malformed_row_is_removed_unless_it_changed(
     dynamodb: DynamoDBClient, changed: bool

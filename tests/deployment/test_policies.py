@@ -27,8 +27,10 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 import app
 from chalicelib.adapters.connections_api.calls import Reply
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
+from chalicelib.adapters.token_keys import Verifier
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.rows import to_item
+from chalicelib.domain.subjects import Identity
 from chalicelib.history import History
 from provision import buses, tables
 from provision.template import load_buses, load_tables
@@ -71,11 +73,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Invocation:
-    """An event for a function of the application, and the function's remaining time in ms."""
+    """An event for a function of the application, and the function's remaining time in ms.
+
+    With `is_authenticated`, clients need tokens: any token is `ada`'s.
+    """
 
     function: str
     event: Mapping[str, Any]
     ms: int = 60_000
+    is_authenticated: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ SCENARIOS = {
         ages={CONNECTION_ID: MINUTE_MS},
         lost=True,
     ),
-    # A client that has missed notifications, one that has missed none, and one that pings.
+    # Clients: one has missed a notification, one has missed none, one pings, one renews its token.
     "websocket_message": Scenario(
         (
             Invocation(
@@ -130,6 +136,11 @@ SCENARIOS = {
                 ),
             ),
             Invocation("message", message_event('{"action": "ping", "heads": true}')),
+            Invocation(
+                "message",
+                message_event('{"action": "authenticate", "token": "any"}'),
+                is_authenticated=True,
+            ),
         ),
         ages={CONNECTION_ID: MINUTE_MS},
         is_recorded=True,
@@ -360,6 +371,10 @@ def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list
         for invocation in scenario.invocations:
             context = context_of(f"incident-websocket-{stage}-{function}", invocation.ms)
             monkeypatch.setattr("chalice.test.LambdaContext", context)
+            if invocation.is_authenticated:
+                monkeypatch.setenv("AUTH_ISSUER", "https://issuer.example.com")
+                monkeypatch.setenv("AUTH_AUDIENCE", "any")
+                monkeypatch.setattr(Verifier, "identity", lambda *_: Identity("ada", 2**31))
             with Client(app.app, stage_name=stage, project_dir=str(ROOT)) as client:
                 event = dict(invocation.event)
                 answer = client.lambda_.invoke(invocation.function, event).payload

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import RequestError
-from chalicelib.domain.requests import Heads, Position, Received, Recover, parse
+from chalicelib.domain.requests import Authenticate, Heads, Position, Received, Recover, parse
 
 MOST = 2**53 - 1
 JSON = st.recursive(
@@ -136,3 +136,14 @@ def test_a_position_can_be_sent_back(everybody: int | None, own: int, client_id:
     assert request == Recover(None, position, 0)
     assert position.own_number(client_id) == own
     assert position.own_number(f"{client_id}x") is None
+
+
+@pytest.mark.parametrize("numbered", [{}, {"n": 7}])
+def test_a_request_with_a_token_is_parsed_and_does_not_show_it(numbered: dict[str, int]) -> None:
+    sent = parse(json.dumps({"action": "authenticate", "token": "secret", **numbered}))
+
+    request = sent.authenticate()
+
+    assert request == Authenticate(numbered.get("n"), "secret")
+    assert not sent.reads_history
+    assert "secret" not in repr(request)
