@@ -27,7 +27,7 @@ _MAX_MESSAGE = 1 << 20
 
 
 class Client:
-    """A connected client, with the notifications that it has received so far.
+    """A connected client, with the notifications and goodbyes that it has received so far.
 
     `opened_ms` is when its handshake began, in epoch ms.
     """
@@ -40,6 +40,7 @@ class Client:
         self.agent = agent
         self.opened_ms = opened_ms
         self.notifications: list[Any] = []
+        self.goodbyes: list[Any] = []
 
     @staticmethod
     async def open(
@@ -80,8 +81,9 @@ class Client:
     async def answer(self, message: str | Iterable[str], seconds: float) -> Any:
         """Send a message and return the answer, or None if none comes in time.
 
-        A message in several parts is sent as that many frames. Notifications that arrive before
-        the answer are kept. Raise `ConnectionClosed` if the server closes the connection.
+        A message in several parts is sent as that many frames. Notifications and goodbyes that
+        arrive before the answer are kept. Raise `ConnectionClosed` if the server closes the
+        connection.
         """
         await self.connection.send(message)
         with contextlib.suppress(TimeoutError):
@@ -102,10 +104,14 @@ class Client:
 
     async def _next(self) -> Any:
         received = json.loads(await self.connection.recv())
-        if isinstance(received, dict) and received.get("type") == "notification":
+        kind = received.get("type") if isinstance(received, dict) else None
+        if kind == "notification":
             self.notifications.append(received)
-            return None
-        return received
+        elif kind == "goodbye":
+            self.goodbyes.append(received)
+        else:
+            return received
+        return None
 
     async def closed(self, seconds: float) -> int | None:
         """Return the close code that the server sent, or None if it has not closed in time."""

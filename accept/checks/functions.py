@@ -38,17 +38,21 @@ def _ids(answer: dict[str, Any]) -> list[str]:
 
 
 async def kick(run: Run) -> str:
-    """Check that `close` closes a connection with 1000."""
+    """Check that `close` says goodbye to a client, and closes its connection with 1000."""
     client = await run.open("kicked")
     connection_id = (await row_of(run, "kicked"))["connectionId"]
-    request = {"connectionId": connection_id, "reason": "make accept"}
+    said = {"message": "make accept", "reconnect": True}
+    request = {"connectionId": connection_id, "reason": "make accept", **said}
     answer = await invoke(run, "close", request)
     if answer.get("connections") != {connection_id: "closed"}:
         raise _wrong(run, "close", f"{connection_id!r} closed", answer)
     code = await client.closed(run.left(CLOSE_S))
     if code != 1000:
         raise _wrong(run, "close", "a close with 1000", f"close code {code}")
-    return "closed with 1000"
+    expected = {"type": "goodbye", "reason": "kicked", **said, "afterSeconds": 0}
+    if client.goodbyes != [expected]:
+        raise _wrong(run, "close", f"before the close {expected}", client.goodbyes or "no goodbye")
+    return "told, and closed with 1000"
 
 
 async def sweep(run: Run) -> str:

@@ -93,6 +93,12 @@ SABOTAGES = (
         new='    return {"connections": {event["connectionId"]: "closed"}}',
     ),
     Sabotage(
+        name="a close without a goodbye",
+        fails="kick",
+        seen="no goodbye",
+        code="from chalicelib.services import closing; closing.is_announced = lambda _: False\n",
+    ),
+    Sabotage(
         name="a foreign origin that is accepted",
         fails="refused-origin",
         seen="an open connection",
