@@ -14,7 +14,7 @@ from chalicelib.domain.rows import decoded, from_item, to_item
 from chalicelib.domain.sweep_position import SWEEP_ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -189,12 +189,13 @@ class ConnectionStore(Table):
     def mark_closing(self, connection: Connection, intent: Intent) -> bool:
         """Record why the server is about to close `connection`. Return whether its row exists.
 
-        Nothing stays of an earlier intent, which may have had a reason that this one has not.
+        A connection that has expired is marked only if its token was not renewed since it was
+        judged. Nothing stays of an earlier intent, which may have had a reason that this one has
+        not.
         """
         values: dict[str, AttributeValueTypeDef] = {
             ":cause": {"S": intent.cause},
             ":at": {"N": str(intent.at)},
-            **_created_at(connection),
         }
         given, absent = "SET closing = :cause, closingAt = :at", []
         if intent.reason is not None:
@@ -207,13 +208,38 @@ class ConnectionStore(Table):
             given += ", closeReconnect = :reconnect"
         else:
             absent.append("closeReconnect")
-        return self.call_if(
-            "update_item",
-            Key=_key(connection.connection_id),
-            UpdateExpression=f"{given} REMOVE {', '.join(absent)}" if absent else given,
-            ConditionExpression=_IS_UNCHANGED,
-            ExpressionAttributeValues=values,
+        condition = _IS_UNCHANGED
+        if intent.cause == Cause.EXPIRED:
+            values[":expiresAt"] = {"N": str(connection.expires_at)}
+            condition += " AND expiresAt = :expiresAt"
+        return self._change_if(
+            connection,
+            f"{given} REMOVE {', '.join(absent)}" if absent else given,
+            condition,
+            values,
         )
+
+    def _change_if(
+        self,
+        connection: Connection,
+        expression: str,
+        condition: str,
+        values: Mapping[str, AttributeValueTypeDef],
+    ) -> bool:
+        """Update a row. Return whether the condition held, which this update does not change."""
+        try:
+            self.call(
+                "update_item",
+                Key=_key(connection.connection_id),
+                UpdateExpression=expression,
+                ConditionExpression=condition,
+                ExpressionAttributeValues={**values, **_created_at(connection)},
+            )
+        except StoreError as error:
+            if error.code != CONFLICT:
+                raise
+            return False
+        return True
 
     def withdraw_closing(self, connection: Connection, intent: Intent) -> bool:
         """Remove the intent `intent` from the row, if it is still the row's."""
@@ -233,25 +259,12 @@ class ConnectionStore(Table):
         connection because it has expired. The sweep marks only a row whose `expiresAt` is as it was
         judged, so that one of the two fails.
         """
-        try:
-            self.call(
-                "update_item",
-                Key=_key(connection.connection_id),
-                UpdateExpression="SET expiresAt = :expiresAt",
-                ConditionExpression=(
-                    f"{_IS_UNCHANGED} AND (attribute_not_exists(closing) OR closing <> :expired)"
-                ),
-                ExpressionAttributeValues={
-                    ":expiresAt": {"N": str(expires_at)},
-                    ":expired": {"S": Cause.EXPIRED},
-                    **_created_at(connection),
-                },
-            )
-        except StoreError as error:
-            if error.code != CONFLICT:
-                raise
-            return False
-        return True
+        return self._change_if(
+            connection,
+            "SET expiresAt = :expiresAt",
+            f"{_IS_UNCHANGED} AND (attribute_not_exists(closing) OR closing <> :expired)",
+            {":expiresAt": {"N": str(expires_at)}, ":expired": {"S": Cause.EXPIRED}},
+        )
 
     def live_one(self, connection_id: str, now_ms: int) -> Connection | None:
         """Return one connection, or None if it cannot be alive."""

@@ -57,12 +57,17 @@ def judge_reply(status: int | None, is_young: bool) -> Verdict:
 
 @dataclass
 class Tally:
-    """Counts of one sweep. `removed` counts the rows that this sweep deleted itself."""
+    """Counts of one sweep.
+
+    `removed` counts the rows that this sweep deleted itself, `replaced` and `expired` the
+    connections that it closed.
+    """
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     removed: Counter[Verdict] = field(default_factory=Counter)
     malformed: int = 0
     replaced: int = 0
+    expired: int = 0
 
     def count_removed(self, verdict: Verdict | None) -> None:
         """Count a removed row, by the verdict on its connection."""

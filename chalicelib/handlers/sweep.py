@@ -103,6 +103,7 @@ def report_of(
         "removed": {"tooOld": tally.removed[Verdict.TOO_OLD], "gone": tally.removed[Verdict.GONE]},
         "skipped": tally.verdicts[Verdict.UNPROVEN] + tally.malformed,
         "replaced": tally.replaced,
+        "expired": tally.expired,
         "missedDisconnectShare": tally.missed_share,
         "lagSeconds": lag_s,
     }

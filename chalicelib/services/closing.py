@@ -14,6 +14,7 @@ from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import by_endpoint
 from chalicelib.adapters.connections_api.retries import backoff
 from chalicelib.clock import now_ms
+from chalicelib.domain.close_causes import Cause
 from chalicelib.domain.connection import Intent
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.goodbye import goodbye, is_announced
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from chalicelib.adapters.connections_api.calls import Reply
     from chalicelib.adapters.connections_api.endpoint import Endpoint
     from chalicelib.clock import Deadline
-    from chalicelib.domain.close_causes import Cause
     from chalicelib.domain.connection import Connection
     from chalicelib.settings import Settings
     from chalicelib.store import ConnectionStore
@@ -43,11 +43,15 @@ WITHDRAW_S = FOLLOWING_S
 
 
 class CloseOutcome(StrEnum):
-    """The result of closing one connection."""
+    """The result of closing one connection.
+
+    An expired one is renewed, and stays, if its client has sent a new token meanwhile.
+    """
 
     CLOSED = "closed"
     ALREADY_GONE = "already gone"
     NOT_OPEN_YET = "not open yet"
+    RENEWED = "renewed"
     FAILED = "failed"
 
 
@@ -174,16 +178,19 @@ class Closing:
                 continue
             intent = Intent(self.cause, now_ms(), self.reason, self.reconnect)
             try:
-                self.store.mark_closing(connection, intent)
+                is_marked = self.store.mark_closing(connection, intent)
             except StoreError as error:
                 self.log.error(
                     "could not mark connection for closing",
                     error=str(error),
                     closedId=connection.connection_id,
                 )
-            else:
-                self._intents[connection.connection_id] = connection, intent
-                yield connection
+                continue
+            if self.cause is Cause.EXPIRED and not is_marked:
+                self.outcomes[connection.connection_id] = CloseOutcome.RENEWED
+                continue
+            self._intents[connection.connection_id] = connection, intent
+            yield connection
 
     def _on_reply(self, connection: Connection, reply: Reply) -> None:
         connection_id = connection.connection_id

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters.attempts import NOT_STARTED
-from chalicelib.domain.close_causes import Cause
-from chalicelib.domain.connection import OPENING_S
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.liveness import DEAD, Tally
 from chalicelib.domain.malformed_rows import disposable
 from chalicelib.domain.sweep_position import Position
-from chalicelib.services.closing import Closing
+from chalicelib.services.due_closes import DueCloses
 from chalicelib.services.endings import remove_orphans
 from chalicelib.services.limits import PENDING_CLIENTS, SweepLimit
 
@@ -141,8 +139,7 @@ class TablePass:
         self._remove(verdicts)
         examined = list(itertools.takewhile(lambda c: verdicts[c] is not None, page.connections))
         self.tally.verdicts.update(filter(None, map(verdicts.get, examined)))
-        if not self.dry_run:
-            self._close_left(each for each in examined if verdicts[each] not in DEAD)
+        self._close([each for each in examined if verdicts[each] not in DEAD])
         if limit:
             limit.enforce(examined, previous_ms)
         return examined
@@ -186,29 +183,14 @@ class TablePass:
             self.tally.count_removed(by_id[ending.connection.connection_id])
         verdicts |= dict.fromkeys(removals.left)
 
-    def _close_left(self, connections: Iterator[Connection]) -> None:
-        """Close the connections that could not be closed while their handshake was running."""
-        now_ms = self.prober.now_ms
-        left = [each for each in connections if _is_left(each) and not each.may_be_opening(now_ms)]
-        for connection in left:
-            closing = Closing(
-                Cause(connection.closing or ""),
-                self.store,
-                self.config,
-                self.log,
-                self.deadline,
-                connection.close_reason,
-                reconnect=connection.close_reconnect,
-            )
-            outcomes = closing.close([connection])
-            self.log.info(
-                "closed a connection that was not open at the time of the request",
-                outcomes=outcomes,
-            )
-
-
-def _is_left(connection: Connection) -> bool:
-    """Return whether a close of this connection was begun before the connection was open."""
-    if connection.closing not in (Cause.KICKED, Cause.REPLACED) or connection.closing_at is None:
-        return False
-    return connection.closing_at - connection.created_at < OPENING_S * 1000
+    def _close(self, living: Sequence[Connection]) -> None:
+        """Close what is due among the connections that are not dead."""
+        due = DueCloses(self.prober.now_ms, self.store, self.config, self.log, self.deadline)
+        expired = due.expired(living)
+        if self.dry_run:
+            for connection in expired:
+                self.log.info("would be closed", expiredId=connection.connection_id)
+            self.tally.expired += len(expired)
+            return
+        due.close_left(living)
+        self.tally.expired += due.close_expired(expired)

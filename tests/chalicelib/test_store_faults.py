@@ -181,6 +181,32 @@ def test_a_row_that_is_another_or_gone_or_being_closed_as_expired_is_not_renewed
     assert stored(dynamodb) == now
 
 
+@pytest.mark.parametrize("unsent", [0, 1])
+@pytest.mark.parametrize(("now", "is_marked"), [(1000, True), (2000, False), (None, False)])
+def test_an_expired_row_is_marked_unless_its_token_was_renewed(
+    dynamodb: DynamoDBClient, now: int | None, unsent: int, *, is_marked: bool
+) -> None:
+    """Although an attempt that was not carried out came before the answer."""
+    put(dynamodb, replace(ONE, expires_at=now))
+    store = losing(dynamodb, unsent={"update_item": unsent})
+
+    found = store.mark_closing(replace(ONE, expires_at=1000), Intent("expired", 7))
+
+    row = stored(dynamodb)
+    assert row is not None
+    assert found is is_marked
+    assert row.closing == ("expired" if is_marked else None)
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_mark_whose_answer_was_lost_stands(dynamodb: DynamoDBClient, lost: int) -> None:
+    expired = replace(ONE, expires_at=1000)
+    put(dynamodb, expired)
+
+    assert losing(dynamodb, update_item=lost).mark_closing(expired, Intent("expired", 7))
+    assert not losing(dynamodb).renew(expired, 2000)
+
+
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_malformed_row_is_removed_unless_it_changed(
     dynamodb: DynamoDBClient, changed: bool

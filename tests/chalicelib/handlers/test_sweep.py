@@ -749,6 +749,7 @@ def test_the_report_and_the_metrics_agree(
         "removed": {"tooOld": 1, "gone": 1},
         "skipped": 1,
         "replaced": 0,
+        "expired": 0,
         "missedDisconnectShare": 0.25,
     }
     assert line["message"] == "swept"
