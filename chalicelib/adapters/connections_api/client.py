@@ -1,6 +1,6 @@
 """The client of API Gateway's `@connections` API.
 
-Requests are signed and sent by AWS's C runtime at a fifteenth of the CPU of a boto3 call
+Requests are signed and sent by AWS's C runtime at a small part of the CPU of a boto3 call
 (bench/fanout). The runtime is imported for the first request only, so that a function that
 makes none does not pay for it.
 """

@@ -53,7 +53,7 @@ class Dispatcher:
     calls: Iterator[Call]
     on_reply: OnReply
     retry: Retry | None
-    sign: Callable[[Call], SignedRequest]
+    sign: Callable[[Call, SignedRequest | None], SignedRequest]
     connect: Callable[[], PooledConnection]
     concurrency: int
     timeout: float
@@ -108,7 +108,8 @@ class Dispatcher:
         return call
 
     def _send(self, call: Call, number: int) -> None:
-        request = self.sign(call)
+        spare = self.idle[-1].spare if self.idle else None
+        request = self.sign(call, spare)
         connection = self.idle.pop() if self.idle else self.connect()
         now = time.monotonic()
         self.next_start = max(self.next_start, now) + self.interval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from chalicelib.domain.connection import Connection
 
 PORTS = {"http": 80, "https": 443}
+# API Gateway's ids, for which `quote` takes five times as long as `replace`.
+_USUAL_ID = re.compile(r"[A-Za-z0-9_-]+=*")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class Endpoint:
 
     def path(self, connection_id: str) -> str:
         """Return the path of one connection; the `=` at the end of an id is encoded."""
-        return f"{self.prefix}/@connections/{quote(connection_id, safe='')}"
+        usual = _USUAL_ID.fullmatch(connection_id)
+        quoted = connection_id.replace("=", "%3D") if usual else quote(connection_id, safe="")
+        return f"{self.prefix}/@connections/{quoted}"
 
 
 def endpoint_of(connection: Connection, override: str) -> Endpoint | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from awscrt import http, io  # type: ignore[import-untyped] # has no types
 
+from chalicelib.adapters.connections_api.bindings import Exchanges, error_of
 from chalicelib.adapters.connections_api.calls import Reply
 
 if TYPE_CHECKING:
@@ -45,10 +46,11 @@ def _keep_thread_state() -> None:
     ctypes.pythonapi.PyGILState_Ensure()
 
 
-class PooledConnection:
+class PooledConnection(Exchanges):
     """One keep-alive connection, which carries one request at a time.
 
-    `sent` is False as long as the API cannot have seen the request.
+    `sent` is False as long as the API cannot have seen the request. `spare` is a request that has
+    had its reply, to be signed again.
     """
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
@@ -58,6 +60,7 @@ class PooledConnection:
         self._used = False  # the connection has carried a request before
         self._closed = False
         self.sent = False
+        self.spare: SignedRequest | None = None
 
     def send(self, request: SignedRequest, done: Callable[[Reply], None]) -> None:
         """Send `request` and pass the reply to `done`, on the runtime's thread.
@@ -108,37 +111,37 @@ class PooledConnection:
 
     def _transmit(self) -> None:
         try:
-            stream = self._connection.request(self._request.message, self._on_head, self._on_body)
-            stream.completion_future.add_done_callback(self._completed)
-            stream.activate()
+            self.start(self._connection, self._request.message)
         except Exception as error:  # noqa: BLE001 - a closing connection raises several types
             self._broken(error)
 
-    def _on_head(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
-        self._status = status_code
-        if status_code >= 400:
+    def _on_response(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """Take the status, and the type of an error."""
+        self._status = status
+        if status >= 400:
             names = [value for name, value in headers if name.lower() == "x-amzn-errortype"]
             self._error = " ".join(names)
 
-    def _on_body(self, chunk: bytes, **_: object) -> None:
+    def _on_body(self, chunk: bytes) -> None:
+        """Keep the body of an error."""
         if self._status is not None and self._status >= 400 and len(self._error) < MAX_ERROR:
             self._error += " " + chunk.decode(errors="replace")
 
-    def _completed(self, exchange: Future[Any]) -> None:
-        error = exchange.exception()
-        if error is None or self._status is not None:
+    def _on_complete(self, code: int) -> None:
+        """Report the answer, or what came instead of it."""
+        if code == 0 or self._status is not None:
             self._used = True
             self._finish(self._status, self._error.strip()[:MAX_ERROR])
         else:
-            self._broken(error)
+            self._broken(error_of(code))
 
     def _broken(self, error: BaseException) -> None:
         if self._used and not self._closed:
-            if self._request.body is not None:
-                self._request.body.seek(0)
+            self._request.rewind()
             self._connect()
         else:
             self._finish(None, str(error))
 
     def _finish(self, status: int | None, error: str) -> None:
+        self.spare = self._request
         self._done(Reply(status, error, time.monotonic() - self._started, self.sent))

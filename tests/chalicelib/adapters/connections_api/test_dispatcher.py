@@ -60,7 +60,7 @@ class Run:
             calls=iter(calls),
             on_reply=on_reply or note,
             retry=retry,
-            sign=lambda call: call.connection_id,  # type: ignore[arg-type, return-value] # fake
+            sign=lambda call, _spare: call.connection_id,  # type: ignore[arg-type, return-value] # fake
             connect=lambda: FakeConnection(self),  # type: ignore[arg-type, return-value] # same
             concurrency=concurrency,
             timeout=timeout,
@@ -81,6 +81,7 @@ class FakeConnection:
         self.run = run
         self.closed = False
         self.sent = True
+        self.spare = None
         run.connections.append(self)
 
     def send(self, request: Any, done: Callable[[Reply], None]) -> None:

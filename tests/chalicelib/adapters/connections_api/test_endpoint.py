@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import botocore.loaders
 import pytest
 
@@ -32,6 +34,16 @@ def test_the_endpoint_is_that_of_the_stage_unless_a_url_is_given(
 
     assert (endpoint.address, endpoint.port, endpoint.region) == (address, port, region)
     assert endpoint.path("a/b=") == f"{endpoint.prefix}/@connections/a%2Fb%3D"
+
+
+@pytest.mark.parametrize(
+    "connection_id",
+    ["L0SM9cOFvHcCIhw=", "L0SM9c_-vHcCIg==", "plain", "", "=", "a=b", "a/b=", "é=", "a b", "x\n"],
+)
+def test_an_id_is_encoded_as_a_part_of_a_path(connection_id: str) -> None:
+    path = Endpoint.of("a1", "eu-west-1", "prod").path(connection_id)
+
+    assert path == f"/prod/@connections/{quote(connection_id, safe='')}"
 
 
 @pytest.mark.parametrize(("region", "suffix"), REGIONS)

@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import _awscrt  # type: ignore[import-not-found] # has no types
 import pytest
 from awscrt import io as network  # type: ignore[import-untyped] # has no types
 from awscrt.exceptions import AwsCrtError  # type: ignore[import-untyped] # same
@@ -155,26 +156,42 @@ def test_a_request_aborted_by_close_is_not_sent_again(api: ConnectionsApi) -> No
 
 @pytest.mark.parametrize("error", [RuntimeError("2058"), AwsCrtError(2058, "CLOSED", "closed")])
 def test_a_request_that_meets_a_closing_connection_is_sent_on_a_new_one(
-    api: ConnectionsApi, error: Exception
+    api: ConnectionsApi, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The runtime raises both errors."""
+    errors = [error]
+    activate = _awscrt.http_client_stream_activate
 
-    class Closing:
-        def is_open(self) -> bool:
-            return True
-
-        def request(self, *_: object) -> None:
-            raise error
+    def closing(exchange: object) -> None:
+        if errors:
+            raise errors.pop()
+        activate(exchange)
 
     sender = Sender(api.url)
     sender.start(Call("POST", "first", b"1"))
     assert sender.reply().status == 200
-    sender.connection._connection = Closing()
+    monkeypatch.setattr(_awscrt, "http_client_stream_activate", closing)
 
     sender.start(Call("POST", "second", b"2"))
 
     assert sender.reply().status == 200
+    assert errors == []
     assert [request.body for request in api.received] == [b"1", b"2"]
+    assert len(api.clients) == 2
+    sender.connection.close()
+
+
+def test_a_request_is_spare_only_after_its_reply(api: ConnectionsApi) -> None:
+    """The runtime still reads one that has not been replied to."""
+    sender = Sender(api.url)
+    assert sender.connection.spare is None
+
+    sender.start(Call("POST", "x", b"1"))
+
+    assert sender.reply().status == 200
+    spare = sender.connection.spare
+    assert spare is not None
+    assert spare.body == b"1"
     sender.connection.close()
 
 

@@ -98,3 +98,49 @@ def test_credentials_are_read_once_a_second_for_the_same_body(
         signer.sign(Call("POST", str(number), b"{}"))
 
     assert len(read) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reused"),
+    [
+        (Call("POST", "a=", b"{}"), Call("POST", "b=", b"{}"), True),
+        (Call("GET", "a="), Call("GET", "b="), True),
+        (Call("POST", "a=", b"{}"), Call("POST", "b=", b"[1]"), False),
+        (Call("POST", "a=", b"{}"), Call("GET", "b="), False),
+        (Call("GET", "a="), Call("DELETE", "b="), False),
+    ],
+)
+def test_a_spare_request_is_signed_again_for_the_same_method_and_body(
+    before: Call, after: Call, *, reused: bool
+) -> None:
+    signer = Signer(Endpoint.of("a1", "eu-west-1", "dev"), CREDENTIALS)
+    spare = signer.sign(before)
+    if spare.stream:
+        spare.stream.read()  # as the runtime does
+
+    request = signer.sign(after, spare)
+
+    assert (request.message is spare.message) == reused
+    headers = {name.lower(): value for name, value in request.message.headers}
+    assert len(list(request.message.headers)) == len(headers)
+    body = request.stream.read() if request.stream else b""
+    assert (request.message.method, body) == (after.method, after.body)
+    sent = Received(after.method, request.message.path, headers, body)
+    assert is_valid(sent, CREDENTIALS, scheme="https")
+    assert request.message.path.endswith("/b%3D")
+
+
+def test_200_posts_over_few_connections_are_each_signed_for_their_own_id(
+    api: ConnectionsApi,
+) -> None:
+    """Also those whose request was used before, for another connection or another body."""
+    endpoint = Endpoint.of("a1", "eu-west-1", "dev", api.url)
+    calls = [Call("POST", f"{n}=", b"even" if n % 2 == 0 else b"odd, longer") for n in range(200)]
+
+    ConnectionsApiClient(endpoint, CREDENTIALS, 4).send_all(
+        calls, lambda *_: None, time.monotonic() + 30
+    )
+
+    assert all(is_valid(request, CREDENTIALS) for request in api.received)
+    sent = {request.target.rpartition("/")[2]: request.body for request in api.received}
+    assert sent == {f"{call.connection_id[:-1]}%3D": call.body for call in calls}
