@@ -24,6 +24,7 @@ from chalicelib.variables import (
     MIN_TTL_HOURS,
     NOTIFICATIONS_TOPIC,
     RECOVER_OWN,
+    SILENT_AFTER_SECONDS,
     SPREAD_SECONDS,
     STAGE,
     SUBPROTOCOLS,
@@ -35,6 +36,8 @@ from chalicelib.variables import (
     VARIABLES,
 )
 
+# For a ping that takes its time, and the jitter of 10 % in the clients' intervals.
+PING_MARGIN_S = 30
 _REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _READ = (*(variable.name for variable in VARIABLES), *_REGION_NAMES)
 
@@ -90,6 +93,7 @@ class Settings:
     allowed_origins: tuple[str, ...]
     subprotocols: tuple[str, ...]
     max_connections_per_client: int | None
+    silent_after_seconds: int | None
     event_bus: str
     management_endpoint: str
     history: History | None
@@ -125,6 +129,7 @@ def _parsed(texts: tuple[str | None, ...]) -> Settings:
         allowed_origins=ALLOWED_ORIGINS.read(source),
         subprotocols=SUBPROTOCOLS.read(source),
         max_connections_per_client=MAX_CONNECTIONS_PER_CLIENT.read(source),
+        silent_after_seconds=_silent_after(source),
         event_bus=EVENT_BUS.read(source),
         management_endpoint=MANAGEMENT_ENDPOINT.read(source),
         history=_history(source),
@@ -190,6 +195,23 @@ def _authorizer_client(source: Mapping[str, str]) -> str:
             problem,
         )
     return key
+
+
+def _silent_after(source: Mapping[str, str]) -> int | None:
+    """Return after how long a client counts as silent, in s, or None.
+
+    A client whose ping was lost, or came late, has to have the time for another one.
+    """
+    seconds, keep_alive = SILENT_AFTER_SECONDS.read(source), KEEP_ALIVE_SECONDS.read(source)
+    least = 2 * keep_alive + PING_MARGIN_S
+    if seconds is not None and seconds < least:
+        raise SettingsError(
+            SILENT_AFTER_SECONDS.name,
+            source[SILENT_AFTER_SECONDS.name],
+            SILENT_AFTER_SECONDS.accepted,
+            f"KEEP_ALIVE_SECONDS is {keep_alive}, so at least {least}",
+        )
+    return seconds
 
 
 def _authentication(source: Mapping[str, str]) -> Authentication | None:

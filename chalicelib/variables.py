@@ -150,6 +150,10 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    return lambda text: parse(text) if text else None
+
+
 CONNECTIONS_TABLE = Variable(
     "CONNECTIONS_TABLE", None, "the name of the DynamoDB table for connections", _some_text
 )
@@ -247,6 +251,13 @@ KEEP_ALIVE_SECONDS = Variable(
     "an integer from 30 to 540, told to clients: how often to ping",
     _integer(30, 540),
 )
+SILENT_AFTER_SECONDS = Variable(
+    "SILENT_AFTER_SECONDS",
+    "",
+    "an integer from 60 to 600, at least twice KEEP_ALIVE_SECONDS plus 30, or empty; the sweep "
+    "closes connections whose client was silent for longer",
+    _optional(_integer(60, 600)),
+)
 SPREAD_SECONDS = Variable(
     "SPREAD_SECONDS",
     "5",
@@ -295,6 +306,7 @@ VARIABLES = (
     RECOVER_OWN,
     KEEP_ALIVE_SECONDS,
     SPREAD_SECONDS,
+    SILENT_AFTER_SECONDS,
     UNCLAIMED_QUEUE,
     UNCLAIMED_SECONDS,
     SWEEP_MINUTES,

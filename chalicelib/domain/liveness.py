@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     GONE = "gone"
     YOUNG = "young"
     LIVE = "live"
+    SILENT = "silent"
     UNPROVEN = "unproven"
 
 
@@ -44,23 +45,36 @@ def judge(connection: Connection, now_ms: int, *, young: bool = False) -> Verdic
     return Verdict.YOUNG if is_young(connection, now_ms) and not young else None
 
 
-def judge_reply(status: int | None, is_young: bool) -> Verdict:
+def judge_reply(status: int | None, is_young: bool, *, is_silent: bool = False) -> Verdict:
     """Judge by the answer to `GET @connections`.
 
     Only 410 proves that a connection is dead, past the grace period: throttling, a denial, a
-    failure or silence prove nothing.
+    failure or no answer prove nothing. API Gateway has a connection that `is_silent`, but its
+    client is presumed to have lost its network.
     """
     if status == 410:
         return Verdict.YOUNG if is_young else Verdict.GONE
-    return Verdict.LIVE if status == 200 else Verdict.UNPROVEN
+    if status != 200:
+        return Verdict.UNPROVEN
+    return Verdict.SILENT if is_silent else Verdict.LIVE
+
+
+def is_silent(last_active_ms: int | None, now_ms: int, silent_after_s: int | None) -> bool:
+    """Return whether nothing was heard from a client for over `silent_after_s`. Times are epoch ms.
+
+    None says that this is not known, or not asked. A time that is yet to come proves nothing.
+    """
+    if last_active_ms is None or silent_after_s is None:
+        return False
+    return now_ms - last_active_ms > silent_after_s * 1000
 
 
 @dataclass
 class Tally:
     """Counts of one sweep.
 
-    `removed` counts the rows that this sweep deleted itself, `replaced` and `expired` the
-    connections that it closed.
+    `removed` counts the rows that this sweep deleted itself, `replaced`, `expired` and
+    `silent` the connections that it closed.
     """
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
@@ -68,6 +82,7 @@ class Tally:
     malformed: int = 0
     replaced: int = 0
     expired: int = 0
+    silent: int = 0
 
     def count_removed(self, verdict: Verdict | None) -> None:
         """Count a removed row, by the verdict on its connection."""
@@ -82,7 +97,7 @@ class Tally:
     @property
     def live(self) -> int:
         """Connections presumed alive."""
-        return self.verdicts.total() - self.dead
+        return self.verdicts.total() - self.dead - self.verdicts[Verdict.SILENT]
 
     @property
     def missed_share(self) -> float:

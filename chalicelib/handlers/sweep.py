@@ -54,7 +54,12 @@ def sweep(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             progress=SweepProgress.open(config.connections_table, whole.minus(LOG_S)),
             config=config,
             log=log,
-            prober=Prober(config.management_endpoint, now_ms(), deadline.minus(REMOVAL_S)),
+            prober=Prober(
+                config.management_endpoint,
+                now_ms(),
+                deadline.minus(REMOVAL_S),
+                silent_after_s=config.silent_after_seconds,
+            ),
             deadline=deadline,
             dry_run=dry_run,
         )
@@ -104,6 +109,7 @@ def report_of(
         "skipped": tally.verdicts[Verdict.UNPROVEN] + tally.malformed,
         "replaced": tally.replaced,
         "expired": tally.expired,
+        "silent": tally.silent,
         "missedDisconnectShare": tally.missed_share,
         "lagSeconds": lag_s,
     }

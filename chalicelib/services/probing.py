@@ -9,7 +9,8 @@ from chalicelib.adapters import aws_clients
 from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import by_endpoint
-from chalicelib.domain.liveness import Verdict, is_young, judge, judge_reply
+from chalicelib.clock import now_ms
+from chalicelib.domain.liveness import Verdict, is_silent, is_young, judge, judge_reply
 from chalicelib.services.denials import Denials
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Prober:
     """Judges connections until `deadline`.
 
     `now_ms` is the epoch ms that ages are counted to, `timeout` (s) the time for one probe;
-    `answers` counts the calls answered.
+    `answers` counts the calls answered. With `silent_after_s`, a client that was not heard for
+    longer is silent.
     """
 
     override: str
@@ -39,6 +41,7 @@ class Prober:
     deadline: Deadline
     probes_a_second: float | None = PROBES_A_SECOND
     timeout: float = ConnectionsApiClient.timeout
+    silent_after_s: int | None = None
     answers: Denials = field(default_factory=Denials)
 
     @property
@@ -67,7 +70,10 @@ class Prober:
         def on_reply(call: Call, reply: Reply) -> None:
             self.answers.add(reply)
             connection = by_id[call.connection_id]
-            verdicts[connection] = judge_reply(reply.status, is_young(connection, self.now_ms))
+            young = is_young(connection, self.now_ms)
+            verdicts[connection] = judge_reply(
+                reply.status, young, is_silent=self._is_silent(reply)
+            )
 
         api = ConnectionsApiClient(endpoint, aws_clients.credentials(), timeout=self.timeout)
         api.send_all(
@@ -77,3 +83,11 @@ class Prober:
             rate=self.probes_a_second,
         )
         return verdicts
+
+    def _is_silent(self, reply: Reply) -> bool:
+        if self.silent_after_s is None or reply.status != 200:
+            return False
+        # Imported only with the setting: most sweeps need not parse what they receive.
+        from chalicelib.adapters.connections_api.activity import last_active_ms
+
+        return is_silent(last_active_ms(reply.body), now_ms(), self.silent_after_s)

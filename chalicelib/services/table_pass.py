@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from chalicelib.adapters.attempts import NOT_STARTED
 from chalicelib.domain.errors import StoreError
-from chalicelib.domain.liveness import DEAD, Tally
+from chalicelib.domain.liveness import DEAD, Tally, Verdict
 from chalicelib.domain.malformed_rows import disposable
 from chalicelib.domain.sweep_position import Position
 from chalicelib.services.due_closes import DueCloses
 from chalicelib.services.endings import remove_orphans
 from chalicelib.services.limits import PENDING_CLIENTS, SweepLimit
+from chalicelib.services.silence import close_silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,7 +140,8 @@ class TablePass:
         self._remove(verdicts)
         examined = list(itertools.takewhile(lambda c: verdicts[c] is not None, page.connections))
         self.tally.verdicts.update(filter(None, map(verdicts.get, examined)))
-        self._close([each for each in examined if verdicts[each] not in DEAD])
+        self._close_silent([each for each in examined if verdicts[each] is Verdict.SILENT])
+        self._close([each for each in examined if verdicts[each] not in (*DEAD, Verdict.SILENT)])
         if limit:
             limit.enforce(examined, previous_ms)
         return examined
@@ -182,6 +184,16 @@ class TablePass:
         for ending in removals.endings:
             self.tally.count_removed(by_id[ending.connection.connection_id])
         verdicts |= dict.fromkeys(removals.left)
+
+    def _close_silent(self, silent: list[Connection]) -> None:
+        if self.dry_run:
+            for connection in silent:
+                self.log.info("would be closed", silentId=connection.connection_id)
+            self.tally.silent += len(silent)
+            return
+        self.tally.silent += close_silent(
+            silent, self.prober, self.store, self.config, self.log, self.deadline
+        )
 
     def _close(self, living: Sequence[Connection]) -> None:
         """Close what is due among the connections that are not dead."""

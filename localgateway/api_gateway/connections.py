@@ -54,10 +54,14 @@ class Connection:
         self._socket = socket
         self._timer = ExpiryTimer(timeouts, loop, self._going_away)
 
-    def touch(self) -> None:
-        """Record that a message passed in either direction."""
+    def heard(self) -> None:
+        """Record a message of the client, the only thing that shows that it is still there."""
         self._timer.restart_idle_timeout()
         self.active_at = round(time.time() * 1000)
+
+    def told(self) -> None:
+        """Record a message to the client. It may be waiting for a client that is gone."""
+        self._timer.restart_idle_timeout()
 
     def post(self, data: bytes) -> None:
         """Send a text message; raise `GoneError` or `BufferFullError` instead of waiting."""
@@ -65,7 +69,7 @@ class Connection:
             raise BufferFullError
         if not self._socket.send_text(data):
             raise GoneError
-        self.touch()
+        self.told()
 
     def close(self, code: int, reason: str) -> None:
         """Start to close the connection; raise `GoneError` if it is already closing."""

@@ -75,4 +75,4 @@ async def _send(send: Send, connection: Connection, answer: str) -> None:
     except (OSError, RuntimeError):
         _log.info("%s disconnected before it was answered", connection.client.connection_id)
     else:
-        connection.touch()
+        connection.told()

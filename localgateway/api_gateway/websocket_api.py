@@ -124,7 +124,7 @@ class WebSocketApi:
                 if message.get("text") is None:
                     socket.start_close(1003, "Unsupported data")
                     continue
-                connection.touch()
+                connection.heard()
                 task = asyncio.create_task(self._messages.serve(send, connection, message["text"]))
                 in_flight.add(task)
                 task.add_done_callback(in_flight.discard)

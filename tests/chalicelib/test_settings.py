@@ -35,6 +35,7 @@ DEFAULTS = Settings(
     allowed_origins=(),
     subprotocols=(),
     max_connections_per_client=None,
+    silent_after_seconds=None,
     event_bus="",
     management_endpoint="",
     history=None,
@@ -63,7 +64,7 @@ def test_an_empty_value_switches_nothing_on() -> None:
     """A template can set every variable."""
     empty = {v.name: "" for v in VARIABLES if v.default == ""}
 
-    assert len(empty) == 11
+    assert len(empty) == 12
     assert load(TABLE | empty) == DEFAULTS
 
 
@@ -108,6 +109,15 @@ def test_an_empty_value_switches_nothing_on() -> None:
         ({"MAX_CONNECTIONS_PER_CLIENT": " "}, "max_connections_per_client", None),
         ({"MAX_CONNECTIONS_PER_CLIENT": "1"}, "max_connections_per_client", 1),
         ({"MAX_CONNECTIONS_PER_CLIENT": " 3 "}, "max_connections_per_client", 3),
+        ({"SILENT_AFTER_SECONDS": " "}, "silent_after_seconds", None),
+        *(
+            (
+                {"SILENT_AFTER_SECONDS": f"{seconds}", "KEEP_ALIVE_SECONDS": f"{keep_alive}"},
+                "silent_after_seconds",
+                seconds,
+            )
+            for seconds, keep_alive in ((90, 30), (600, 30), (600, 285))
+        ),
         ({"EVENT_BUS": " bus "}, "event_bus", "bus"),
         (
             {"AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "http://localhost:1/dev"},
@@ -218,6 +228,12 @@ def test_a_valid_value_is_converted(environ: Mapping[str, str], field: str, valu
             "an integer from 0 to 3600, told to clients: over how long to spread their reconnects",
         ),
         (
+            "SILENT_AFTER_SECONDS",
+            ("59", "601", "never", "90.5"),
+            "an integer from 60 to 600, at least twice KEEP_ALIVE_SECONDS plus 30, or "
+            "empty; the sweep closes connections whose client was silent for longer",
+        ),
+        (
             "UNCLAIMED_QUEUE",
             ("https://sqs.eu-west-1.amazonaws.com/1/Q", "Q.fifo", "Q" * 81),
             "the name of the SQS queue for notifications that may have reached nobody, or empty to "
@@ -248,6 +264,23 @@ def test_an_invalid_value_is_shown_with_what_is_expected(
             load(TABLE | TOKENS | {variable: value})
 
         assert str(caught.value) == f"{variable} is {value!r}; expected {expected}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "keep_alive", "least"),
+    [(89, 30, 90), (60, 30, 90), (600, 286, 602), (600, 300, 630)],
+)
+def test_a_silence_shorter_than_two_pings_is_refused(
+    seconds: int, keep_alive: int, least: int
+) -> None:
+    """One lost ping would close the connection of a client that is well."""
+    chosen = {"SILENT_AFTER_SECONDS": str(seconds), "KEEP_ALIVE_SECONDS": str(keep_alive)}
+
+    with pytest.raises(SettingsError) as caught:
+        load(TABLE | chosen)
+
+    assert f"KEEP_ALIVE_SECONDS is {keep_alive}, so at least {least}" in str(caught.value)
+    assert f"SILENT_AFTER_SECONDS is '{seconds}'" in str(caught.value)
 
 
 def test_a_missing_table_is_reported_as_not_set() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,8 @@ class ConnectionsApi:
 
     `behave` decides about each request, on the server's threads. It is either a test's own
     function or `by_state`, which answers for the connections that are `alive`: `statuses` are
-    other answers by connection id, and `before` runs first, with the method and the id.
+    other answers by connection id, and `before` runs first, with the method and the id. GET tells
+    when a connection was `last_active`.
 
     `clients` are the addresses that TCP connections came from, one each.
     """
@@ -46,6 +48,7 @@ class ConnectionsApi:
     url: str = ""
     behave: Callable[[Received], Answer | Fault] = lambda _: Answer()
     alive: set[str] = field(default_factory=set)
+    last_active: dict[str, str] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     before: Callable[[str, str], object] = lambda _method, _connection_id: None
     received: list[Received] = field(default_factory=list)
@@ -69,6 +72,9 @@ class ConnectionsApi:
         if connection_id not in self.statuses and status == 200 and request.method == "DELETE":
             self.alive.remove(connection_id)
             status = 204
+        at = self.last_active.get(connection_id)
+        if request.method == "GET" and status == 200 and at is not None:
+            return Answer(status, json.dumps({"lastActiveAt": at}).encode())
         return "hang" if status == SILENT else Answer(status)
 
     def respond(self, request: Received, client: tuple[str, int]) -> Answer | Fault:

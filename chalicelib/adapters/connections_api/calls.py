@@ -37,12 +37,13 @@ class Reply:
     """The result of one attempt of a call.
 
     `status` is None when no answer came; `error` then says why. For a status of 400 or more
-    `error` is the body of the answer. `seconds` is the duration of the attempt, including
-    connecting. `sent` is False when the API cannot have seen the request, because no connection
-    could be opened.
+    `error` is the body of the answer. `body` is that of a 200 to GET, otherwise empty. `seconds` is
+    the duration of the attempt, including connecting. `sent` is False when the API cannot have seen
+    the request, because no connection could be opened.
     """
 
     status: int | None
     error: str
     seconds: float
     sent: bool = True
+    body: str = ""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.connections_api.signing import SignedRequest
 
 MAX_ERROR = 1000  # bytes kept of an error body
+MAX_ANSWER = 16_384  # and of the answer to a GET, which has the client's user agent
 
 
 @functools.cache
@@ -72,6 +73,7 @@ class PooledConnection(Exchanges):
         self._started = time.monotonic()
         self._status: int | None = None
         self._error = ""
+        self._answer = b""
         self.sent = self._connection is not None and self._connection.is_open()
         if self.sent:
             self._transmit()
@@ -123,9 +125,11 @@ class PooledConnection(Exchanges):
             self._error = " ".join(names)
 
     def _on_body(self, chunk: bytes) -> None:
-        """Keep the body of an error."""
+        """Keep the body of an error, and of the answer to a GET."""
         if self._status is not None and self._status >= 400 and len(self._error) < MAX_ERROR:
             self._error += " " + chunk.decode(errors="replace")
+        elif self._request.method == "GET" and len(self._answer) < MAX_ANSWER:
+            self._answer += chunk
 
     def _on_complete(self, code: int) -> None:
         """Report the answer, or what came instead of it."""
@@ -144,4 +148,6 @@ class PooledConnection(Exchanges):
 
     def _finish(self, status: int | None, error: str) -> None:
         self.spare = self._request
-        self._done(Reply(status, error, time.monotonic() - self._started, self.sent))
+        seconds = time.monotonic() - self._started
+        body = self._answer[:MAX_ANSWER].decode(errors="replace") if status == 200 else ""
+        self._done(Reply(status, error, seconds, self.sent, body))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.connection import Connection
-from chalicelib.domain.liveness import DEAD, Tally, Verdict, judge, judge_reply
+from chalicelib.domain.liveness import DEAD, Tally, Verdict, is_silent, judge, judge_reply
 
 NOW_MS = 1_731_324_924_561
 MINUTE_MS = 60_000
@@ -41,6 +41,31 @@ def test_only_410_proves_that_a_connection_is_dead(status: int | None, verdict: 
     assert judge_reply(status, is_young=False) is verdict
 
 
+@pytest.mark.parametrize(
+    ("last_active_ms", "silent"),
+    [
+        (NOW_MS - 90_001, True),
+        (NOW_MS - 90_000, False),
+        (NOW_MS, False),
+        (NOW_MS + 10**9, False),  # by the clock of another machine
+        (None, False),
+    ],
+)
+def test_a_client_is_silent_if_it_was_not_heard_for_longer(
+    last_active_ms: int | None, *, silent: bool
+) -> None:
+    assert is_silent(last_active_ms, NOW_MS, 90) is silent
+    assert not is_silent(last_active_ms, NOW_MS, None)
+
+
+@pytest.mark.parametrize("status", [None, 200, 403, 410, 429, 500])
+def test_only_a_connection_that_is_there_can_be_silent(status: int | None) -> None:
+    judged = judge_reply(status, is_young=False, is_silent=True)
+
+    assert (judged is Verdict.SILENT) is (status == 200)
+    assert Verdict.SILENT not in DEAD
+
+
 @given(st.none() | st.integers(100, 599))
 def test_no_other_status_removes_a_row(status: int | None) -> None:
     assert (judge_reply(status, is_young=False) in DEAD) is (status == 410)
@@ -48,7 +73,7 @@ def test_no_other_status_removes_a_row(status: int | None) -> None:
 
 
 def test_the_names_of_the_verdicts_are_those_of_the_report() -> None:
-    assert list(Verdict) == ["too old", "gone", "young", "live", "unproven"]
+    assert list(Verdict) == ["too old", "gone", "young", "live", "silent", "unproven"]
 
 
 def test_a_connection_that_is_not_proven_dead_counts_as_live() -> None:
@@ -56,7 +81,7 @@ def test_a_connection_that_is_not_proven_dead_counts_as_live() -> None:
     tally.verdicts.update(Verdict)
 
     assert (tally.live, tally.dead) == (3, 2)
-    assert tally.missed_share == 2 / 5
+    assert tally.missed_share == 2 / 6
 
 
 def test_an_empty_tally_counts_nothing() -> None:

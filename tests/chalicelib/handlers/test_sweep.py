@@ -750,6 +750,7 @@ def test_the_report_and_the_metrics_agree(
         "skipped": 1,
         "replaced": 0,
         "expired": 0,
+        "silent": 0,
         "missedDisconnectShare": 0.25,
     }
     assert line["message"] == "swept"
