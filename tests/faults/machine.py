@@ -22,10 +22,10 @@ INTERVAL_S = {"connect": 10.0, "disconnect": 10.0}
 
 # The calls that each function may make.
 OPERATIONS = {
-    "connect": "PutItem GetItem Query UpdateItem DeleteItem PutEvents GET* DELETE*",
+    "connect": "PutItem GetItem Query UpdateItem DeleteItem PutEvents GET* POST* DELETE*",
     "disconnect": "DeleteItem GetItem PutEvents",
-    "close": "Query GetItem UpdateItem DeleteItem PutEvents DELETE*",
-    "sweep": "Scan GetItem PutItem Query UpdateItem DeleteItem PutEvents GET* DELETE*",
+    "close": "Query GetItem UpdateItem DeleteItem PutEvents POST* DELETE*",
+    "sweep": "Scan GetItem PutItem Query UpdateItem DeleteItem PutEvents GET* POST* DELETE*",
     "notify": "Scan DeleteItem GetItem PutEvents POST*",
 }
 

@@ -168,6 +168,19 @@ def _kick_client(world: World) -> dict[str, Any]:
     return {"clientId": "alice", "reason": "signed out"}
 
 
+def _kick_obedient(world: World) -> dict[str, Any]:
+    event = _kick_client(world)
+
+    def obey(method: str, connection_id: str) -> None:
+        """Close before the server does, as a client that was told."""
+        if method == "DELETE" and world.api.inboxes.get(connection_id):
+            world.leave(connection_id)
+            world.api.closed.append(connection_id)
+
+    world.api.before = obey
+    return event
+
+
 def _kick_one(world: World) -> dict[str, Any]:
     _three_and_a_dead_one(world)
     world.opened["first"].was_kicked = True
@@ -213,6 +226,16 @@ def _client_over_limit(world: World) -> dict[str, Any]:
     world.seed("third", 100, "alice")
     world.seed("closed", 90, "alice", lives=False)
     return _table_of_all_kinds(world)
+
+
+def _silent_clients(world: World) -> dict[str, Any]:
+    for number in range(3):
+        world.seed(f"silent{number}", 300 + number, "alice")
+        world.api.heard[f"silent{number}"] = world.now_ms() - 100_000
+    world.seed("heard", 200, "bob")
+    world.api.heard["heard"] = world.now_ms() + 3_600_000  # however long the faults take
+    world.seed("unknown", 100)
+    return {}
 
 
 def _many_tabs(world: World) -> dict[str, Any]:
@@ -264,6 +287,7 @@ def _one_client(world: World) -> dict[str, Any]:
 
 
 _HISTORY = {"HISTORY_TABLE": HISTORY, "RECOVER_OWN": "always"}
+_SILENT = {"KEEP_ALIVE_SECONDS": "30", "SILENT_AFTER_SECONDS": "90"}
 _LIMIT = {"MAX_CONNECTIONS_PER_CLIENT": "2"}
 
 SCENARIOS = (
@@ -291,12 +315,14 @@ SCENARIOS = (
     Scenario("notify: nobody connected", _to_nobody),
     Scenario("notify: handed on", _to_many_in_little_time, limit=0),
     Scenario("close: a client", _kick_client),
+    Scenario("close: clients that obey", _kick_obedient),
     Scenario("close: one connection", _kick_one),
     Scenario("close: a dead connection", _kick_dead),
     Scenario("close: opens after a second", _kick_too_early(1.0), settle=_opens_at_last),
     Scenario("close: opens too late", _kick_too_early(9.0), limit=SHORT_S, settle=_opens_at_last),
     Scenario("sweep: without a limit", _table_of_all_kinds),
     Scenario("sweep: a client over its limit", _client_over_limit, _LIMIT),
+    Scenario("sweep: silent clients", _silent_clients, _SILENT),
     Scenario("connect: many tabs", _many_tabs, _LIMIT, CONNECT_S, _connected, is_crowd=True),
     Scenario("close: many tabs", _kick_many, limit=CROWDED_S, is_crowd=True),
     Scenario("sweep: many dead", _many_dead, limit=CROWDED_S, is_crowd=True),

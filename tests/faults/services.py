@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -195,10 +196,12 @@ class ConnectionsApi:
     """`@connections` of the stage `dev`, and the connections themselves.
 
     `inboxes` are the messages that each open connection has received. `closed` are the ids that a
-    DELETE has closed. `slow` is told of each POST before it is answered.
+    DELETE has closed. `heard` says when a client was last active, in epoch ms. `slow` is told of
+    each POST before it is answered.
     """
 
     inboxes: dict[str, list[bytes]] = field(default_factory=dict)
+    heard: dict[str, int] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
     opening: dict[str, float] = field(default_factory=dict)
     before: Any = lambda _method, _connection_id: None
@@ -224,6 +227,9 @@ class ConnectionsApi:
                 return Answer(204)
             if request.method == "POST":
                 self.inboxes[connection_id].append(request.body)
+            if request.method == "GET" and connection_id in self.heard:
+                at = datetime.fromtimestamp(self.heard[connection_id] / 1000, UTC)
+                return Answer(200, json.dumps({"lastActiveAt": at.isoformat()}).encode())
             return Answer(200, b"{}")
 
     def failure(self, fault: Fault) -> Answer:

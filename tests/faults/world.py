@@ -101,6 +101,7 @@ class World:
         self.functions.queued.clear()
         self.api.inboxes.clear()
         self.api.closed.clear()
+        self.api.heard.clear()
         self.api.before = lambda _method, _connection_id: None
         self.connected_at.clear()
         self.opened.clear()
