@@ -79,13 +79,24 @@ def of_world(world: World, seen: Seen) -> Iterator[Failure]:
     yield from _rows_are_the_living(world, seen)
     yield from _ends_are_told(world, seen)
     yield from _limit_keeps_the_newest(world, seen.client_limit)
+    now = world.now_ms() // 1000
+    for connection_id, row in world.table.rows().items():
+        if int(row.get("expiresAt", now + 1)) <= now and connection_id in world.api.inboxes:
+            yield Failure("expired, and still connected", connection_id)
 
 
-def of_notification(world: World, missed: frozenset[str]) -> Iterator[Failure]:
-    """Yield the open connections that were `missed`, unless the log says so."""
-    reported = _sum(world.invocations, "Failed") + _sum(world.invocations, "Skipped")
+def of_notification(
+    world: World, missed: frozenset[str], late: frozenset[str]
+) -> Iterator[Failure]:
+    """Yield the open connections that were `missed`, unless the log says so.
+
+    And those that were posted to too `late`: their tokens had expired.
+    """
+    reported = sum(_sum(world.invocations, name) for name in ("Failed", "Skipped", "Expired"))
     if len(missed) > reported:
         yield Failure("notification lost", f"{sorted(missed)}; {reported} reported")
+    if late:
+        yield Failure("posted to after the token expired", f"{sorted(late)}")
 
 
 def of_history(world: World, streams: Collection[str]) -> Iterator[Failure]:
@@ -117,8 +128,8 @@ def of_history(world: World, streams: Collection[str]) -> Iterator[Failure]:
         yield Failure("posted a number that is not recorded", f"{sorted(posted - recorded)}")
 
 
-def of_answer(done: Invocation) -> Iterator[Failure]:
-    """Yield what does not hold of the answer to a client's request to the history."""
+def of_answer(world: World, done: Invocation) -> Iterator[Failure]:
+    """Yield what does not hold of the answer to a client's request."""
     if done.error is not None or done.result["statusCode"] != 200:
         return
     answer = json.loads(done.result["body"])
@@ -128,8 +139,20 @@ def of_answer(done: Invocation) -> Iterator[Failure]:
     elif answer["type"] == "pong":
         if "heads" in answer and set(answer["heads"]) != {"all", "own"}:
             yield Failure("heads missing", f"{answer}")
-    elif answer.get("code") != "try_again":
+    elif answer["type"] in ("authenticated", "goodbye"):
+        yield from _of_token(world, answer)
+    elif answer.get("code") not in ("try_again", "no_keys"):
         yield Failure("told something else than to try again", f"{answer}"[:200])
+
+
+def _of_token(world: World, answer: dict[str, Any]) -> Iterator[Failure]:
+    """Yield an end that is told without a reason, or the end of a connection that was to go on."""
+    expires_at = world.opened["first"].expires_at
+    if answer["type"] == "goodbye":
+        if answer["reason"] != "expired" or expires_at is None:
+            yield Failure("told goodbye without a reason", f"{answer}")
+    elif "first" not in world.api.inboxes:
+        yield Failure("told to go on, and closed", f"{answer}")
 
 
 def of_close(world: World, done: Invocation, living: frozenset[str]) -> Iterator[Failure]:
@@ -207,4 +230,5 @@ def _subject(line: dict[str, Any]) -> str:
 
 def _tokens(event: dict[str, Any]) -> list[str]:
     offered = event.get("multiValueHeaders", {}).get("Sec-WebSocket-Protocol", [])
-    return [text.rpartition(", ")[2] for text in offered]
+    sent = json.loads(event.get("body", "{}")).get("token")
+    return [text.rpartition(", ")[2] for text in offered] + ([sent] if sent else [])

@@ -81,6 +81,7 @@ def run(world: World, case: Case) -> list[Failure]:
     tracked, living = frozenset(world.table.rows()), frozenset(world.api.inboxes)
     _follow(world, first)
     missed = _missed(world, first) if first.function == "notify" else frozenset[str]()
+    late = _posted_late(world)
     world.settle()
     uncertain = UNCERTAIN if case.scenario.is_told_already else LOST
     seen = Seen(
@@ -95,9 +96,9 @@ def run(world: World, case: Case) -> list[Failure]:
     if not case.spoiled:
         found += invariants.of_calm(first)
     if first.function == "notify":
-        found += invariants.of_notification(world, missed)
+        found += invariants.of_notification(world, missed, late)
     if first.function == "message":
-        found += invariants.of_answer(first)
+        found += invariants.of_answer(world, first)
     if first.function == "notify" and "HISTORY_TABLE" in case.scenario.settings:
         found += invariants.of_history(world, _streams(first))
     if first.function == "close":
@@ -152,6 +153,17 @@ def _streams(first: Invocation) -> list[str]:
     if not attributes:
         return ["all"]
     return [f"c#{name}" for name in json.loads(attributes["clientId"]["Value"])]
+
+
+def _posted_late(world: World) -> frozenset[str]:
+    """Return the connections that have received a notification although they had expired."""
+    return frozenset(
+        connection_id
+        for connection_id, opened in world.opened.items()
+        if opened.expires_at is not None
+        and opened.expires_at <= world.now_ms() // 1000
+        and any(b'"notification"' in each for each in world.api.inboxes.get(connection_id, ()))
+    )
 
 
 def _missed(world: World, first: Invocation) -> frozenset[str]:

@@ -125,6 +125,37 @@ def _asking_for_heads(world: World) -> dict[str, Any]:
     return _asking(world, "ping", heads=True)
 
 
+def _renewing(world: World) -> dict[str, Any]:
+    world.seed("first", 300, "alice", token_s=30)  # expires before the sweep that settles
+    token = world.issuer.token()
+    return _message(world) | {"body": json.dumps({"action": "authenticate", "token": token})}
+
+
+def _expired_recovering(world: World) -> dict[str, Any]:
+    world.seed("first", 300, "alice", token_s=-1)
+    return _message(world) | {"body": '{"action": "recover"}'}
+
+
+def _expired_and_valid(world: World) -> dict[str, Any]:
+    _three_and_a_dead_one(world)
+    world.seed("expired", 240, "alice", token_s=0)
+    world.seed("long expired", 260, token_s=-3600)
+    world.seed("valid", 270, "alice", token_s=3600)
+    return {}
+
+
+def _to_expired(world: World) -> dict[str, Any]:
+    _expired_and_valid(world)
+    return sns_event()
+
+
+def _many_expired(world: World) -> dict[str, Any]:
+    for number in range(2 * CROWD):
+        world.seed(f"expired{number}", 300 + number, f"client{number}", token_s=-1)
+    world.seed("living", 100, "alice", token_s=3600)
+    return {}
+
+
 def _three_and_a_dead_one(world: World) -> None:
     world.seed("anonymous", 200)
     world.seed("first", 300, "alice")
@@ -288,6 +319,7 @@ def _one_client(world: World) -> dict[str, Any]:
 
 _HISTORY = {"HISTORY_TABLE": HISTORY, "RECOVER_OWN": "always"}
 _SILENT = {"KEEP_ALIVE_SECONDS": "30", "SILENT_AFTER_SECONDS": "90"}
+_TOKENS = {"AUTH_ISSUER": "{issuer}", "AUTH_AUDIENCE": AUDIENCE}
 _LIMIT = {"MAX_CONNECTIONS_PER_CLIENT": "2"}
 
 SCENARIOS = (
@@ -295,19 +327,18 @@ SCENARIOS = (
     Scenario("connect: within the limit", _second_tab, _LIMIT, CONNECT_S, _connected),
     Scenario("connect: limit exceeded", _third_tab, _LIMIT, CONNECT_S, _connected),
     Scenario("connect: page reloaded", _reloaded_page, _LIMIT, CONNECT_S, _connected),
-    Scenario(
-        "connect: with a token",
-        _with_token,
-        {"AUTH_ISSUER": "{issuer}", "AUTH_AUDIENCE": AUDIENCE},
-        CONNECT_S,
-        _connected,
-    ),
+    Scenario("connect: with a token", _with_token, _TOKENS, CONNECT_S, _connected),
     Scenario("disconnect: known", _leaving, limit=CONNECT_S),
     Scenario("disconnect: late", _leaving_late, limit=CONNECT_S, is_told_already=True),
     Scenario("disconnect: malformed row", _leaving_malformed, limit=CONNECT_S),
     Scenario("message: ping", _message, limit=CONNECT_S),
     Scenario("message: recover", _recovering, _HISTORY, limit=CONNECT_S),
     Scenario("message: heads", _asking_for_heads, _HISTORY, limit=CONNECT_S),
+    Scenario("message: authenticate", _renewing, _TOKENS, limit=CONNECT_S),
+    Scenario("message: recover, expired", _expired_recovering, _HISTORY, limit=CONNECT_S),
+    Scenario("notify: some expired", _to_expired),
+    Scenario("sweep: some expired", _expired_and_valid),
+    Scenario("sweep: many expired", _many_expired, limit=CROWDED_S, is_crowd=True),
     Scenario("notify: all, recorded", _to_all, _HISTORY),
     Scenario("notify: named clients, recorded", _to_named, _HISTORY),
     Scenario("notify: all", _to_all),

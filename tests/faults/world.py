@@ -67,12 +67,16 @@ class Invocation:
 
 @dataclass(eq=False)
 class Opened:
-    """A connection that has opened: when (epoch ms), for whom, and whether its client left."""
+    """A connection that has opened: when (epoch ms), for whom, and whether its client left.
+
+    `expires_at` is when its client's token expired or expires (epoch s), unless it was renewed.
+    """
 
     client: str | None
     at_ms: int
     has_left: bool = False
     was_kicked: bool = False
+    expires_at: int | None = None
 
 
 @dataclass(eq=False)
@@ -136,12 +140,23 @@ class World:
         self.clock.forget()
 
     def seed(
-        self, connection_id: str, age_s: float, client: str | None = None, *, lives: bool = True
+        self,
+        connection_id: str,
+        age_s: float,
+        client: str | None = None,
+        *,
+        lives: bool = True,
+        token_s: int | None = None,
     ) -> None:
-        """Write the row of a connection that opened `age_s` ago, and that still lives or not."""
+        """Write the row of a connection that opened `age_s` ago, and that still lives or not.
+
+        Its client's token expires in `token_s`, if it has one.
+        """
         at_ms = self.now_ms() - round(age_s * 1000)
         self.connected_at[connection_id] = at_ms - 5
         known = {"clientId": client, "knownClientId": client} if client else {}
+        expires_at = None if token_s is None else self.now_ms() // 1000 + token_s
+        expiry = {} if expires_at is None else {"expiresAt": expires_at}
         self.table.put(
             connectionId=connection_id,
             createdAt=at_ms,
@@ -151,8 +166,11 @@ class World:
             apiId=API_ID,
             stage="dev",
             **{"clientId": "unknown", **known},
+            **expiry,
         )
-        self.opened[connection_id] = Opened(client, at_ms, has_left=not lives)
+        self.opened[connection_id] = Opened(
+            client, at_ms, has_left=not lives, expires_at=expires_at
+        )
         if lives:
             self.api.inboxes[connection_id] = []
 
