@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accept.checks import (
+    activity,
     api,
     connecting,
     deployment,
@@ -68,6 +69,7 @@ CHECKS = (
     Check("notify-some", notifications.some, (*TRACKED, "ping")),
     Check("notify-large", notifications.large, ("notify-some",)),
     Check("notify-all", notifications.everybody, ("notify-some",), option="--notify-all"),
+    Check("last-active", activity.last_active, ("notify-some",)),
     Check("recover", recovering.recover, (*TRACKED, "ping")),
     Check("kick", functions.kick, TRACKED),
     Check("limit", ending.limit, (*TRACKED, "ping")),
