@@ -272,14 +272,20 @@ class ConnectionStore(Table):
         return connection if connection and connection.may_live(now_ms) else None
 
     def of_client(
-        self, client_id: str, now_ms: int, *, after: tuple[str, int] | None = None
+        self,
+        client_id: str,
+        now_ms: int,
+        *,
+        after: tuple[str, int] | None = None,
+        page: int | None = None,
     ) -> Iterator[Connection]:
         """Yield the live connections of a client, newest first, from the index.
 
-        Starts behind the connection with the id and the `createdAt` (epoch ms) of `after`. The
-        index follows the table with a delay, usually of well under a second.
+        Starts behind the connection with the id and the `createdAt` (epoch ms) of `after`. Reads
+        `page` rows at once, if given, else 1 MB. The index follows the table with a delay, usually
+        of well under a second.
         """
-        start: dict[str, Any] = {}
+        start: dict[str, Any] = {} if page is None else {"Limit": page}
         if after is not None:
             client = {"knownClientId": {"S": client_id}, "createdAt": {"N": str(after[1])}}
             start["ExclusiveStartKey"] = _key(after[0]) | client

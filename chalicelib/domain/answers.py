@@ -11,6 +11,7 @@ from typing import Any
 from chalicelib.domain.errors import (
     MalformedRowError,
     RegistryError,
+    RequestError,
     SettingsError,
     StoreError,
     SweepActiveError,
@@ -22,6 +23,7 @@ _CODES: dict[type[RegistryError], str] = {
     StoreError: "store",
     MalformedRowError: "malformed_row",
     SweepActiveError: "active",
+    RequestError: "invalid_request",
 }
 
 

@@ -9,7 +9,7 @@ from chalicelib import settings
 from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.connection import UNKNOWN_CLIENT
-from chalicelib.domain.errors import RegistryError
+from chalicelib.domain.errors import RegistryError, RequestError
 from chalicelib.store import ConnectionStore
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chalicelib.domain.connection import Connection
+    from chalicelib.settings import Settings
+    from chalicelib.telemetry.logs import Log
 
-EXPECTED = '{"clientId": "…"}, {"connectionId": "…"} or {} for the counts'
+EXPECTED = '{"clientId": "…"}, {"connectionId": "…"}, {"clientIds": ["…"]} or {} for the counts'
 # Upper ends of the age groups in minutes. The last group holds all older connections.
 AGES_MIN = (1, 10, 60, 125)
 # Time kept for the last log line.
@@ -30,24 +32,45 @@ RESERVE_S = 0.25
 def connections(event: object, context: object) -> dict[str, Any]:
     """Handle an invocation of `connections`.
 
-    A lookup returns `{"connections": [row, …]}`, newest first, `{}` the counts. An invalid request
-    and a failure are logged and return `{"error": …}`; nothing is raised.
+    A lookup returns `{"connections": [row, …]}`, newest first, `{}` the counts, and `clientIds`
+    who is here: `{"clients": […], "after": …}`. An invalid request and a failure are logged and
+    return `{"error": …}`; nothing is raised.
     """
     log = invocation_log(context)
     deadline = Deadline.of(context).minus(RESERVE_S)
     try:
         config = settings.load()
         set_level(config.log_level)
+        if isinstance(event, dict) and "clientIds" in event:
+            return _who_is_here(event, config, deadline, log)
         query = _query(event)
         if query is None:
             answer = invalid_request(event, EXPECTED)
             log.warning("invalid request", error=answer["error"]["message"])
             return answer
         return _answer(query, ConnectionStore.open(config.connections_table, deadline), now_ms())
+    except RequestError as error:
+        log.warning("invalid request", error=str(error))
+        return failed(error)
     except RegistryError as error:
         counted = metrics.fields(settings.stage(), {Metric.FAILURES: 1})
         log.error("lookup failed", error=str(error), errorType=type(error).__name__, **counted)
         return failed(error)
+
+
+def _who_is_here(
+    event: Mapping[str, Any], config: Settings, deadline: Deadline, log: Log
+) -> dict[str, Any]:
+    # Imported only for this question: the others need no `@connections`.
+    from chalicelib.domain.presence import parse
+    from chalicelib.services.presence import Lookup
+
+    question = parse(event)
+    store = ConnectionStore.open(config.connections_table, deadline)
+    lookup = Lookup(store, config, deadline, now_ms())
+    found, after = lookup.answer(question)
+    lookup.answers.report(config, log)
+    return {"clients": [each.to_json(look=question.look) for each in found], "after": after}
 
 
 def _query(event: object) -> Mapping[str, str] | None:

@@ -161,6 +161,7 @@ SCENARIOS = {
             Invocation("connections", {}),
             Invocation("connections", {"clientId": "ada"}),
             Invocation("connections", {"connectionId": "live="}),
+            Invocation("connections", {"clientIds": ["ada"], "look": True}),
         ),
         ages={"live=": MINUTE_MS},
     ),

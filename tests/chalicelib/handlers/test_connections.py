@@ -118,7 +118,8 @@ def test_a_question_that_is_none_is_told_what_is_accepted(invoke: Invoke, questi
     assert answer["error"]["code"] == "invalid_request"
     message = answer["error"]["message"]
     assert repr(question) in message
-    assert 'expected {"clientId": "…"}, {"connectionId": "…"} or {}' in message
+    accepted = '{"clientId": "…"}, {"connectionId": "…"}, {"clientIds": ["…"]} or {}'
+    assert f"expected {accepted}" in message
     json.dumps(answer, ensure_ascii=False).encode()
 
 
