@@ -337,8 +337,14 @@ def test_the_widgets_do_not_overlap() -> None:
 
 def reasons() -> set[str]:
     """Return every reason for which a handshake is refused."""
-    found = {error.reason for error in errors.RegistryError.__subclasses__()}
+    found = {error.reason for error in kinds_of(errors.RegistryError)}
     return found - {errors.RegistryError.reason} | set(admission.REASONS)
+
+
+def kinds_of(error: type[errors.RegistryError]) -> set[type[errors.RegistryError]]:
+    """Return the subclasses of an error, and theirs."""
+    own = set(error.__subclasses__())
+    return own.union(*map(kinds_of, own))
 
 
 def table(document: str, heading: str) -> list[list[str]]:
