@@ -69,6 +69,9 @@ def all_tables(usage: Usage) -> list[str]:
         "as it is": usage,
         "without the row on the line `connected`": replace(usage, row_logged=False),
         "without the history": replace(usage, history=False),
+        "with a ping every 30 s, for a `SILENT_AFTER_SECONDS` of 90": replace(
+            usage, ping_minutes=0.5
+        ),
     }
     rows = [["a month in us-east-1, by connections", *(f"{size:,}" for size in SIZES[1:])]]
     for name, way in ways.items():

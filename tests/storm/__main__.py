@@ -25,7 +25,7 @@ def main(minutes: float, seed: int, per_minute: int) -> None:
     click.echo(
         f"seed {seed}: {report.publications} published, {report.given} given, of them "
         f"{report.recovered} recovered; {report.cuts} cuts, {report.kills} kills, "
-        f"{report.failures} failed invocations of notify"
+        f"{report.kicks} kicks, {report.failures} failed invocations of notify"
     )
     for breach in report.breaches:
         click.echo(breach)

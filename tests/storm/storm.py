@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -16,10 +18,20 @@ from tests.support.readers import Readers, Told, node_readers, python_readers, u
 PYTHON_CLIENTS = 40
 NODE_CLIENTS = 10
 KILLS = 10
+KICKS = 20
+# Each client renews its connection in time, so that it has one too many for a moment.
+SETTINGS = {
+    "RECOVER_OWN": "always",
+    "MAX_CONNECTIONS_PER_CLIENT": "1",
+    "KEEP_ALIVE_SECONDS": "30",
+    "SILENT_AFTER_SECONDS": "90",
+}
 NAMED = 0.3  # of the publications
 RENEWAL_S = (15, 25)
 KEEP_ALIVE_S = 5
 SETTLING_S = 300  # limit for the last client to get the last notification
+CLOSE = "incident-websocket-dev-close"
+RETURNING = ("unknown", "kicked")
 FAULTS = (
     "--max-duration=40",
     "--drop-disconnects=0.5",
@@ -41,13 +53,14 @@ class Report:
     recovered: int
     cuts: int
     kills: int
+    kicks: int
     failures: int
     breaches: tuple[str, ...]
 
 
 def storm(project: Path, *, seconds: float, publications: int, seed: int) -> Report:
     """Serve a copy of the project in the folder `project` and let the storm pass over it."""
-    with serving(project, *FAULTS, settings={"RECOVER_OWN": "always"}) as gateway:
+    with serving(project, *FAULTS, settings=SETTINGS) as gateway:
         return asyncio.run(_storm(gateway, seconds, publications, Random(seed)))
 
 
@@ -69,9 +82,10 @@ async def _storm(gateway: Gateway, seconds: float, publications: int, random: Ra
         await until(lambda: all(each.state == "live" for each in told.values()), SETTLING_S)
         cutting = asyncio.create_task(_cut([first, second], random))
         killing = asyncio.create_task(_kill(gateway, seconds / KILLS, random))
+        kicking = asyncio.create_task(_kick(gateway, sorted(told), seconds / KICKS, random))
         await _publish(publisher, sorted(told), seconds, publications, random)
         await publisher.finish()
-        cuts, kills = await _stopped(cutting), await _stopped(killing)
+        cuts, kills, kicks = [await _stopped(each) for each in (cutting, killing, kicking)]
         publisher = Publisher(gateway, random, publisher.published, failures=publisher.failures)
         publisher.publish(None)  # shows that nothing was lost at the very end
         await publisher.finish()
@@ -86,12 +100,14 @@ async def _storm(gateway: Gateway, seconds: float, publications: int, random: Ra
             for client_id, ids in expected.items()
             for breach in _breaches(told[client_id], ids)
         ]
+        breaches += _miscounted(gateway, told.values(), kicks)
     return Report(
         len(publisher.published),
         sum(len(each.notifications) for each in told.values()),
         sum(note["recovered"] for each in told.values() for note in each.notifications),
         cuts,
         kills,
+        kicks,
         publisher.failures,
         tuple(breaches),
     )
@@ -117,6 +133,26 @@ async def _cut(groups: list[Readers], random: Random) -> int:
             readers.cut(client_id)
             cuts += 1
     return cuts
+
+
+async def _kick(gateway: Gateway, client_ids: list[str], every_s: float, random: Random) -> int:
+    """Close a client's connection now and then, and let it come back. Return how many closed."""
+    lambda_ = gateway.client("lambda", gateway.lambda_endpoint)
+    kicks = 0
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(random.uniform(0.5, 1.5) * every_s)
+            request = {"clientId": random.choice(client_ids), "reconnect": True}
+            payload = json.dumps(request).encode()
+            closing = asyncio.ensure_future(
+                asyncio.to_thread(lambda_.invoke, FunctionName=CLOSE, Payload=payload)
+            )
+            try:
+                await asyncio.shield(closing)
+            finally:  # what is under way at the end counts, too
+                outcomes = json.loads((await closing)["Payload"].read()).get("connections", {})
+                kicks += sum(outcome != "already gone" for outcome in outcomes.values())
+    return kicks
 
 
 async def _kill(gateway: Gateway, every_s: float, random: Random) -> int:
@@ -164,5 +200,22 @@ def _breaches(told: Told, expected: set[str]) -> list[str]:
         if numbers != sorted(set(numbers)):
             found.append(f"out of order: {stream}")
     found += [f"gap: {gap}" for gap in told.gaps]
-    found += [f"goodbye: {goodbye}" for goodbye in told.goodbyes if "unknown" not in str(goodbye)]
+    goodbyes = [each if isinstance(each, dict) else vars(each) for each in told.goodbyes]
+    # A client that replaces its own connection is not told; nobody else has a second one.
+    found += [f"goodbye: {each}" for each in goodbyes if each["reason"] not in RETURNING]
+    found += [f"sent away: {each}" for each in goodbyes if not each["reconnect"]]
+    return found
+
+
+def _miscounted(gateway: Gateway, clients: Iterable[Told], kicks: int) -> list[str]:
+    """Return what does not fit between what was closed, told to the clients, and reported."""
+    ended = Counter(line["cause"] for line in gateway.logged("disconnected"))
+    told = sum("kicked" in str(each) for client in clients for each in client.goodbyes)
+    found = []
+    if told > kicks:
+        found.append(f"{told} clients were told that they were kicked, but {kicks} were")
+    if ended["kicked"] > kicks:
+        found.append(f"{ended['kicked']} ends reported as kicked, but {kicks} were")
+    if not ended["replaced"]:
+        found.append(f"no end reported as replaced: {dict(ended)}")
     return found

@@ -16,5 +16,6 @@ def test_each_client_gets_each_notification_once_and_in_order(tmp_path: Path) ->
     assert report.breaches == (), f"seed {SEED}"
     assert report.publications == 61
     assert report.kills > 2
+    assert report.kicks > 5
     assert report.recovered > 100
     assert report.cuts > 100

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -282,6 +283,37 @@ def test_the_client_is_told_what_the_request_says(
 
     [goodbye] = goodbyes(api)
     assert (goodbye["reason"], goodbye["message"], goodbye["reconnect"]) == ("kicked", *told)
+
+
+@pytest.mark.parametrize(
+    ("cause", "reconnect", "told"),
+    [
+        ("kicked", None, False),  # also a row of the version before
+        ("kicked", True, True),
+        ("kicked", False, False),
+        ("replaced", None, False),
+    ],
+)
+def test_a_close_that_is_left_to_the_sweep_says_the_same(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    cause: str,
+    *,
+    reconnect: bool | None,
+    told: bool,
+) -> None:
+    """Its message is not kept: the row stays small."""
+    opened = tracked("late=", age_s=70)
+    at = opened.created_at + 2_000
+    connections.put(replace(opened, closing=cause, closing_at=at, close_reconnect=reconnect))
+    api.alive = {"late="}
+
+    app.sweep({}, Context(60))
+
+    [goodbye] = goodbyes(api)
+    assert (goodbye["reason"], goodbye["reconnect"]) == (cause, told)
+    assert goodbye["message"]
+    assert api.alive == set()
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 429, 500, SILENT])
