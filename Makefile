@@ -20,7 +20,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: accept deploy help run connect notify who rows close sweep env test proof check lint imports format templates bench mutants fuzz storm table package lock
+.PHONY: accept deploy help run connect notify who rows close sweep env test test-engines proof check lint imports format templates bench mutants fuzz storm table package lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -68,6 +68,18 @@ test: $(VENV) ## Run the tests with branch coverage, or some: ARGS="-k limit".
 proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real deployments, faults, storms.
 	$(PYTEST) -m proof $(or $(ARGS),--ignore=tests/faults)
 	$(if $(ARGS),,$(PYTEST) --dist worksteal -m proof tests/faults)
+	$(if $(ARGS),,$(MAKE) test-engines)
+
+# The suites of the store and of the history, and those of the whole over real sockets.
+STORE := tests/chalicelib/test_store.py tests/chalicelib/test_store_faults.py \
+	tests/chalicelib/test_sweep_progress.py
+LOG := tests/chalicelib/test_history.py tests/chalicelib/test_claims.py \
+	tests/chalicelib/services/test_recovery.py tests/chalicelib/services/test_recording.py
+WHOLE := tests/test_end_to_end.py tests/test_sweep_end_to_end.py \
+	tests/test_notifications_end_to_end.py tests/storm
+test-engines: $(VENV) ## Run the tests of the tables on other DynamoDB engines than moto.
+	ENGINE=dynalite $(PYTEST) $(STORE)
+	ENGINE=ministack $(PYTEST) $(STORE) $(LOG) $(WHOLE)
 
 check: lint imports templates test ## Run lint, imports, templates and test, in this order.
 

@@ -24,6 +24,7 @@ from chalicelib.adapters import aws_clients, table, token_keys
 from chalicelib.store import ConnectionStore
 from chalicelib.variables import VARIABLES
 from provision.template import load_tables
+from tests.support import engines
 from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import Issuer, issuing
 
@@ -65,11 +66,24 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     token_keys.verifier.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def engine_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """Return the address of the chosen DynamoDB engine; None is moto in this process."""
+    with engines.running(tmp_path_factory.mktemp("engine")) as address:
+        yield address
+
+
 @pytest.fixture
-def dynamodb() -> Iterator[DynamoDBClient]:
-    """Return a client of moto's DynamoDB with the project's empty tables."""
+def dynamodb(
+    engine_address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DynamoDBClient]:
+    """Return a client of DynamoDB with the project's empty tables."""
     with mock_aws():
+        if engine_address is not None:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", engine_address)
         client = boto3.Session().client("dynamodb")
+        if engine_address is not None:
+            engines.empty(client)
         for creation in CREATIONS:
             client.create_table(**creation)
         yield client

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -200,6 +201,7 @@ def test_a_kicked_client_sees_1000_and_the_log_tells_it_from_one_that_left(start
 
             assert list(answer["connections"].values()) == ["closed"] * 2
             for client in (first, second):
+                assert json.loads(client.recv(timeout=PATIENCE_S))["reason"] == "kicked"
                 with pytest.raises(websockets.ConnectionClosedOK):
                     client.recv(timeout=PATIENCE_S)
                 assert client.close_code == 1000
@@ -211,6 +213,7 @@ def test_a_kicked_client_sees_1000_and_the_log_tells_it_from_one_that_left(start
             answer = app.close({"connectionId": name}, Context())
 
             assert answer == {"connections": {name: "closed"}}
+            assert json.loads(kicked.recv(timeout=PATIENCE_S))["reason"] == "kicked"
             with pytest.raises(websockets.ConnectionClosedOK):
                 kicked.recv(timeout=PATIENCE_S)
         gateway.wait(lambda: len(gateway.logged("disconnected")) == 4)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,24 +16,30 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from chalicelib.domain.sweep_position import SWEEP_ROW
 from localgateway import run_file
 from tests.conftest import ROOT, TABLE
+from tests.support import engines
 
 PATIENCE_S = 120.0
+# Beside another DynamoDB, the gateway takes the credentials of its shell.
+OTHER_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
 @dataclass(eq=False)
 class Gateway:
     """A local gateway in a process of its own.
 
+    `engine` is the address of its DynamoDB, unless that is the embedded one.
     `said` are the lines that it has printed, and `log` those of the functions, parsed.
     """
 
     process: subprocess.Popen[str]
+    engine: str | None = None
     said: list[str] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
@@ -94,6 +101,7 @@ class Gateway:
         return {
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.url.replace("ws://", "http://"),
+            "AWS_ENDPOINT_URL_DYNAMODB": self.engine or self.aws_url,
             **self.credentials(),
             "AWS_DEFAULT_REGION": "us-east-1",
             "CONNECTIONS_TABLE": TABLE,
@@ -102,10 +110,14 @@ class Gateway:
     @functools.cached_property
     def aws_url(self) -> str:
         """Return the URL of the embedded AWS services."""
+        if self.engine:
+            return self.lambda_endpoint
         return self.found(r"DynamoDB +(\S+)")
 
-    def credentials(self) -> dict[str, str]:
+    def credentials(self) -> Mapping[str, str]:
         """Return the variables of the run's own credentials, from its run file."""
+        if self.engine:
+            return OTHER_CREDENTIALS
         variables = run_file.find(int(self.lambda_endpoint.rpartition(":")[2])).variables
         return {name: variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
 
@@ -123,7 +135,7 @@ class Gateway:
 
     def dynamodb(self) -> DynamoDBClient:
         """Return a client of the gateway's DynamoDB."""
-        client: DynamoDBClient = self.client("dynamodb")
+        client: DynamoDBClient = self.client("dynamodb", self.engine)
         return client
 
     def connections_api(self) -> ApiGatewayManagementApiClient:
@@ -146,6 +158,8 @@ def serving(
     `settings` are environment variables of the stage `dev`; `timeouts` are in seconds, by the key
     of a function in `.chalice/config.json`; `change` edits the copy before it is served.
     """
+    if engines.chosen() != "moto" and any(name.startswith("--dynamodb-") for name in options):
+        pytest.skip("only the embedded DynamoDB fails and lags on demand")
     for folder in (".chalice", "chalicelib"):
         shutil.copytree(ROOT / folder, project / folder)
     shutil.copy(ROOT / "app.py", project)
@@ -164,15 +178,20 @@ def serving(
         "--region=us-east-1",
         f"--project={project}",
     ]
-    with subprocess.Popen(
-        [*command, *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        gateway = Gateway(process)
+    (files := project.with_name(f"{project.name}-engine")).mkdir()
+    with (
+        engines.running(files) as engine,
+        subprocess.Popen(
+            [*command, *options, *([f"--dynamodb-endpoint={engine}"] if engine else [])],
+            cwd=ROOT,
+            env={**os.environ, **(OTHER_CREDENTIALS if engine else {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        gateway = Gateway(process, engine)
         listener = threading.Thread(target=gateway.listen, daemon=True)
         listener.start()
         try:

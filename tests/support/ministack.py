@@ -24,7 +24,7 @@ from typing import Any
 
 import boto3
 
-from tests.conftest import ROOT
+ROOT = Path(__file__).resolve().parents[2]
 
 REGION = "eu-central-1"
 REQUIREMENTS = ROOT / "requirements-ministack.txt"
@@ -111,7 +111,7 @@ def use_here(project: Path, connections_api: str | None = None) -> None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Ministack]:
+def running(folder: Path, services: str = SERVICES) -> Iterator[Ministack]:
     """Run a ministack that keeps its files in `folder`, until the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -125,7 +125,7 @@ def running(folder: Path) -> Iterator[Ministack]:
         "MINISTACK_REGION": REGION,
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        "SERVICES": SERVICES,
+        "SERVICES": services,
     }
     environment.pop("PYTHONPATH", None)
     log = folder / "ministack.log"
