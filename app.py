@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalice.app import BaseLambdaEvent, Chalice, Rate, Response, SNSEvent, WebsocketEvent
+from chalice.app import BaseLambdaEvent, Chalice, Rate, Response, SNSEvent, SQSEvent, WebsocketEvent
 
 from chalicelib import settings
 from chalicelib.handlers import connect as connecting
@@ -43,6 +43,14 @@ def notify(event: SNSEvent) -> dict[str, Any] | None:
     from chalicelib.handlers import notify as handler
 
     return handler.notify(event.to_dict(), event.context)
+
+
+@app.on_sqs_message(queue=settings.unclaimed_queue(), batch_size=1)
+def unclaimed(event: SQSEvent) -> dict[str, Any]:
+    """Announce the clients that have not picked a notification up."""
+    from chalicelib.handlers import unclaimed as handler
+
+    return handler.unclaimed(event.to_dict(), event.context)
 
 
 @app.lambda_function(name="connections")

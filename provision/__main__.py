@@ -1,4 +1,4 @@
-"""The command line that creates the tables, event buses and topics of one stage."""
+"""The command line that creates the tables, event buses, topics and queues of one stage."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from provision import buses, function_rights, tables, topics
+from provision import buses, function_rights, queues, tables, topics
 from provision.errors import ProvisionError
 from provision.session import region_of
-from provision.template import load_buses, load_tables, load_topic_policies, load_topics
+from provision.template import (
+    load_buses,
+    load_queues,
+    load_tables,
+    load_topic_policies,
+    load_topics,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +56,7 @@ def main(
     region: str | None,
     given: tuple[str, ...],
 ) -> None:
-    """Create the tables, event buses and topics of the resources file unless they exist."""
+    """Create tables, event buses, topics and queues of the resources file unless they exist."""
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     logging.getLogger("provision").setLevel(logging.INFO)
     parameters = {"Stage": stage, **dict(_parameter(text) for text in given)}
@@ -65,6 +71,8 @@ def main(
         if not endpoint_url:
             _ensure_buses(resources, parameters, region)
             _ensure_topics(resources, parameters, region)
+            sqs = boto3.client("sqs", region_name=region)
+            queues.ensure_all(sqs, load_queues(resources, parameters))
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -199,10 +199,11 @@ def names(account: Account) -> Finding:
 def _names(account: Account) -> Iterator[tuple[str, Callable[[], bool]]]:
     parameters = {"Stage": account.stage}
     resources = account.resources
+    queues = [each.name for each in load_queues(resources, parameters).values()]
     calls = (
         ("dynamodb", "describe_table", "TableName", _table_names(account)),
         ("events", "describe_event_bus", "Name", load_buses(resources, parameters)),
-        ("sqs", "get_queue_url", "QueueName", load_queues(resources, parameters)),
+        ("sqs", "get_queue_url", "QueueName", queues),
         (
             "lambda",
             "get_function",

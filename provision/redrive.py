@@ -1,8 +1,9 @@
-"""Send the notifications that wait in the failure queue to `notify` again.
+"""Send what waits in the failure queue where it failed.
 
-The queue holds two kinds of messages. Lambda writes a record of a failed invocation, whose
+The queue holds three kinds of messages. Lambda writes a record of a failed invocation, whose
 `requestPayload` is the event, with the place where the delivery stopped. SNS writes a notification
-that it could not hand to Lambda at all.
+that it could not hand to Lambda at all. Both go to `notify` again. SQS moves a message of the queue
+`IncidentUnclaimed-{stage}` here with which `unclaimed` failed; it goes back there.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +50,29 @@ def event_of(message: Mapping[str, Any]) -> dict[str, Any]:
     raise QueueMessageError(message["MessageId"])
 
 
-def describe(message: Mapping[str, Any], event: Mapping[str, Any], now_ms: int) -> str:
-    """Return a line with the notification's id, its age in the queue and its subject."""
-    sns = event["Records"][0]["Sns"]
+def is_unclaimed(message: Mapping[str, Any]) -> bool:
+    """Return whether a message of the queue is one for `unclaimed`."""
+    try:
+        body = json.loads(message["Body"])
+    except ValueError:
+        return False
+    return isinstance(body, dict) and body.get("type") == "unclaimed"
+
+
+def describe(message: Mapping[str, Any], now_ms: int) -> str:
+    """Return a line with the notification's id, its age in the queue and its subject.
+
+    Raise `QueueMessageError` if the message is of no known kind.
+    """
+    if is_unclaimed(message):
+        body = json.loads(message["Body"])
+        notification_id, subject = body["id"], body["subject"]
+        about = f"{notification_id}, unclaimed by {len(body['clients'])} clients,"
+    else:
+        sns = event_of(message)["Records"][0]["Sns"]
+        about, subject = sns["MessageId"], sns.get("Subject")
     age_s = (now_ms - int(message["Attributes"]["SentTimestamp"])) // 1000
-    return f"{sns['MessageId']} left {age_s} s ago: {sns.get('Subject') or '(no subject)'}"
+    return f"{about} left {age_s} s ago: {subject or '(no subject)'}"
 
 
 def messages(sqs: Any, url: str) -> Iterator[Mapping[str, Any]]:
@@ -72,31 +92,45 @@ def messages(sqs: Any, url: str) -> Iterator[Mapping[str, Any]]:
         yield received[0]
 
 
-def redrive(sqs: Any, lambda_: Any, url: str, function: str, *, dry_run: bool) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Places:
+    """Where messages come from and go to: the URLs of two queues, and the function `notify`."""
+
+    failed: str
+    unclaimed: str
+    notify: str
+
+
+def redrive(sqs: Any, lambda_: Any, places: Places, *, dry_run: bool) -> tuple[int, int]:
     """Send each message of the queue again; return how many were sent and how many stay.
 
-    A message is deleted after Lambda has accepted its event. If the answer to that is lost, the
-    message stays and the notification may be delivered twice; clients drop it by its id.
+    A message is deleted after Lambda or SQS has accepted it. If the answer to that is lost, the
+    message stays and its notification may come twice; it is dropped by its id.
     """
     sent = stayed = 0
     shown = []
-    for message in messages(sqs, url):
+    for message in messages(sqs, places.failed):
         try:
-            event = event_of(message)
+            click.echo(describe(message, time.time_ns() // 1_000_000))
         except QueueMessageError as error:
             click.echo(str(error))
             stayed += 1
             continue
-        click.echo(describe(message, event, time.time_ns() // 1_000_000))
         if dry_run:
             shown.append(message)
             continue
-        lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event))
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        if is_unclaimed(message):
+            sqs.send_message(QueueUrl=places.unclaimed, MessageBody=message["Body"])
+        else:
+            event = json.dumps(event_of(message))
+            lambda_.invoke(FunctionName=places.notify, InvocationType="Event", Payload=event)
+        sqs.delete_message(QueueUrl=places.failed, ReceiptHandle=message["ReceiptHandle"])
         sent += 1
     for message in shown:
         handle = message["ReceiptHandle"]
-        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+        sqs.change_message_visibility(
+            QueueUrl=places.failed, ReceiptHandle=handle, VisibilityTimeout=0
+        )
     return sent, stayed + len(shown)
 
 
@@ -114,14 +148,17 @@ def redrive(sqs: Any, lambda_: Any, url: str, function: str, *, dry_run: bool) -
 def main(stage: str, *, dry_run: bool, resources: Path, region: str | None) -> None:
     """Send the notifications of the failure queue again, from where their delivery stopped."""
     try:
-        [queue] = load_queues(resources, {"Stage": stage})
+        queues = load_queues(resources, {"Stage": stage})
         sqs, lambda_ = client("sqs", region), client("lambda", region)
-        url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-        function = f"incident-websocket-{stage}-notify"
-        sent, stayed = redrive(sqs, lambda_, url, function, dry_run=dry_run)
+        failed, unclaimed = (
+            sqs.get_queue_url(QueueName=queues[each].name)["QueueUrl"]
+            for each in ("FailedNotifications", "UnclaimedQueue")
+        )
+        places = Places(failed, unclaimed, f"incident-websocket-{stage}-notify")
+        sent, stayed = redrive(sqs, lambda_, places, dry_run=dry_run)
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{sent} sent again, {stayed} still in {queue}")
+    click.echo(f"{sent} sent again, {stayed} still in {queues['FailedNotifications'].name}")
 
 
 if __name__ == "__main__":

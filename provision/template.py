@@ -1,4 +1,4 @@
-"""Read DynamoDB tables, EventBridge buses and SNS topics from a CloudFormation template."""
+"""Read tables, event buses, topics and queues from a CloudFormation template."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ _TABLE_PROPERTIES = (
     "PointInTimeRecoverySpecification",
 )
 _REQUIRED_TABLE_PROPERTIES = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode")
+_QUEUE_ATTRIBUTES = (
+    "VisibilityTimeout",
+    "MessageRetentionPeriod",
+    "MaximumMessageSize",
+    "SqsManagedSseEnabled",
+)
 _TOPIC_POLICY_PROPERTIES = ("Topics", "PolicyDocument")
 
 
@@ -50,6 +56,20 @@ class TableDefinition:
     ttl_attribute: str | None = None
     encryption: SSESpecificationTypeDef | None = None
     point_in_time_recovery: bool = False
+
+
+@dataclass(frozen=True)
+class QueueDefinition:
+    """A queue, with its attributes as the SQS API takes them.
+
+    Messages that were received so many times without success go to the queue with the logical id
+    `dead_letters`.
+    """
+
+    name: str
+    attributes: Mapping[str, str]
+    dead_letters: str | None = None
+    receives: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,15 +115,18 @@ def load_topics(path: Path, parameters: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def load_queues(path: Path, parameters: Mapping[str, str]) -> list[str]:
-    """Return the name of every AWS::SQS::Queue of the JSON template at `path`.
+def load_queues(path: Path, parameters: Mapping[str, str]) -> dict[str, QueueDefinition]:
+    """Return the logical id and definition of every AWS::SQS::Queue of the template at `path`.
 
     Resolve parameters and raise errors as `load_tables` does.
     """
-    return [
-        str(properties["QueueName"])
-        for _, properties in _resources(path, "AWS::SQS::Queue", parameters)
-    ]
+    template = read(path)
+    values = Values.of(template, parameters)
+    return {
+        logical_id: _queue(logical_id, dict(resource.get("Properties", {})), values)
+        for logical_id, resource in template.get("Resources", {}).items()
+        if resource.get("Type") == "AWS::SQS::Queue"
+    }
 
 
 def load_topic_policies(path: Path, parameters: Mapping[str, str]) -> list[TopicPolicy]:
@@ -143,6 +166,23 @@ def _only_property(resource: str, properties: Mapping[str, Any], name: str) -> s
     _check_names(resource, properties, supported=(name,), required=(name,))
     value: str = properties[name]
     return value
+
+
+def _queue(logical_id: str, properties: dict[str, Any], values: Values) -> QueueDefinition:
+    resource = f"queue {logical_id}"
+    redrive = properties.pop("RedrivePolicy", None)
+    supported = ("QueueName", *_QUEUE_ATTRIBUTES)
+    _check_names(resource, properties, (*supported, "RedrivePolicy"), required=("QueueName",))
+    given = values.resolve(properties)
+    name = given.pop("QueueName")
+    attributes = {each: str(value).lower() for each, value in given.items()}
+    match redrive:
+        case None:
+            return QueueDefinition(name, attributes)
+        case {"deadLetterTargetArn": {"Fn::GetAtt": [str(other), "Arn"]}, "maxReceiveCount": times}:
+            return QueueDefinition(name, attributes, other, times)
+    expected = ("the Arn of a queue of the template and a maxReceiveCount",)
+    raise UnsupportedError("property", f"RedrivePolicy {redrive} of {resource}", expected)
 
 
 def _topic_policy(logical_id: str, properties: Mapping[str, Any]) -> TopicPolicy:

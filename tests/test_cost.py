@@ -114,7 +114,7 @@ def test_metrics_and_alarms_are_counted_from_the_project() -> None:
 
     assert custom_metrics(Usage(0)) == 4
     assert custom_metrics(THOUSAND) == len(Metric) + 3 + 6
-    assert custom_metrics(replace(THOUSAND, history=False)) == len(Metric) - 3 + 3 + 6
+    assert custom_metrics(replace(THOUSAND, history=False)) == len(Metric) - 4 + 3 + 6
     assert alarm_metrics(resources) == json.dumps(resources).count('"TreatMissingData"') + sum(
         len(alarm["Properties"]["Metrics"]) - 2
         for alarm in resources.values()

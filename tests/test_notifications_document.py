@@ -73,13 +73,14 @@ def published() -> Any:
         (1, None, {"incident": 4711, "severity": "high"}, None),
         (2, None, "Your shift begins", ("ada",)),
         (3, None, "Call at 9", ("ada", "bob")),
+        (4, None, "Your shift begins", ("ada",)),
     ],
 )
 def test_each_command_publishes_the_described_notification(
     published: Publish, number: int, subject: str | None, message: Any, clients: Any
 ) -> None:
     """The shell's quoting is part of the test."""
-    assert len(commands()) == 4
+    assert len(commands()) == 5
     options = commands()[number]
     assert options["--topic-arn"] == "$TOPIC_ARN"
     arguments: dict[str, Any] = {"Message": options["--message"]}
@@ -93,6 +94,7 @@ def test_each_command_publishes_the_described_notification(
     assert notification.subject == subject
     assert notification.message == message
     assert notification.client_ids == clients
+    assert notification.receipt is (number == 4)
 
 
 def test_the_python_runs_as_it_stands(published: Publish) -> None:

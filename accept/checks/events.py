@@ -49,7 +49,7 @@ async def failure_queue(run: Run) -> str:
     """Check that a notification which could not be delivered goes to the failure queue."""
     if run.target.kind == "chalice":
         raise SkippedError(CHALICE_MAKES_NONE)
-    [queue] = [each["QueueName"] for each in resources(run.target, "AWS::SQS::Queue").values()]
+    queue = resources(run.target, "AWS::SQS::Queue")["FailedNotifications"]["QueueName"]
     url = (await run.aws.call("sqs", "get_queue_url", QueueName=queue))["QueueUrl"]
     answer = await run.aws.call(
         "lambda",

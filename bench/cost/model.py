@@ -39,6 +39,9 @@ HEADS_UNITS, RECOVER_UNITS = 1, 3
 # Billed time of a post (docs/scale.md) and of a probe at the sweep's own rate, in s.
 POST_S, PROBE_S = 0.00021, 1 / PROBES_A_SECOND
 HANDLER_GB, NOTIFY_GB = 0.5, 1769 / 1024
+# Lambda reads an empty queue with five pollers, each of which waits 20 s; assumed:
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+POLLS_A_DAY = 5 * 24 * 60 * 60 / 20
 ROW_BYTES, PING_BYTES = 400, 100
 # What an entry of the history has besides the envelope.
 ENTRY_BYTES = 100
@@ -49,7 +52,7 @@ IDLE_METRICS = (
     Metric.ORPHANS_REMOVED,
     Metric.MISSED_DISCONNECT_SHARE,
 )
-HISTORY_METRICS = {Metric.RECORDED, Metric.RECOVERED, Metric.HISTORY_FAILURES}
+HISTORY_METRICS = {Metric.RECORDED, Metric.RECOVERED, Metric.HISTORY_FAILURES, Metric.UNCLAIMED}
 # How many causes a busy stage usually sees: of refusals, and of ends.
 REFUSALS_SEEN, ENDS_SEEN = 3, 6
 # Custom metrics that are published once for each cause.
@@ -240,6 +243,7 @@ def bill(usage: Usage, prices: Prices, measured: LogBytes) -> Bill:
         Line("DynamoDB: history stored", kept / GB, "GB", prices.table_gb),
         Line("DynamoDB: storage, index, backups", 3 * table_bytes / GB, "GB", prices.table_gb),
         Line("SNS: notifications", notifications, "", prices.publish),
+        Line("SQS: Lambda polls the queue", POLLS_A_DAY * DAYS, "requests", prices.queue_request),
         Line("EventBridge: ends of connections", shakes, "events", prices.event),
         Line("CloudWatch: logs", logs, "GB", prices.log_gb),
         Line("CloudWatch: logs kept 90 days", 3 * 0.15 * logs, "GB", prices.log_stored_gb),

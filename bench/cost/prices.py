@@ -29,6 +29,7 @@ class Prices:
     backup_gb: float
     # https://aws.amazon.com/sns/pricing/ and https://aws.amazon.com/eventbridge/pricing/
     publish: float
+    queue_request: float  # https://aws.amazon.com/sqs/pricing/
     event: float
     # https://aws.amazon.com/cloudwatch/pricing/
     log_gb: float
@@ -51,6 +52,7 @@ REGIONS = {
         table_gb=0.25,
         backup_gb=0.20,
         publish=0.50 / MILLION,
+        queue_request=0.40 / MILLION,
         event=1.00 / MILLION,
         log_gb=0.50,
         log_stored_gb=0.03,
@@ -69,6 +71,7 @@ REGIONS = {
         table_gb=0.27,
         backup_gb=0.22,
         publish=0.50 / MILLION,
+        queue_request=0.40 / MILLION,
         event=1.00 / MILLION,
         log_gb=0.76,
         log_stored_gb=0.0314,

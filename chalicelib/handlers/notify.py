@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chalicelib.domain.notification import Notification
+    from chalicelib.services.queueing import Queueing
     from chalicelib.services.recording import Recording
     from chalicelib.settings import Settings
     from chalicelib.telemetry.logs import Log
@@ -38,6 +39,9 @@ LOG_S = 0.5
 # The field with the cursor in the event that continues a delivery, which may also lie in the
 # queue of failed notifications for days.
 CURSOR = "place"
+# In it: the numbers of the named clients that were reached, and of those looked at for the queue.
+REACHED = "reached"
+QUEUED = "queued"
 
 
 def notify(event: Mapping[str, Any], context: Any) -> dict[str, Any] | None:
@@ -64,9 +68,15 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
     whole = Deadline.of(context).minus(LOG_S)
     deadline = whole.minus(RESERVE_S - LOG_S)
     notification = from_sns(event)
-    envelope = notification.envelope(MAX_RECORDED_BYTES if config.history else MAX_ENVELOPE_BYTES)
+    has_own = config.history is not None and config.history.has_own
+    envelope = notification.envelope(
+        MAX_RECORDED_BYTES if config.history else MAX_ENVELOPE_BYTES,
+        receipt=notification.receipt and has_own and config.unclaimed is not None,
+    )
     cursor = _cursor(event, notification.id)
+    reached, looked_at = _looked_at(event, notification.id)
     recording = _recording(event, notification, envelope, config, deadline)
+    queueing = _queueing(notification, len(envelope), looked_at, recording, config, deadline)
     delivery = Delivery(
         envelope=envelope,
         client_ids=notification.client_ids,
@@ -76,16 +86,32 @@ def _deliver(event: Mapping[str, Any], context: Any, config: Settings, log: Log)
         deadline=deadline,
         cursor=cursor,
         recording=recording,
+        reached=reached,
     )
-    finished = _run(delivery, cursor, log)
+    try:
+        finished = _run(delivery, cursor, log)
+        if finished and queueing and not (recording and recording.failure):
+            finished = queueing.run(reached)
+    finally:
+        if recording:
+            recording.close()
+            _log_failure(recording, config.stage, log)
     delivery.answers.report(config, log)
     if not finished:
-        _continue(event, context, notification.id, delivery, cursor, whole.minus(REMOVAL_S))
+        if delivery.cursor == cursor and (queueing is None or queueing.done == looked_at):
+            raise ContinuationError(notification.id, "no progress: nobody was served")
+        place = _place(delivery, queueing)
+        _continue(event, context, notification.id, place, whole.minus(REMOVAL_S))
     delivery.remove_gone(whole)
     report = _report(notification.id, delivery, finished, time.monotonic() - started)
-    log.info("notified", **report, **metrics.fields(config.stage, _values(report, recording)))
+    queued = {"queued": queueing.sent} if queueing else {}
+    counted = metrics.fields(config.stage, _values(report, recording))
+    log.info("notified", **report, **queued, **counted)
+    # Lambda tries again; clients drop the repeat by its id.
     if recording and recording.failure:
-        raise recording.failure  # Lambda tries again; clients drop the repeat by its id
+        raise recording.failure
+    if queueing and queueing.failure:
+        raise queueing.failure
     return report
 
 
@@ -120,6 +146,45 @@ def _recording(
     )
 
 
+def _queueing(
+    notification: Notification,
+    envelope_bytes: int,
+    looked_at: int,
+    recording: Recording | None,
+    config: Settings,
+    deadline: Deadline,
+) -> Queueing | None:
+    """Return what queues clients that may not be reached, or None if nobody asks for them."""
+    if config.unclaimed is None or notification.client_ids is None:
+        return None
+    # Imported only with a queue.
+    from chalicelib.adapters.sqs import Queue
+    from chalicelib.services.queueing import Queueing
+
+    queue = Queue.open(config.unclaimed.queue, deadline)
+    delay_s = config.unclaimed.seconds
+    return Queueing(notification, envelope_bytes, queue, delay_s, recording, looked_at)
+
+
+def _looked_at(event: Mapping[str, Any], notification_id: str) -> tuple[set[int], int]:
+    """Return the clients that invocations before this one reached, and how many they looked at."""
+    fields = event.get(CURSOR, {})
+    try:
+        return {int(number) for number in fields.get(REACHED, ())}, int(fields.get(QUEUED, 0))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _invalid_cursor(event, notification_id) from error
+
+
+def _place(delivery: Delivery, queueing: Queueing | None) -> dict[str, Any]:
+    """Return where the invocation that continues begins."""
+    place = delivery.cursor.to_json()
+    if delivery.recording:
+        place |= delivery.recording.to_json()
+    if queueing:
+        place |= {REACHED: sorted(delivery.reached), QUEUED: queueing.done}
+    return place
+
+
 def _run(delivery: Delivery, cursor: Cursor, log: Log) -> bool:
     """Deliver. Return whether everything was sent; raise if a retry repeats nothing."""
     try:
@@ -129,10 +194,6 @@ def _run(delivery: Delivery, cursor: Cursor, log: Log) -> bool:
             raise
         log.error("could not read table", error=str(error))
         return False
-    finally:
-        if delivery.recording:
-            delivery.recording.close()
-            _log_failure(delivery.recording, delivery.config.stage, log)
 
 
 def _log_failure(recording: Recording, stage: str, log: Log) -> None:
@@ -145,15 +206,11 @@ def _continue(
     event: Mapping[str, Any],
     context: Any,
     notification_id: str,
-    delivery: Delivery,
-    cursor: Cursor,
+    place: Mapping[str, Any],
     deadline: Deadline,
 ) -> None:
     """Start an invocation that delivers the rest. Raises `ContinuationError`."""
-    if delivery.cursor == cursor:
-        raise ContinuationError(notification_id, "no progress: nobody was served")
-    place = delivery.recording.to_json() if delivery.recording else {}
-    rest = {**event, CURSOR: {**delivery.cursor.to_json(), **place}}
+    rest = {**event, CURSOR: place}
     failure = invoke_async(context.function_name, rest, deadline)
     if failure is not None:
         raise ContinuationError(notification_id, failure)

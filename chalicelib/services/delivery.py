@@ -100,8 +100,9 @@ class Delivery:
     """One run of a delivery, from `cursor` until everything was sent or the deadline.
 
     `client_ids` of None means every client. `recording` records the notification for each client
-    before it is posted, unless there is no history. Connections are streamed: memory holds those in
-    flight, one page of rows, and up to `REMOVALS` connections that are gone.
+    before it is posted, unless there is no history. `reached` are the numbers of the named clients
+    of whom a connection took the post. Connections are streamed: memory holds those in flight, one
+    page of rows, and up to `REMOVALS` connections that are gone.
     """
 
     envelope: bytes
@@ -115,11 +116,12 @@ class Delivery:
     outcomes: Counter[DeliveryOutcome] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
     answers: Denials = field(default_factory=Denials)
+    reached: set[int] = field(default_factory=set)
     _before: Cursor = field(init=False)  # the cursor before the last call that was yielded
     _api: Endpoint = field(init=False)
     _body: bytes = field(init=False)  # the envelope for the current client
     _pass_done: bool = field(init=False)
-    _in_flight: dict[str, Connection] = field(init=False, default_factory=dict)
+    _in_flight: dict[str, tuple[int, Connection]] = field(init=False, default_factory=dict)
     _gone: list[Connection] = field(init=False, default_factory=list)
 
     def run(self) -> bool:
@@ -182,7 +184,7 @@ class Delivery:
                 self.outcomes[DeliveryOutcome.EXPIRED] += 1
             else:
                 self._api = api
-                self._in_flight[connection.connection_id] = connection
+                self._in_flight[connection.connection_id] = client, connection
                 yield Call("POST", connection.connection_id, self._body, connection.expires_at)
 
     def _next(self, targets: Iterator[_Target]) -> _Target | None:
@@ -225,8 +227,10 @@ class Delivery:
         self._body = self.recording.placed(client) if self.recording else self.envelope
 
     def _on_reply(self, call: Call, reply: Reply) -> None:
-        connection = self._in_flight.pop(call.connection_id)
+        client, connection = self._in_flight.pop(call.connection_id)
         outcome = outcome_of(reply.status)
+        if outcome is DeliveryOutcome.DELIVERED and self.client_ids is not None:
+            self.reached.add(client)
         self.outcomes[outcome] += 1
         self.latencies.add(reply.seconds)
         self.answers.add(reply)

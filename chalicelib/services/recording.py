@@ -70,6 +70,17 @@ class Recording:
         place = self._place(client)
         return self.envelope if place is None else placed(self._text, place).encode()
 
+    def place(self, client: int) -> Place | None:
+        """Return the place for a named client, or None if the notification is not recorded for it.
+
+        A client that an earlier invocation has served is found by its newest ids, at 1 read unit.
+        Raises `HistoryError` as `placed` does.
+        """
+        names = self.client_ids or ()
+        if client not in self._places and not (self.is_left or self.failure):
+            self._places[client] = self._append(own_stream(names[client]))
+        return self._places.get(client)
+
     def close(self) -> None:
         """Cancel the appends that have not begun, and wait for the others."""
         if self._pool:

@@ -37,6 +37,7 @@ class Metric(StrEnum):
     RECORDED = "Recorded"
     HISTORY_FAILURES = "HistoryFailures"
     RECOVERED = "Recovered"
+    UNCLAIMED = "Unclaimed"
     DELIVERY_TIME = "DeliveryTime"
     POST_P50 = "PostP50"
     POST_P99 = "PostP99"

@@ -34,12 +34,14 @@ HANDLERS = {
 ROUTES = {"$connect": "connect", "$disconnect": "disconnect", "$default": "message"}
 SWEEP = "incident-websocket-dev-sweep"
 NOTIFY = "incident-websocket-dev-notify"
+UNCLAIMED = "incident-websocket-dev-unclaimed"
 FUNCTIONS = {
     **HANDLERS,
     "incident-websocket-dev-connections": "dev-connections.json",
     "incident-websocket-dev-close": "dev-close.json",
     SWEEP: "dev-sweep.json",
     NOTIFY: "dev-notify.json",
+    UNCLAIMED: "dev-unclaimed.json",
 }
 # In s; all others have the 10 s of a handshake.
 TIMEOUTS = {
@@ -47,6 +49,7 @@ TIMEOUTS = {
     "incident-websocket-dev-close": 30,
     SWEEP: 240,
     NOTIFY: 900,
+    UNCLAIMED: 30,
 }
 MEMORY = {NOTIFY: 1769}  # MB
 # What no deployment may be without.

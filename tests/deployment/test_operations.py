@@ -20,6 +20,8 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.errors import HistoryError
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES
 from chalicelib.domain.rows import to_item
+from chalicelib.domain.unclaimed import Queued, Waiting, Why
+from chalicelib.handlers import unclaimed
 from chalicelib.services import endings
 from chalicelib.services.delivery import DeliveryOutcome
 from chalicelib.telemetry.metrics import NAMESPACE, SERVICE, Metric
@@ -28,6 +30,7 @@ from tests.deployment.conftest import ROOT
 from tests.support.connections import tracked
 from tests.support.events import CONNECTION_ID, connect_event, disconnect_event
 from tests.support.notifications import sns_event
+from tests.support.sqs import sqs_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -180,6 +183,8 @@ def lines(
     invoke("sweep", {})
     notify(dynamodb, invoke, monkeypatch)
     use_history(dynamodb, invoke, wire)
+    queued = Queued("id", 1, None, "hello", receipt=False, clients=(Waiting("ada", None, False),))
+    invoke("unclaimed", sqs_event(queued.to_text()))
     return logged()
 
 
@@ -399,14 +404,36 @@ def test_the_documented_alarms_are_those_of_the_template() -> None:
     ]
 
 
+def documented_event(detail_type: str) -> dict[str, Any]:
+    """Return the event that is shown in a section of the document."""
+    section = EVENTS.split(f"\n## {detail_type}\n")[1]
+    found: dict[str, Any] = json.loads(section.split("```json\n")[1].split("```")[0])
+    assert found["source"] == eventbridge.SOURCE
+    return found
+
+
+def test_the_documented_event_of_nobody_home_is_the_published_one() -> None:
+    shown = documented_event("Nobody Home")
+    detail = shown["detail"]
+    about = Queued(
+        *(detail["id"], detail["sentAt"], detail["subject"], detail["message"]),
+        receipt=False,
+        clients=(),
+    )
+
+    assert shown["detail-type"] == unclaimed.DETAIL_TYPE
+    assert detail == about.detail(detail["clientId"], detail["seq"], Why(detail["why"]))
+    rows = [row[0].strip("`") for row in table(EVENTS, "Nobody Home")]
+    assert rows == list(detail)
+    assert all(f"`{why.value}`" in EVENTS for why in Why)
+
+
 def test_the_documented_event_is_the_announced_one() -> None:
-    [text] = re.findall(r"```json\n(.*?)```", EVENTS, flags=re.DOTALL)
-    shown = json.loads(text)
+    shown = documented_event("Connection Closed")
     connection = Connection("L0SM9cOFvHcCIhw=", 1731324924565, 1, "ada", 1731324924561)
 
     detail = Ending(connection, Cause.CLIENT_CLOSED, 1000, 1731325015061, 90.5).detail()
 
-    assert shown["source"] == eventbridge.SOURCE
     assert shown["detail-type"] == endings.DETAIL_TYPE
     assert shown["detail"] == detail
-    assert names(EVENTS, "Events") == list(detail)
+    assert names(EVENTS, "Connection Closed") == list(detail)

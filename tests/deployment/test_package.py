@@ -17,6 +17,7 @@ from samtranslator.parser.parser import Parser  # type: ignore[import-untyped] #
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped] # same
 
 from chalicelib.adapters import eventbridge as announcements
+from chalicelib.handlers import unclaimed
 from chalicelib.services import endings
 from chalicelib.variables import VARIABLES
 from provision.template import load_tables, load_topics
@@ -49,6 +50,7 @@ FUNCTIONS = {
     "WebsocketDisconnect": Function("websocket_disconnect", "app.disconnect", "disconnect", 10),
     "WebsocketMessage": Function("websocket_message", "app.message", "message", 10),
     "Notify": Function("notify", "app.notify", "notify", 900, memory=1769),
+    "Unclaimed": Function("unclaimed", "app.unclaimed", "unclaimed", 30),
     "Connections": Function("connections", "app.connections", "connections", 30),
     "Close": Function("close", "app.close", "close", 30),
     "Sweep": Function("sweep", "app.sweep", "sweep", 240),
@@ -62,6 +64,9 @@ RESOURCES = {
     "ConnectionsTable": "AWS::DynamoDB::Table",
     "Dashboard": "AWS::CloudWatch::Dashboard",
     "EventBus": "AWS::Events::EventBus",
+    "NobodyHomeRule": "AWS::Events::Rule",
+    "UnclaimedQueue": "AWS::SQS::Queue",
+    "UnclaimedUnclaimedSqsEventSource": "AWS::Lambda::EventSourceMapping",
     "FailedNotifications": "AWS::SQS::Queue",
     "HistoryTable": "AWS::DynamoDB::Table",
     "FailedNotificationsPolicy": "AWS::SQS::QueuePolicy",
@@ -255,6 +260,7 @@ def test_a_function_has_its_own_configuration(package: Package, logical_id: str)
         "CONNECTIONS_TABLE": {"Ref": "ConnectionsTable"},
         "HISTORY_TABLE": {"Ref": "HistoryTable"},
         "NOTIFICATIONS_TOPIC": f"IncidentNotifications-{package.stage}",
+        "UNCLAIMED_QUEUE": f"IncidentUnclaimed-{package.stage}",
         "EVENT_BUS": {"Ref": "EventBus"},
         "TTL_HOURS": "24",
         "LOG_LEVEL": "INFO",
@@ -313,6 +319,44 @@ def test_only_the_topic_of_the_stack_invokes_notify(package: Package) -> None:
     assert permission["FunctionName"] == {"Ref": "Notify"}
     assert permission["Principal"] == "sns.amazonaws.com"
     assert permission["SourceArn"] == subscription["TopicArn"]
+
+
+def test_unclaimed_reads_the_queue_of_the_stack_one_message_at_a_time(package: Package) -> None:
+    """A message is shown again after six timeouts, and dead-lettered after five times."""
+    queue = package.properties("UnclaimedQueue")
+    source = package.properties("UnclaimedUnclaimedSqsEventSource")
+    role = json.dumps(package.properties("UnclaimedRole"))
+
+    assert queue == {
+        "QueueName": {"Fn::Sub": "IncidentUnclaimed-${Stage}"},
+        "VisibilityTimeout": 6 * FUNCTIONS["Unclaimed"].timeout,
+        "MaximumMessageSize": 1_048_576,
+        "SqsManagedSseEnabled": True,
+        "RedrivePolicy": {
+            "deadLetterTargetArn": {"Fn::GetAtt": ["FailedNotifications", "Arn"]},
+            "maxReceiveCount": 5,
+        },
+    }
+    assert source["EventSourceArn"] == {"Fn::Sub": "${UnclaimedQueue.Arn}"}
+    assert source["FunctionName"] == {"Ref": "Unclaimed"}
+    assert source["BatchSize"] == 1
+    assert f"IncidentUnclaimed-{package.stage}" in role
+
+
+def test_nobody_home_goes_to_a_topic_only_if_one_is_given(package: Package) -> None:
+    """An example of who learns of it."""
+    rule = package.template["Resources"]["NobodyHomeRule"]
+
+    assert package.template["Parameters"]["NobodyHomeTopicArn"]["Default"] == ""
+    assert rule["Condition"] == "TellsNobodyHome"
+    assert rule["Properties"]["EventPattern"] == {
+        "source": [announcements.SOURCE],
+        "detail-type": [unclaimed.DETAIL_TYPE],
+    }
+    assert rule["Properties"]["EventBusName"] == {"Ref": "EventBus"}
+    assert [target["Arn"] for target in rule["Properties"]["Targets"]] == [
+        {"Ref": "NobodyHomeTopicArn"}
+    ]
 
 
 def test_alarms_of_this_account_may_publish_and_eventbridge_only_if_admitted(

@@ -31,13 +31,15 @@ from chalicelib.adapters.token_keys import Verifier
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.rows import to_item
 from chalicelib.domain.subjects import Identity
+from chalicelib.domain.unclaimed import Queued, Waiting
 from chalicelib.history import History
-from provision import buses, tables
-from provision.template import load_buses, load_tables
+from provision import buses, queues, tables
+from provision.template import load_buses, load_queues, load_tables
 from tests.deployment.conftest import ROOT, STAGES
 from tests.support.connections import NO_DEADLINE
 from tests.support.events import CONNECTION_ID, connect_event, disconnect_event
 from tests.support.notifications import sns_event
+from tests.support.sqs import sqs_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -114,6 +116,7 @@ def message_event(body: str) -> dict[str, Any]:
     return {**event, "body": body}
 
 
+UNCLAIMED = Queued("id", 1, None, "hello", False, (Waiting("ada", 5, False),))
 # The settings add a limit of one connection per client, and an event bus.
 SCENARIOS = {
     "websocket_connect": Scenario(
@@ -150,12 +153,14 @@ SCENARIOS = {
         (
             Invocation("notify", sns_event()),
             Invocation("notify", sns_event(clientId=("String", "ada"))),
+            Invocation("notify", sns_event(clientId=("String", "nobody"))),
         ),
         ages={"first=": 3 * MINUTE_MS, "next=": 5 * MINUTE_MS},
         gone=("first=", "next="),
         in_time=1,
         lost=True,
     ),
+    "unclaimed": Scenario((Invocation("unclaimed", sqs_event(UNCLAIMED.to_text())),)),
     "connections": Scenario(
         (
             Invocation("connections", {}),
@@ -243,9 +248,13 @@ def record(calls: list[Call], params: Mapping[str, Any], model: OperationModel, 
                 arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}"
                 calls.append(Call("dynamodb:PutItem", arn))  # the permission of each Put
             return
+        case "dynamodb" if model.name == "BatchGetItem":
+            resources = [f"table/{table}" for table in params["RequestItems"]]
         case "dynamodb":
             index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
             resources = [f"table/{params['TableName']}{index}"]
+        case "sqs":
+            resources = [params.get("QueueName") or params["QueueUrl"].rpartition("/")[2]]
         case "lambda":
             resources = [f"function:{params['FunctionName']}"]
         case "events":
@@ -279,6 +288,18 @@ def on_failure(stage: str, function: str) -> list[Call]:
     return calls
 
 
+def on_messages(stage: str, function: str) -> list[Call]:
+    """Return the calls that Lambda makes with the function's role to read its queue.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    """
+    if function != "unclaimed":
+        return []
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:IncidentUnclaimed-{stage}"
+    names = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    return [Call(f"sqs:{name}", arn) for name in names]
+
+
 def record_connections(calls: list[Call], scenario: Scenario) -> Any:
     """Return a `send_all` that records the requests and answers like API Gateway.
 
@@ -307,13 +328,14 @@ def record_connections(calls: list[Call], scenario: Scenario) -> Any:
 
 
 def provide(stage: str, ages: Mapping[str, int]) -> None:
-    """Create the stage's tables and bus, and the rows of the connections."""
+    """Create the stage's tables, bus and queues, and the rows of the connections."""
     parameters = {"Stage": stage}
     client = boto3.client("dynamodb")
     for definition in load_tables(CHALICE / "resources.json", parameters):
         tables.ensure(client, definition)
     for bus in load_buses(CHALICE / "resources.json", parameters):
         buses.ensure(boto3.client("events"), bus)
+    queues.ensure_all(boto3.client("sqs"), load_queues(CHALICE / "resources.json", parameters))
     for connection_id, age in ages.items():
         connection = Connection(
             connection_id=connection_id,
@@ -347,7 +369,7 @@ def lose(**_: object) -> None:
 def calls_of(stage: str, function: str, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Invoke the function as the stage configures it and return every AWS call that it makes."""
     scenario = SCENARIOS[function]
-    calls = on_failure(stage, function)
+    calls = [*on_failure(stage, function), *on_messages(stage, function)]
     monkeypatch.setenv("EVENT_BUS", f"IncidentWebSocket-{stage}")
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
     monkeypatch.setenv("RECOVER_OWN", "always")

@@ -29,15 +29,18 @@ class Made:
     tables: list[str]
     buses: list[str]
     topics: list[str]
+    queues: list[str]
 
 
 def made() -> Made:
     """List what the account holds in the region that the command was told."""
     events, sns = boto3.client("events", REGION), boto3.client("sns", REGION)
+    sqs = boto3.client("sqs", REGION)
     return Made(
         tables=boto3.client("dynamodb", REGION).list_tables()["TableNames"],
         buses=[bus["Name"] for bus in events.list_event_buses()["EventBuses"]],
         topics=[topic["TopicArn"] for topic in sns.list_topics()["Topics"]],
+        queues=[url.rpartition("/")[2] for url in sqs.list_queues().get("QueueUrls", [])],
     )
 
 
@@ -52,13 +55,14 @@ def test_a_second_run_finds_what_the_first_created(
 ) -> None:
     """The command may be repeated, and each log line says what it did or found."""
     table, bus = f"IncidentWebSocketConnections-{stage}", f"IncidentWebSocket-{stage}"
+    failed, unclaimed = f"IncidentNotificationsFailed-{stage}", f"IncidentUnclaimed-{stage}"
     topic, history = f"IncidentNotifications-{stage}", f"IncidentWebSocketHistory-{stage}"
 
     first, second = provision("--stage", stage), provision("--stage", stage)
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     arn = f"arn:aws:sns:{REGION}:123456789012:{topic}"
-    assert made() == Made([table, history], ["default", bus], [arn])
+    assert made() == Made([table, history], ["default", bus], [arn], [failed, unclaimed])
     assert caplog.messages == [
         f"created table {table}",
         f"enabled time to live of table {table} on attribute ttl",
@@ -68,11 +72,15 @@ def test_a_second_run_finds_what_the_first_created(
         f"created event bus {bus}",
         f"topic {topic} exists",
         f"updated the policy of topic {arn}",
+        f"created queue {failed}",
+        f"created queue {unclaimed}",
         f"table {table} already exists",
         f"table {history} already exists",
         f"event bus {bus} already exists",
         f"topic {topic} exists",
         f"updated the policy of topic {arn}",
+        f"queue {failed} already exists",
+        f"queue {unclaimed} already exists",
     ]
 
 
@@ -95,7 +103,7 @@ def test_an_endpoint_url_gets_the_tables_only() -> None:
 
     assert result.exit_code == 0, result.output
     tables = ["IncidentWebSocketConnections-dev", "IncidentWebSocketHistory-dev"]
-    assert made() == Made(tables, ["default"], [])
+    assert made() == Made(tables, ["default"], [], [])
 
 
 def test_a_resources_file_without_a_topic_creates_none(tmp_path: Path) -> None:
@@ -108,7 +116,7 @@ def test_a_resources_file_without_a_topic_creates_none(tmp_path: Path) -> None:
     result = provision("--stage", "dev", resources=resources)
 
     assert result.exit_code == 0, result.output
-    assert made() == Made(["Rows"], ["default"], [])
+    assert made() == Made(["Rows"], ["default"], [], [])
 
 
 @pytest.mark.parametrize(

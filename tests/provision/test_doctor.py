@@ -175,7 +175,8 @@ def test_names_of_an_earlier_deployment_are_listed() -> None:
     assert found.result is Result.NOTED
     assert found.detail.startswith(
         "taken: IncidentWebSocketConnections-dev, IncidentWebSocketHistory-dev, "
-        "IncidentWebSocket-dev, IncidentNotifications-dev,"
+        "IncidentWebSocket-dev, IncidentNotificationsFailed-dev, IncidentUnclaimed-dev, "
+        "IncidentNotifications-dev,"
         " log groups /aws/lambda/incident-websocket-dev-…."
     )
 

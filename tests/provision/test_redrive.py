@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from chalicelib.domain.notification import from_sns
+from chalicelib.domain.unclaimed import Queued, Waiting
 from provision import session
 from provision.errors import QueueMessageError
-from provision.redrive import event_of, main
+from provision.redrive import describe, event_of, main
 from tests.support.notifications import sns_event
 
 pytestmark = pytest.mark.usefixtures("account")
@@ -55,7 +56,8 @@ class Lambda:
 
 @pytest.fixture
 def queue() -> Any:
-    """Create the failure queue of the stage."""
+    """Create the queues of the stage, and return the one for failures."""
+    boto3.client("sqs", REGION).create_queue(QueueName="IncidentUnclaimed-dev")
     return boto3.resource("sqs", REGION).create_queue(QueueName="IncidentNotificationsFailed-dev")
 
 
@@ -135,6 +137,38 @@ def test_every_notification_is_sent_again_and_leaves_the_queue(
     assert left(queue) == 1
 
 
+def test_an_unclaimed_notification_goes_back_to_its_own_queue(
+    queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`unclaimed` takes it from there at once."""
+    clients = (Waiting("ada", 5, is_posted=False),)
+    text = Queued("id", 1, "Database down", "hello", receipt=False, clients=clients).to_text()
+    queue.send_message(MessageBody=text)
+    lambda_ = Lambda()
+
+    result = run(monkeypatch, lambda_)
+
+    assert result == (0, "1 sent again, 0 still in IncidentNotificationsFailed-dev")
+    assert lambda_.events == []
+    own = boto3.resource("sqs", REGION).get_queue_by_name(QueueName="IncidentUnclaimed-dev")
+    assert [message.body for message in own.receive_messages()] == [text]
+    assert left(queue) == 0
+
+
+def test_a_line_says_what_a_message_is_about() -> None:
+    attributes = {"SentTimestamp": "1000"}
+    clients = (Waiting("ada", 5, is_posted=False), Waiting("bob", 5, is_posted=False))
+    queued = Queued("id", 1, "Database down", "hello", receipt=False, clients=clients)
+    messages = (json.dumps(NOTIFICATION), queued.to_text())
+
+    lines = [describe({"Body": body, "Attributes": attributes}, 61_000) for body in messages]
+
+    assert lines == [
+        f"{NOTIFICATION['MessageId']} left 60 s ago: (no subject)",
+        "id, unclaimed by 2 clients, left 60 s ago: Database down",
+    ]
+
+
 def test_a_dry_run_leaves_every_message_where_it_is(
     queue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +198,7 @@ def test_a_notification_that_lambda_does_not_accept_stays(
 
 
 def test_a_missing_queue_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`chalice deploy` creates none."""
+    """The stage was never provisioned."""
     status, line = run(monkeypatch, Lambda())
 
     assert status == 1

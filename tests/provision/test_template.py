@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from chalicelib import store
 from provision.errors import TemplateError
 from provision.template import (
+    QueueDefinition,
     TableDefinition,
     TopicPolicy,
     load_buses,
+    load_queues,
     load_tables,
     load_topic_policies,
     load_topics,
@@ -27,8 +29,9 @@ LOADERS: Mapping[str, Callable[[Path, Mapping[str, str]], Any]] = {
     "AWS::Events::EventBus": load_buses,
     "AWS::SNS::Topic": load_topics,
     "AWS::SNS::TopicPolicy": load_topic_policies,
+    "AWS::SQS::Queue": load_queues,
 }
-TABLE, BUS, TOPIC, POLICY = LOADERS
+TABLE, BUS, TOPIC, POLICY, QUEUE = LOADERS
 RESOURCES = Path(__file__).parents[2] / ".chalice" / "resources.json"
 PROPERTIES: Mapping[str, Any] = {
     "TableName": "Rows",
@@ -182,14 +185,28 @@ def test_a_parameter_has_its_default_unless_a_value_is_given(
     assert load_buses(path, given) == [expected]
 
 
+def test_the_queues_of_the_project_name_their_attributes_and_dead_letter_queue() -> None:
+    """As the SQS API takes them. A message is shown again six timeouts of the function later."""
+    failed = {"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"}
+    work = {"VisibilityTimeout": "180", "MaximumMessageSize": "1048576"}
+    own_key = {"SqsManagedSseEnabled": "true"}
+
+    assert load_queues(RESOURCES, {"Stage": "dev"}) == {
+        "FailedNotifications": QueueDefinition("IncidentNotificationsFailed-dev", failed | own_key),
+        "UnclaimedQueue": QueueDefinition(
+            "IncidentUnclaimed-dev", work | own_key, "FailedNotifications", 5
+        ),
+    }
+
+
 def test_resources_of_other_kinds_are_skipped(write: Callable[..., Path]) -> None:
     """Even one with an unsupported function, or without a type, as a template to merge has them."""
-    path = write("AWS::SQS::Queue", {"QueueName": {"Fn::GetAtt": ["A", "Arn"]}})
+    path = write("AWS::Lambda::Url", {"TargetFunctionArn": {"Fn::GetAtt": ["A", "Arn"]}})
     template = json.loads(path.read_text())
     template["Resources"]["Merged"] = {"Properties": {}}
     path.write_text(json.dumps(template))
 
-    assert [list(load(path, {})) for load in LOADERS.values()] == [[], [], [], []]
+    assert [list(load(path, {})) for load in LOADERS.values()] == [[], [], [], [], []]
 
 
 @pytest.mark.parametrize(
@@ -245,6 +262,17 @@ def without(name: str) -> dict[str, Any]:
             POLICY,
             {"Topics": [], "PolicyDocument": {}, "Id": "a"},
             f"property Id of topic policy It {UNSUPPORTED} Topics, PolicyDocument",
+        ),
+        (QUEUE, {}, "queue It has no QueueName; add it to the resources file"),
+        (
+            QUEUE,
+            {"QueueName": "a", "DelaySeconds": 30},
+            f"property DelaySeconds of queue It {UNSUPPORTED} QueueName, VisibilityTimeout,",
+        ),
+        (
+            QUEUE,
+            {"QueueName": "a", "RedrivePolicy": {"deadLetterTargetArn": "arn"}},
+            f"property RedrivePolicy {{'deadLetterTargetArn': 'arn'}} of queue It {UNSUPPORTED}",
         ),
         (
             TABLE,

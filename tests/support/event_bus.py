@@ -9,8 +9,8 @@ import boto3
 BUS = "bus"
 
 
-def queued() -> Callable[[], list[dict[str, Any]]]:
-    """Create the bus `BUS` and a queue for its events.
+def queued(detail_type: str = "Connection Closed") -> Callable[[], list[dict[str, Any]]]:
+    """Create the bus `BUS` and a queue for its events of one type.
 
     The rule is like that of `.chalice/resources.json`. Returns a function that takes the events
     which arrived since its last call.
@@ -19,7 +19,7 @@ def queued() -> Callable[[], list[dict[str, Any]]]:
     events.create_event_bus(Name=BUS)
     queue = sqs.create_queue(QueueName="published")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-    pattern = {"source": ["incident-websocket"], "detail-type": ["Connection Closed"]}
+    pattern = {"source": ["incident-websocket"], "detail-type": [detail_type]}
     events.put_rule(Name="all", EventBusName=BUS, EventPattern=json.dumps(pattern))
     target: Any = {"Id": "queue", "Arn": arn["Attributes"]["QueueArn"]}
     events.put_targets(Rule="all", EventBusName=BUS, Targets=[target])
@@ -35,7 +35,7 @@ def queued() -> Callable[[], list[dict[str, Any]]]:
     return take
 
 
-def listen() -> Callable[[], list[dict[str, Any]]]:
+def listen(detail_type: str = "Connection Closed") -> Callable[[], list[dict[str, Any]]]:
     """Create the bus, and return a function that takes the details of its events."""
-    take = queued()
+    take = queued(detail_type)
     return lambda: [event["detail"] for event in take()]

@@ -65,6 +65,35 @@ def test_ten_events_are_put_in_a_call(calls: Calls, number: int, sizes: list[int
     assert [json.loads(e["Detail"]) for call in calls for e in call] == details(number)
 
 
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("x" * 25_000, [10, 10, 5]),
+        ("x" * 100_000, [2] * 12 + [1]),
+        ("\uac00" * 43_000, [2] * 12 + [1]),
+    ],
+)
+def test_a_call_has_no_more_bytes_than_eventbridge_accepts(
+    calls: Calls, text: str, sizes: list[int]
+) -> None:
+    """256 KB, in UTF-8. Nothing is escaped that need not be."""
+    queued()
+
+    assert put_events(BUS, TYPE, [{"message": text}] * 25, NO_DEADLINE) == []
+
+    assert [len(call) for call in calls] == sizes
+    assert max(sum(len(e["Detail"].encode()) for e in call) for call in calls) <= 256 * 1024
+
+
+def test_half_of_a_surrogate_pair_is_replaced(calls: Calls) -> None:
+    """JSON can hold it, UTF-8 cannot."""
+    queued()
+
+    assert put_events(BUS, TYPE, [{"message": "\ud83d"}], NO_DEADLINE) == []
+
+    assert [json.loads(e["Detail"]) for call in calls for e in call] == [{"message": "?"}]
+
+
 def test_an_accepted_call_can_contain_failed_events(calls: Calls) -> None:
     entries = [
         {"EventId": "1"},

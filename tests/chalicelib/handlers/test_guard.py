@@ -187,6 +187,7 @@ def test_notify_delivers_a_record_without_subject_and_attributes(invoke: Invoke)
 def test_the_module_and_the_app_have_the_same_functions() -> None:
     """Lambda imports the one, `chalice.test.Client` looks up the other."""
     names = {"connect", "disconnect", "message", "notify", "connections", "close", "sweep"}
+    names |= {"unclaimed"}
 
     assert app.app.handler_map.keys() == names
     for name in names:

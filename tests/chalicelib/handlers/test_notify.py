@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
@@ -19,9 +20,18 @@ import app
 from bench.fanout.signatures import Received
 from chalicelib import clock
 from chalicelib.adapters import table
-from chalicelib.domain.errors import ContinuationError, HistoryError, SettingsError, StoreError
-from chalicelib.domain.history import ALL, PAGE_BYTES
+from chalicelib.adapters.attempts import NOT_STARTED
+from chalicelib.adapters.sqs import Queue
+from chalicelib.domain.errors import (
+    ContinuationError,
+    HistoryError,
+    QueueError,
+    SettingsError,
+    StoreError,
+)
+from chalicelib.domain.history import ALL, PAGE_BYTES, own_stream
 from chalicelib.domain.notification import MAX_ENVELOPE_BYTES, MAX_RECORDED_BYTES, from_sns
+from chalicelib.domain.unclaimed import Waiting
 from chalicelib.handlers.notify import CURSOR, RESERVE_S
 from chalicelib.history import History
 from chalicelib.services import delivery
@@ -31,6 +41,7 @@ from tests.support.connections import NO_DEADLINE, tracked
 from tests.support.connections_api import Answer, ConnectionsApi, connection_of
 from tests.support.lambda_context import Context
 from tests.support.notifications import MESSAGE_ID, SENT_AT, sns_event
+from tests.support.sqs import QUEUE, create_queue, delayed, taken
 
 Logged = Callable[[], list[dict[str, Any]]]
 
@@ -765,3 +776,219 @@ def test_an_event_with_an_invalid_place_is_refused(
 
     [line] = logged()
     assert (line["message"], line["Rejected"]) == ("refused", 1)
+
+
+# Nobody home
+
+
+@pytest.fixture
+def queue(connections: ConnectionStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of an empty queue that the function uses."""
+    del connections
+    monkeypatch.setenv("UNCLAIMED_QUEUE", QUEUE)
+    return create_queue()
+
+
+def test_who_is_not_reached_waits_in_the_queue(
+    log: History, connections: ConnectionStore, queue: str, logged: Logged
+) -> None:
+    """For `UNCLAIMED_SECONDS`. Who was reached, on any connection, does not."""
+    del log
+    put(connections, "a=", "b=", client_id="ada")
+
+    notify(sns_event(clientId=ADA_AND_BOB))
+
+    assert taken(queue) == []
+    assert delayed(queue) == 1
+    assert logged()[-1]["queued"] == 1
+
+
+@pytest.mark.parametrize(
+    ("statuses", "is_queued"),
+    [
+        ({"a=": 410, "b=": 200}, False),
+        ({"a=": 410, "b=": 410}, True),
+        ({"a=": 400, "b=": 403}, True),
+    ],
+)
+def test_one_connection_that_takes_the_post_is_enough(
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    queue: str,
+    statuses: dict[str, int],
+    *,
+    is_queued: bool,
+) -> None:
+    """Without a history the queue shows the message at once."""
+    put(connections, "a=", "b=", client_id="ada")
+    api.behave = lambda request: Answer(statuses[unquote(request.target.rpartition("/")[2])])
+
+    notify(sns_event("hello", "Database down", clientId=("String", "ada")))
+
+    clients = (Waiting("ada", None, is_posted=False),) if is_queued else ()
+    assert [each.clients for each in taken(queue)] == [clients][: len(clients)]
+
+
+def test_a_receipt_is_asked_of_clients_that_can_give_one(
+    log: History,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without own streams no notification has a number; all of its clients are announced."""
+    put(connections, "a=", client_id="ada")
+    event = sns_event(clientId=("String", "ada"), receipt=("String", "required"))
+
+    notify(event)
+    monkeypatch.setenv("RECOVER_OWN", "authenticated")
+    notify(event)
+
+    asked, unasked = received(api)
+    assert asked["receipt"] is True
+    assert json.loads(log.read(own_stream("ada"), 0, 2**52, 1, 0).entries[0].envelope)["receipt"]
+    assert "receipt" not in unasked
+    assert delayed(queue) == 1
+    [at_once] = taken(queue)
+    assert (at_once.receipt, at_once.clients) == (True, (Waiting("ada", None, is_posted=True),))
+
+
+def test_without_a_queue_nobody_is_asked_for_a_receipt(
+    log: History, connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    del log
+    put(connections, "a=", client_id="ada")
+
+    notify(sns_event(clientId=("String", "ada"), receipt=("String", "required")))
+
+    assert "receipt" not in received(api)[0]
+
+
+@pytest.mark.usefixtures("log", "connections")
+def test_a_broadcast_waits_for_nobody(queue: str) -> None:
+    notify(sns_event())
+
+    assert (taken(queue), delayed(queue)) == ([], 0)
+
+
+@pytest.mark.usefixtures("log", "connections")
+def test_a_message_that_is_not_sent_fails_the_invocation(
+    monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    """Lambda repeats it; the posts and the report were made all the same."""
+    monkeypatch.setenv("UNCLAIMED_QUEUE", "Missing")
+
+    with pytest.raises(QueueError):
+        notify(sns_event(clientId=ADA_AND_BOB))
+
+    assert [line["message"] for line in logged()] == ["notified", "notify failed"]
+
+
+@pytest.mark.usefixtures("log", "connections")
+def test_what_cannot_be_recorded_does_not_wait(queue: str, wire: Wire) -> None:
+    """The repeat records it, or dead-letters it: no client is announced that could recover it."""
+    wire.errors["TransactWriteItems"] = (400, "AccessDeniedException")
+
+    with pytest.raises(HistoryError):
+        notify(sns_event(clientId=ADA_AND_BOB))
+    wire.errors.clear()
+    assert delayed(queue) == 0
+    notify(sns_event(clientId=ADA_AND_BOB))
+
+    assert delayed(queue) == 1
+
+
+def test_a_client_reached_before_the_delivery_continued_does_not_wait(
+    connections: ConnectionStore,
+    functions: LambdaService,
+    queue: str,
+    time_is_up: TimeIsUp,
+) -> None:
+    """In the middle of its connections, too: the next invocation is told who was reached."""
+    put(connections, *(f"a{n}=" for n in range(6)), client_id="ada")
+    put(connections, "b=", client_id="bob")
+    event = sns_event(clientId=("String.Array", '["nobody", "ada", "bob"]'))
+    time_is_up(after=2)
+
+    assert notify(event)["handedOn"]
+    [rest] = functions.events
+    assert (rest[CURSOR]["client"], rest[CURSOR]["reached"]) == (1, [1])
+    assert taken(queue) == []
+    time_is_up(after=99)
+    assert not notify(rest)["handedOn"]
+
+    [message] = taken(queue)
+    assert [each.client_id for each in message.clients] == ["nobody"]
+
+
+def test_the_queue_is_filled_by_the_next_invocation_if_the_time_is_out(
+    connections: ConnectionStore,
+    functions: LambdaService,
+    queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which delivers nothing again, and goes on behind the clients that were queued."""
+    names = [f"client-{n}" for n in range(150)]
+    put(connections, "a=", client_id=names[0])
+    late = QueueError("SendMessage", QUEUE, NOT_STARTED, "no time left")
+    send, takes = Queue.send, [1]
+
+    def limited(self: Queue, text: str, delay_s: int) -> None:
+        if not takes:
+            raise late
+        takes.pop()
+        send(self, text, delay_s)
+
+    monkeypatch.setattr(Queue, "send", limited)
+
+    assert notify(sns_event(clientId=("String.Array", json.dumps(names))))["handedOn"]
+    takes.append(1)
+    report = notify(functions.events[0])
+
+    assert (report["handedOn"], report["delivered"]) == (False, 0)
+    assert [each.client_id for queued in taken(queue) for each in queued.clients] == names[1:]
+
+
+@pytest.mark.usefixtures("connections", "functions", "queue")
+def test_an_invocation_that_queues_nobody_fails_instead_of_continuing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late = QueueError("SendMessage", QUEUE, NOT_STARTED, "no time left")
+
+    def refuse(*_: object) -> None:
+        raise late
+
+    monkeypatch.setattr(Queue, "send", refuse)
+    done = {"apis": [], "tour": 0, "client": 1, "after": None, "reached": [], "queued": 0}
+
+    with pytest.raises(ContinuationError, match="no progress"):
+        notify({**sns_event(clientId=("String", "ada")), CURSOR: done})
+
+
+@pytest.mark.parametrize("fields", [{"reached": 5}, {"reached": ["x"]}, {"queued": "x"}])
+def test_an_event_with_invalid_clients_is_refused(
+    connections: ConnectionStore, logged: Logged, fields: dict[str, object]
+) -> None:
+    del connections
+    cursor = {"apis": [], "tour": 0, "client": 0, "after": None, **fields}
+
+    assert notify({**sns_event(), CURSOR: cursor}) is None
+
+    [line] = logged()
+    assert (line["message"], line["Rejected"]) == ("refused", 1)
+
+
+def test_two_runs_of_a_notification_queue_the_same_numbers(
+    log: History, connections: ConnectionStore, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SNS delivers at least once, so a client may be announced twice, with the same id."""
+    del log, connections
+    sent: list[str] = []
+    monkeypatch.setattr(Queue, "send", lambda _self, text, _delay_s: sent.append(text))
+    assert queue
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(notify, [sns_event(clientId=ADA_AND_BOB)] * 2))
+
+    assert len(sent) == 2
+    assert len(set(sent)) == 1
