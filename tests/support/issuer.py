@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -17,6 +18,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 AUDIENCE = "incident-dashboard"
 KEYS_PATH = "/.well-known/jwks.json"
+TOKEN_PATH = "/token?sub="
 REMOVED: Any = object()
 
 
@@ -59,7 +61,8 @@ def ec_key(key_id: str = "ec-1") -> SigningKey:
 class Issuer:
     """What the server at `url` publishes, and the paths that it was asked for.
 
-    A `body` that is set replaces the keys. `status` goes with either.
+    A `body` that is set replaces the keys. `status` goes with either. `/token?sub=ada` is answered
+    with a token of `ada` that lasts for `life_s`.
     """
 
     url: str
@@ -67,6 +70,12 @@ class Issuer:
     status: int = 200
     body: bytes | None = None
     asked: list[str] = field(default_factory=list)
+    life_s: int = 600
+
+    @property
+    def token_url(self) -> str:
+        """The address of tokens, without the query."""
+        return self.url + TOKEN_PATH.partition("?")[0]
 
     @property
     def keys_url(self) -> str:
@@ -75,6 +84,8 @@ class Issuer:
 
     def answer(self, path: str) -> tuple[int, bytes]:
         """Answer one request."""
+        if path.startswith(TOKEN_PATH):
+            return 200, self.short(unquote(path.partition("=")[2])).encode()
         self.asked.append(path)
         published = {"keys": [key.published() for key in self.keys]}
         return self.status, self.body if self.body is not None else json.dumps(published).encode()
@@ -85,6 +96,10 @@ class Issuer:
         good = {"iss": self.url, "aud": AUDIENCE, "sub": "alice", "iat": now - 60, "exp": now + 600}
         claims = good | changed
         return {name: value for name, value in claims.items() if value is not REMOVED}
+
+    def short(self, subject: str) -> str:
+        """Return a token that lasts for `life_s`."""
+        return self.token(sub=subject, exp=int(time.time()) + self.life_s)
 
     def token(self, key: SigningKey | None = None, **changed: Any) -> str:
         """Sign a token, by default a valid one with the RSA key."""

@@ -1,5 +1,6 @@
 /**
  * Clients as a process, for tests in another language. The argument is JSON: {address, options, ids}.
+ * With the option `tokenUrl` they fetch their tokens from there, by `?sub=`.
  * It prints what each client is told, and reads commands: cut, hold, release, end.
  */
 
@@ -9,7 +10,7 @@ import { WebSocket } from "ws";
 
 import { IncidentClient } from "../incident-websocket.js";
 
-const { address, options, ids } = JSON.parse(process.argv[2]);
+const { address, options: { tokenUrl, ...options }, ids } = JSON.parse(process.argv[2]);
 const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const sockets = new Map(ids.map((id) => [id, new Set()]));
 let isHeld = false;
@@ -23,9 +24,15 @@ const cuttable = (id) => class extends WebSocket {
   }
 };
 
+/** Return the option `token` of a client. */
+const tokenOf = (id) => tokenUrl && {
+  token: async () => (await fetch(`${tokenUrl}?sub=${encodeURIComponent(id)}`)).text(),
+};
+
 const clients = ids.map((id) => {
   const client = new IncidentClient(address, {
     ...options,
+    ...tokenOf(id),
     clientId: id,
     storage: null,
     WebSocket: cuttable(id),
