@@ -106,7 +106,7 @@ export class Connection {
       const request = { n: ++this.#number, fields };
       request.answered = new Promise((resolve) => { request.resolve = resolve; });
       this.#waiting.set(action, request);
-      this.#send({ action, ...fields, ...(action === "authenticate" ? {} : { n: request.n }) });
+      this.#send({ action, ...fields, n: request.n });
     }
     const request = this.#waiting.get(action); // a second caller gets the same answer
     let timer;

@@ -27,8 +27,7 @@ class Requests:
         if action not in self._waiting:
             number = next(self._numbers)
             self._waiting[action] = (number, asyncio.get_running_loop().create_future())
-            numbered = {} if action == "authenticate" else {"n": number}
-            await self._send(json.dumps({"action": action, **fields, **numbered}))
+            await self._send(json.dumps({"action": action, **fields, "n": number}))
         request = self._waiting[action]
         try:
             await asyncio.wait({request[1]}, timeout=seconds)
