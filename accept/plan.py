@@ -19,6 +19,7 @@ from accept.checks import (
     observing,
     recovering,
     refusals,
+    renewing,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ CHECKS = (
     Check("large-message", messages.large_message, ("ping",)),
     Check("message-limits", messages.message_limits, ("large-message",)),
     Check("connections", functions.connections, TRACKED),
+    Check("who", functions.who, (*TRACKED, "ping")),
+    Check("renewal", renewing.renewal, ("row", "ping")),
     Check("notify-some", notifications.some, (*TRACKED, "ping")),
     Check("notify-large", notifications.large, ("notify-some",)),
     Check("notify-all", notifications.everybody, ("notify-some",), option="--notify-all"),

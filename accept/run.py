@@ -28,11 +28,15 @@ def subject(token: str) -> str:
     Raise `TargetError` if it is not such a token.
     """
     try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return str(claims["sub"])
+        return str(claims(token)["sub"])
     except (IndexError, ValueError, KeyError, TypeError) as error:
         raise TargetError(f"--token is not a JSON web token with a subject ({error!r})") from error
+
+
+def claims(token: str) -> Any:
+    """Return what a JSON web token says. Raise `LookupError` or `ValueError` for another text."""
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
 class Run:

@@ -32,6 +32,21 @@ async def connections(run: Run) -> str:
     return f"{counts['live']} live"
 
 
+async def who(run: Run) -> str:
+    """Check that `connections` tells of a list of clients who is here, by asking API Gateway."""
+    client_id = (await row_of(run, FIRST))["clientId"]
+    absent = f"{client_id[:100]}.absent"
+    asked = {"clientIds": [client_id, absent], "look": True}
+    answer = await invoke(run, "connections", asked)
+    seen = {each["clientId"]: each for each in answer.get("clients", ())}
+    present = {name: each["present"] for name, each in seen.items()}
+    if present != {client_id: True, absent: False} or answer.get("after"):
+        raise _wrong(run, "connections", f"{client_id!r} present, {absent!r} not", answer)
+    if seen[client_id]["lastActiveAt"] is None:
+        raise _wrong(run, "connections", "when the client was last active", answer)
+    return f"{seen[client_id]['connections']} connections of the client"
+
+
 def _ids(answer: dict[str, Any]) -> list[str]:
     """Return the ids in an answer."""
     return [row["connectionId"] for row in answer.get("connections", ())]

@@ -156,7 +156,8 @@ def test_with_a_token_the_checks_are_those_of_its_subject(
     accepted = accept(local(gateway), f"--token={issuer.token()}")
 
     assert accepted.having("failed") == accepted.having("unknown") == {}
-    assert accepted.having("passed").keys() >= {"metadata", "index", "refused-token", "kick"}
+    made = {"metadata", "index", "refused-token", "renewal", "kick"}
+    assert accepted.having("passed").keys() >= made
     for name in ("refused-client", "notify-some", "limit"):
         assert name in accepted.having("skipped")
 
