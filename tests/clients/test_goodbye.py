@@ -151,6 +151,12 @@ def test_the_goodbye_comes_before_the_close(
     with connect(f"{gateway.url}?clientId=plain-{cause}") as client:
         gateway.wait(lambda: bool(opened_by(gateway, f"plain-{cause}")))
         [connection_id] = opened_by(gateway, f"plain-{cause}")
+        gateway.dynamodb().update_item(
+            TableName=config.connections_table,
+            Key={"connectionId": {"S": connection_id}},
+            UpdateExpression="SET expiresAt = :past",
+            ExpressionAttributeValues={":past": {"N": "1"}},
+        )
         row = store.get(connection_id)
         assert row is not None
 

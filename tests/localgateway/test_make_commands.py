@@ -42,6 +42,7 @@ def test_each_command_acts_on_the_running_gateway(tmp_path: Path) -> None:
             assert 'it\'s "full"' in json.loads(client.recv(timeout=PATIENCE_S))["message"]
             assert "dryRun" in make(gateway, "sweep", "DRY=1")
             assert '"closed"' in make(gateway, "close", "CLIENT=ada")
+            assert json.loads(client.recv(timeout=PATIENCE_S))["reason"] == "kicked"
             with pytest.raises(ConnectionClosed):
                 client.recv(timeout=PATIENCE_S)
             assert client.close_code == 1000
