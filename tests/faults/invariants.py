@@ -1,6 +1,7 @@
 """What holds after every case, whatever was spoiled."""
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ LAST_LINES = {
     "connect": ("connected", "refused", "connect failed"),
     "disconnect": ("disconnected", "already gone", "row not removed", "disconnect failed"),
     "notify": ("notified", "refused", "notify failed"),
+    "unclaimed": ("looked after", "unclaimed failed"),
     "close": ("closed", "close failed"),
     "sweep": ("swept", "sweep failed", "another run is active"),
 }
 STATUSES = ("connect", "disconnect", "message")
-MAY_RAISE = ("notify", "sweep")
+MAY_RAISE = ("notify", "sweep", "unclaimed")
 
 
 @dataclass(frozen=True)
@@ -136,13 +138,25 @@ def of_answer(world: World, done: Invocation) -> Iterator[Failure]:
     if answer["type"] == "recovered":
         if len(answer["notifications"]) != 3 or answer["more"]:
             yield Failure("not all recovered", f"{answer}"[:200])
+        yield from _of_claims(world, answer)
     elif answer["type"] == "pong":
         if "heads" in answer and set(answer["heads"]) != {"all", "own"}:
             yield Failure("heads missing", f"{answer}")
+        is_receipt = "received" in done.event["body"]
+        if is_receipt and list(world.table.claims().values()) != [True]:
+            yield Failure("told that it is received, and it is not", f"{world.table.claims()}")
     elif answer["type"] in ("authenticated", "goodbye"):
         yield from _of_token(world, answer)
     elif answer.get("code") not in ("try_again", "no_keys"):
         yield Failure("told something else than to try again", f"{answer}"[:200])
+
+
+def _of_claims(world: World, answer: dict[str, Any]) -> Iterator[Failure]:
+    """Yield the client's own notifications that were handed out and not claimed."""
+    own = {each["seq"] for each in answer["notifications"] if each["stream"] == "own"}
+    claimed = {seq for _, seq in world.table.claims()}
+    if os.environ.get("UNCLAIMED_QUEUE") and own - claimed:
+        yield Failure("handed out without a claim", f"{sorted(own - claimed)}")
 
 
 def _of_token(world: World, answer: dict[str, Any]) -> Iterator[Failure]:
@@ -153,6 +167,28 @@ def _of_token(world: World, answer: dict[str, Any]) -> Iterator[Failure]:
             yield Failure("told goodbye without a reason", f"{answer}")
     elif "first" not in world.api.inboxes:
         yield Failure("told to go on, and closed", f"{answer}")
+
+
+def of_nobody_home(world: World, first: Invocation, *, is_calm: bool) -> Iterator[Failure]:
+    """Yield the clients that got nothing and were not announced, and those announced that claimed.
+
+    A client that got a post whose answer was lost may be announced: the safe side.
+    """
+    names = [detail["clientId"] for detail in world.bus.unclaimed]
+    claimed = {stream.removeprefix("c#") for stream, _ in world.table.claims()}
+    if told := claimed & set(names):
+        yield Failure("announced although it was claimed", f"{sorted(told)}")
+    if first.function == "unclaimed":
+        waiting = {name for name, _, _ in json.loads(first.event["Records"][0]["body"])["clients"]}
+    else:
+        attributes = first.event["Records"][0]["Sns"]["MessageAttributes"]
+        named = set(json.loads(attributes["clientId"]["Value"]))
+        inboxes = world.api.inboxes.items()
+        waiting = named - {str(world.opened[name].client) for name, inbox in inboxes if inbox}
+    if lost := waiting - claimed - set(names):
+        yield Failure("nobody home, and nobody told", f"{sorted(lost)}")
+    if is_calm and sorted(names) != sorted(waiting - claimed):
+        yield Failure("announced in vain", f"{names}")
 
 
 def of_close(world: World, done: Invocation, living: frozenset[str]) -> Iterator[Failure]:

@@ -10,6 +10,7 @@ from tests.faults.invariants import Failure, Seen
 from tests.faults.scenarios import Scenario
 from tests.faults.spoiling import LOST, UNCERTAIN, Fault, Spoiled
 from tests.faults.world import Invocation, World
+from tests.support.sqs import sqs_event
 
 # Retries of Lambda and continuations after an invocation, at most.
 _MOST_FOLLOWING = 10
@@ -101,6 +102,8 @@ def run(world: World, case: Case) -> list[Failure]:
         found += invariants.of_answer(world, first)
     if first.function == "notify" and "HISTORY_TABLE" in case.scenario.settings:
         found += invariants.of_history(world, _streams(first))
+    if first.function in ("notify", "unclaimed") and "UNCLAIMED_QUEUE" in case.scenario.settings:
+        found += invariants.of_nobody_home(world, first, is_calm=not case.spoiled)
     if first.function == "close":
         found += invariants.of_close(world, first, living)
     return found
@@ -136,15 +139,19 @@ def _limit_that_hands_on(world: World, scenario: Scenario) -> float:
 
 def _follow(world: World, first: Invocation) -> None:
     """Do what Lambda does next: retry what was raised, and carry out what was queued."""
+    if first.function == "unclaimed" and first.error:
+        world.invoke("unclaimed", first.event)  # SQS shows the message again
     retried = [first.event] if first.function == "notify" and first.error else []
     for _ in range(_MOST_FOLLOWING):
         events = retried + world.functions.queued
         if not events:
-            return
+            break
         retried = []
         world.functions.queued.clear()
         for event in events:
             world.invoke("notify", event)
+    for body in list(world.queue.messages):
+        world.invoke("unclaimed", sqs_event(body))
 
 
 def _streams(first: Invocation) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.adapters.table import dynamodb
+from chalicelib.claims import Claims
+from chalicelib.domain.unclaimed import Queued, Waiting
 from chalicelib.history import History
 from chalicelib.services import recovery
 from tests.conftest import HISTORY
@@ -13,6 +15,7 @@ from tests.faults.world import Invocation, World
 from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import AUDIENCE
 from tests.support.notifications import sns_event
+from tests.support.sqs import sqs_event
 
 CONNECT_S = 10.0  # Lambda's limits: of connect and disconnect as configured, of the others less
 OTHERS_S = 30.0
@@ -119,6 +122,24 @@ def _asking(world: World, action: str, **fields: Any) -> dict[str, Any]:
 
 def _recovering(world: World) -> dict[str, Any]:
     return _asking(world, "recover", after={"all": 0, "own": {"seq": 0, "of": "alice"}})
+
+
+def _acknowledging(world: World) -> dict[str, Any]:
+    event = _asking(world, "ping")
+    [entry] = world.table.history()["c#alice"]
+    body = {"action": "received", "n": 1, "seq": int(entry["seq"])}
+    return event | {"body": json.dumps(body)}
+
+
+def _looking(_world: World) -> dict[str, Any]:
+    log = History(dynamodb(), HISTORY, NO_DEADLINE)
+    clients = [Waiting("nobody", None, is_posted=False)]
+    for name in ("alice", "bob"):
+        place, _ = log.append(f"c#{name}", "id", '{"type":"notification"}', 3600)
+        clients.append(Waiting(name, place.seq, is_posted=False))
+    Claims(log, 3600).hand_out("bob", place.seq, place.at)
+    queued = Queued("id", 1, None, "hello", receipt=False, clients=tuple(clients))
+    return sqs_event(queued.to_text())
 
 
 def _asking_for_heads(world: World) -> dict[str, Any]:
@@ -318,6 +339,7 @@ def _one_client(world: World) -> dict[str, Any]:
 
 
 _HISTORY = {"HISTORY_TABLE": HISTORY, "RECOVER_OWN": "always"}
+_WATCHED = _HISTORY | {"UNCLAIMED_QUEUE": "Q"}
 _SILENT = {"KEEP_ALIVE_SECONDS": "30", "SILENT_AFTER_SECONDS": "90"}
 _TOKENS = {"AUTH_ISSUER": "{issuer}", "AUTH_AUDIENCE": AUDIENCE}
 _LIMIT = {"MAX_CONNECTIONS_PER_CLIENT": "2"}
@@ -333,6 +355,8 @@ SCENARIOS = (
     Scenario("disconnect: malformed row", _leaving_malformed, limit=CONNECT_S),
     Scenario("message: ping", _message, limit=CONNECT_S),
     Scenario("message: recover", _recovering, _HISTORY, limit=CONNECT_S),
+    Scenario("message: recover, watched", _recovering, _WATCHED, limit=CONNECT_S),
+    Scenario("message: received", _acknowledging, _WATCHED, limit=CONNECT_S),
     Scenario("message: heads", _asking_for_heads, _HISTORY, limit=CONNECT_S),
     Scenario("message: authenticate", _renewing, _TOKENS, limit=CONNECT_S),
     Scenario("message: recover, expired", _expired_recovering, _HISTORY, limit=CONNECT_S),
@@ -344,6 +368,9 @@ SCENARIOS = (
     Scenario("notify: all", _to_all),
     Scenario("notify: named clients", _to_named),
     Scenario("notify: nobody connected", _to_nobody),
+    Scenario("notify: named clients, watched", _to_named, _WATCHED),
+    Scenario("notify: nobody home", _to_nobody, {"UNCLAIMED_QUEUE": "Q"}),
+    Scenario("unclaimed: one of three", _looking, _WATCHED),
     Scenario("notify: handed on", _to_many_in_little_time, limit=0),
     Scenario("close: a client", _kick_client),
     Scenario("close: clients that obey", _kick_obedient),

@@ -122,6 +122,15 @@ class DynamoDB:
             for name, entries in streams.items()
         }
 
+    def claims(self) -> dict[tuple[str, int], bool]:
+        """Return the claims by stream and number: whether the entry was acknowledged."""
+        items = self.call("Scan", TableName=HISTORY)["Items"]
+        return {
+            (item["stream"]["S"], -int(item["seq"]["N"])): item["received"]["BOOL"]
+            for item in items
+            if int(item["seq"]["N"]) < 0
+        }
+
     def empty(self) -> None:
         """Remove every row."""
         for item in self.call("Scan", TableName=HISTORY)["Items"]:
@@ -134,9 +143,10 @@ class DynamoDB:
 
 @dataclass
 class EventBridge:
-    """A bus; `announced` are the details of the events on it, in order."""
+    """A bus. The details of the events on it, in order: `announced` ends, and `unclaimed` ones."""
 
     announced: list[dict[str, Any]] = field(default_factory=list)
+    unclaimed: list[dict[str, Any]] = field(default_factory=list)
     name: str = "eventbridge"
     is_native: bool = False
     pieces: int | None = 4
@@ -148,7 +158,9 @@ class EventBridge:
     def answer(self, request: Request) -> Answer:
         """Put the events on the bus."""
         entries = json.loads(request.body)["Entries"]
-        self.announced += [json.loads(entry["Detail"]) for entry in entries]
+        for entry in entries:
+            is_end = entry["DetailType"] == "Connection Closed"
+            (self.announced if is_end else self.unclaimed).append(json.loads(entry["Detail"]))
         answered = [{"EventId": str(number)} for number, _ in enumerate(entries)]
         body = json.dumps({"FailedEntryCount": 0, "Entries": answered}).encode()
         return Answer(200, body, (JSON,))
@@ -158,6 +170,41 @@ class EventBridge:
         codes = {
             Fault.THROTTLE: (400, "ThrottlingException"),
             Fault.ERROR: (500, "InternalException"),
+            Fault.DENY: (400, "AccessDeniedException"),
+        }
+        return _failure(codes, fault)
+
+
+@dataclass
+class SQS:
+    """The queue of notifications that may have reached nobody; `messages` are the bodies in it."""
+
+    messages: list[str] = field(default_factory=list)
+    name: str = "sqs"
+    is_native: bool = False
+    pieces: int | None = 4
+
+    def operation(self, request: Request) -> str:
+        """Return the name of SQS's operation."""
+        return _target(request)
+
+    def answer(self, request: Request) -> Answer:
+        """Tell the queue's address, or put a message into it."""
+        fields = json.loads(request.body)
+        if self.operation(request) == "GetQueueUrl":
+            body = {
+                "QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{fields['QueueName']}"
+            }
+        else:
+            self.messages.append(fields["MessageBody"])
+            body = {"MessageId": "m", "MD5OfMessageBody": "x"}
+        return Answer(200, json.dumps(body).encode(), (JSON,))
+
+    def failure(self, fault: Fault) -> Answer:
+        """Return SQS's answer to a call that it does not carry out."""
+        codes = {
+            Fault.THROTTLE: (400, "RequestThrottled"),
+            Fault.ERROR: (500, "InternalFailure"),
             Fault.DENY: (400, "AccessDeniedException"),
         }
         return _failure(codes, fault)

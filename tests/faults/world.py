@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import app
-from chalicelib.adapters import aws_clients, token_keys
+from chalicelib.adapters import aws_clients, sqs, token_keys
 from chalicelib.variables import VARIABLES
 from tests.conftest import TABLE
 from tests.faults.clock import Clock, skipping
 from tests.faults.proxy import Proxy, running
-from tests.faults.services import REGION, ConnectionsApi, DynamoDB, EventBridge, Keys, Lambda
+from tests.faults.services import REGION, SQS, ConnectionsApi, DynamoDB, EventBridge, Keys, Lambda
 from tests.faults.spoiling import Spoiled
 from tests.support.events import connect_event, disconnect_event
 from tests.support.issuer import Issuer
@@ -87,6 +87,7 @@ class World:
     table: DynamoDB
     bus: EventBridge
     functions: Lambda
+    queue: SQS
     api: ConnectionsApi
     issuer: Issuer
     proxies: dict[str, Proxy] = field(default_factory=dict)
@@ -102,6 +103,9 @@ class World:
         self.clock.rewind()
         self.table.empty()
         self.bus.announced.clear()
+        self.bus.unclaimed.clear()
+        self.queue.messages.clear()
+        sqs._urls.clear()
         self.functions.queued.clear()
         self.api.inboxes.clear()
         self.api.closed.clear()
@@ -126,6 +130,7 @@ class World:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL_DYNAMODB": self.proxies["dynamodb"].url,
             "AWS_ENDPOINT_URL_EVENTBRIDGE": self.proxies["eventbridge"].url,
+            "AWS_ENDPOINT_URL_SQS": self.proxies["sqs"].url,
             "AWS_ENDPOINT_URL_LAMBDA": self.proxies["lambda"].url,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": self.proxies["connections"].url + "/dev",
             "CONNECTIONS_TABLE": TABLE,
@@ -244,9 +249,9 @@ def world() -> Iterator[World]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         issuer = Issuer("")
         this = World(
-            clock, DynamoDB(), EventBridge(), Lambda(), ConnectionsApi(), issuer, patch=patch
+            clock, DynamoDB(), EventBridge(), Lambda(), SQS(), ConnectionsApi(), issuer, patch=patch
         )
-        for service in (this.table, this.bus, this.functions, this.api, Keys(issuer)):
+        for service in (this.table, this.bus, this.functions, this.queue, this.api, Keys(issuer)):
             this.proxies[service.name] = stack.enter_context(running(service, clock))
         issuer.url = this.proxies["keys"].url
 
