@@ -90,6 +90,7 @@ CHECKS = (
     Check("subscription", events.subscription, aws_only=True),
     Check("redrive", events.redrive, ("subscription",), aws_only=True),
     Check("failure-queue", events.failure_queue, aws_only=True),
+    Check("unclaimed-queue", events.unclaimed_queue, aws_only=True),
     Check("schedule", events.schedule, aws_only=True),
     Check("log-groups", observing.log_groups, aws_only=True),
     Check("alarms", observing.alarms, aws_only=True),

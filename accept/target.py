@@ -19,6 +19,7 @@ FUNCTIONS = {
     "disconnect": "websocket_disconnect",
     "message": "websocket_message",
     "notify": "notify",
+    "unclaimed": "unclaimed",
     "connections": "connections",
     "close": "close",
     "sweep": "sweep",

@@ -1,4 +1,4 @@
-"""AWS only: what invokes `notify` and `sweep`, and where failed notifications go."""
+"""AWS only: what invokes `notify`, `unclaimed` and `sweep`, and where failed notifications go."""
 
 from __future__ import annotations
 
@@ -62,6 +62,23 @@ async def failure_queue(run: Run) -> str:
         where = f"the asynchronous invocation of {run.target.functions['notify']}"
         raise FailedError(f"failures sent to {queue}", destination or "nowhere", where)
     return str(url)
+
+
+async def unclaimed_queue(run: Run) -> str:
+    """Check that `unclaimed` reads its queue, one message at a time."""
+    queue = run.target.settings.get("UNCLAIMED_QUEUE")
+    if not queue:
+        raise SkippedError("UNCLAIMED_QUEUE is not set")
+    function = run.target.functions["unclaimed"]
+    answer = await run.aws.call("lambda", "list_event_source_mappings", FunctionName=function)
+    seen = [
+        (each["EventSourceArn"].rpartition(":")[2], each["State"], each["BatchSize"])
+        for each in answer["EventSourceMappings"]
+    ]
+    expected = [(queue, "Enabled", 1)]
+    if seen != expected:
+        raise FailedError(f"one event source, {expected}", seen, f"the function {function}")
+    return str(queue)
 
 
 async def schedule(run: Run) -> str:

@@ -101,7 +101,7 @@ def test_functions_configured_as_the_project_says_pass(stage: Stage) -> None:
     for function in FUNCTIONS:
         stage.knows(function)
 
-    assert stage.check(deployment.functions) == "7 functions"
+    assert stage.check(deployment.functions) == "8 functions"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_policies_allow_what_their_files_allow_and_no_more(
     monkeypatch.setattr(stage.run.aws, "call", simulated(decides))
 
     if shown is None:
-        assert stage.check(deployment.policies).endswith("of 7 functions")
+        assert stage.check(deployment.policies).endswith("of 8 functions")
         return
     with pytest.raises(FailedError) as failed:
         stage.check(deployment.policies)
@@ -425,6 +425,37 @@ def test_failed_notifications_go_to_the_queue(stage: Stage, queue: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sources", "passes"),
+    [
+        ([("IncidentUnclaimed-dev", "Enabled", 1)], True),
+        ([], False),
+        ([("IncidentUnclaimed-dev", "Disabled", 1)], False),
+        ([("IncidentUnclaimed-dev", "Enabled", 10)], False),
+        ([("another", "Enabled", 1)], False),
+    ],
+)
+def test_unclaimed_reads_its_queue(
+    stage: Stage, sources: list[tuple[str, str, int]], *, passes: bool
+) -> None:
+    """Otherwise nobody learns that nobody is home."""
+    mappings = [
+        {
+            "EventSourceArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
+            "State": state,
+            "BatchSize": size,
+        }
+        for queue, state, size in sources
+    ]
+    stage.answers("lambda", "list_event_source_mappings", {"EventSourceMappings": mappings})
+
+    if passes:
+        assert stage.check(events.unclaimed_queue) == "IncidentUnclaimed-dev"
+        return
+    with pytest.raises(FailedError):
+        stage.check(events.unclaimed_queue)
+
+
+@pytest.mark.parametrize(
     ("days", "seen"), [({}, None), ({"sweep": 0}, "sweep': None"), ({"sweep": 90}, "sweep': 90")]
 )
 def test_log_groups_keep_their_lines_for_two_weeks(
@@ -439,7 +470,7 @@ def test_log_groups_keep_their_lines_for_two_weeks(
     stage.answers("logs", "describe_log_groups", {"logGroups": groups})
 
     if seen is None:
-        assert stage.check(observing.log_groups) == "7 groups, 14 days"
+        assert stage.check(observing.log_groups) == "8 groups, 14 days"
         return
     with pytest.raises(FailedError) as failed:
         stage.check(observing.log_groups)
