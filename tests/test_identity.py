@@ -273,5 +273,5 @@ def test_a_huge_user_agent_is_cut_so_that_a_row_costs_one_write_unit(unguarded: 
     with client(unguarded, f"?clientId={'b' * 128}", user_agent_header="u" * 4000):
         row = rows(unguarded)["b" * 128]
 
-    assert row["userAgent"] == {"S": "u" * 256}
+    assert row["userAgent"] == {"S": "u" * 192}
     assert len(json.dumps(row).encode()) < 1024
