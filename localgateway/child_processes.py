@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from localgateway.errors import ChildError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LINE_LIMIT = 1024 * 1024
@@ -60,6 +60,18 @@ class Child:
         if not line:
             raise await self.end()
         return line
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield the lines of its output until it exits; a line over 1 MB is left out."""
+        output = cast(asyncio.StreamReader, self._process.stdout)  # it is a pipe
+        while True:
+            try:
+                line = await output.readline()
+            except ValueError:
+                continue
+            if not line:
+                return
+            yield line
 
     async def end(self) -> ChildError:
         """Wait for a long-running process to exit; return the error that describes its exit."""

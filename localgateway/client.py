@@ -53,6 +53,13 @@ def env(run: Run) -> None:
 
 
 @main.command()
+@click.pass_obj
+def console(run: Run) -> None:
+    """Print the address of the console, a page that shows what happens."""
+    click.echo(run.console)
+
+
+@main.command()
 @click.option("--query", default="", help="Query string, e.g. clientId=ada.")
 @click.pass_obj
 def connect(run: Run, query: str) -> None:

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse
 from localgateway.request_bodies import read
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import Receive, Scope, Send
 
 PATH = "/@faults"
@@ -24,16 +26,20 @@ _BODY_LIMIT = 10_000
 async def serve_faults(faults: Any, scope: Scope, receive: Receive, send: Send) -> None:
     """Change the fields of a dataclass by a JSON object of shares, and answer with all of them."""
     request = Request(scope, receive)
-    names = [field.name for field in dataclasses.fields(faults)]
     try:
-        wanted = json.loads(await read(request, _BODY_LIMIT) or b"{}")
-        for name, value in wanted.items():
-            if name not in names or isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{name} is {value!r}; expected numbers for {', '.join(names)}")
+        shown = change(faults, json.loads(await read(request, _BODY_LIMIT) or b"{}"))
+        response = JSONResponse(shown)
     except (ValueError, AttributeError) as error:
         response = JSONResponse({"message": str(error)}, HTTPStatus.BAD_REQUEST)
-    else:
-        for name, value in wanted.items():
-            setattr(faults, name, float(value))
-        response = JSONResponse(dataclasses.asdict(faults))
     await response(scope, receive, send)
+
+
+def change(faults: Any, wanted: Mapping[str, Any]) -> dict[str, float]:
+    """Change fields of a dataclass and return all of them; raise `ValueError` for a wrong one."""
+    names = [field.name for field in dataclasses.fields(faults)]
+    for name, value in wanted.items():
+        if name not in names or isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{name} is {value!r}; expected numbers for {', '.join(names)}")
+    for name, value in wanted.items():
+        setattr(faults, name, float(value))
+    return dataclasses.asdict(faults)

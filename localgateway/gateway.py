@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import logging
 import os
 import resource
@@ -21,12 +22,15 @@ from localgateway.api_gateway.faults import Faults
 from localgateway.api_gateway.server import OTHER_SOCKETS, Server, configuration
 from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
+from localgateway.console.console import Console, Subject
 from localgateway.errors import AddressError
 from localgateway.faults_api import serve_faults
 from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime import project
 from localgateway.lambda_runtime.invoke_api import Invocations
 from localgateway.listener import listen_as_localhost
+from localgateway.observer.events import Reported
+from localgateway.observer.observer import Observer, content
 from localgateway.one_address import OneAddress
 from localgateway.process_environment import Credentials, embedded, shell_credentials, with_dynamodb
 from localgateway.reloading import Reloader
@@ -83,11 +87,18 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             "AWS_ENDPOINT_URL_LAMBDA": f"http://{authority}",
         }
         log = stack.enter_context(_terminal_log(described.app, options))
-        versions = Versions(options, function_variables, log)
+        observer = Observer()
+        versions = Versions(options, function_variables, log, observer)
         stack.push_async_callback(versions.stop)
         invocations = Invocations(versions.functions)
         stack.push_async_callback(invocations.stop)
         registry = Registry(options.max_connections)
+        faults = Faults(options.drop_disconnects, options.drop_posts)
+        subject = Subject(
+            options.stage, f"ws://{address}", tables, topics, function_variables, versions.serving
+        )
+        console = Console(subject, observer, faults)
+        stack.push_async_callback(console.stop)
         application = _application(
             api,
             registry,
@@ -96,13 +107,21 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             options,
             Forwarder(engine_url),
             own["AWS_ACCESS_KEY_ID"],
+            observer,
+            faults,
+            console,
         )
-        run = _run_of(api, described, options, variables, topics, tables)
+        shown = console.address(authority)
+        run = _run_of(api, described, options, variables, topics, tables, shown)
         stack.enter_context(run_file.written(run))
         text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
-        server = Server(configured, lambda: started(text, server.stop), registry.__len__)
+        server = Server(
+            configured, lambda: started(text, server.stop), registry.__len__, console.close
+        )
         await versions.serve(described)
+        reporting = asyncio.create_task(_reports(engine, observer))
+        stack.callback(reporting.cancel)
         if reloader:
             await stack.enter_async_context(reloader.running(versions, engine, variables))
         await _run(server, listeners, engine)
@@ -120,11 +139,12 @@ def _allow_files(wanted: int) -> None:
 
 
 @contextlib.contextmanager
-def _terminal_log(app: str, options: Options) -> Iterator[LogSink | None]:
-    """Run the log; yield None if the functions print their lines themselves."""
+def _terminal_log(app: str, options: Options) -> Iterator[LogSink]:
+    """Run the log; yield what writes the lines of functions."""
     if options.log == "json":
-        with TerminalLog(sys.stderr, plain=True).running() as log, written_to(log.write):
-            yield None
+        both = TerminalLog(sys.stderr, plain=True, output=sys.stdout)
+        with both.running() as log, written_to(log.write):
+            yield log.write_output
         return
     with TerminalLog(sys.stdout).running() as log:
 
@@ -160,18 +180,23 @@ def _application(
     options: Options,
     others: Forwarder,
     access_key: str,
+    observer: Observer,
+    faults: Faults,
+    console: Console,
 ) -> ASGIApp:
     timeouts = Timeouts(options.idle_timeout, options.max_duration)
-    faults = Faults(options.drop_disconnects, options.drop_posts)
-    websockets = WebSocketApi(api, versions.routes, registry, timeouts, faults, versions.settings)
+    websockets = WebSocketApi(
+        api, versions.routes, registry, timeouts, faults, versions.settings, observer
+    )
     http = OneAddress(
         Access(allowed_hosts(options.host, options.allow_host)),
         api.stage,
-        connections_api(api.stage, registry, faults),
+        connections_api(api.stage, registry, faults, observer),
         invocations.application(),
         others,
         functools.partial(serve_faults, faults),
         access_key,
+        console.application(),
     )
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -191,6 +216,7 @@ def _run_of(
     variables: Mapping[str, str],
     topics: list[str],
     tables: list[str],
+    console: str,
 ) -> Run:
     # The shell's own credentials, for another DynamoDB, stay in the shell.
     foreign = shell_credentials(os.environ) if options.dynamodb_endpoint else {}
@@ -211,7 +237,18 @@ def _run_of(
         functions={name.removeprefix(prefix): name for name in described.functions},
         topics=topics,
         tables=tables,
+        console=console,
     )
+
+
+async def _reports(engine: Child, observer: Observer) -> None:
+    async for line in engine.lines():
+        report = json.loads(line)
+        fields = {
+            name: content(value.encode()).decode() if isinstance(value, str) else value
+            for name, value in report["fields"].items()
+        }
+        observer.record(Reported(report["what"], fields))
 
 
 async def _run(server: Server, listeners: list[socket.socket], engine: Child) -> None:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from localgateway.access import Signature
     from localgateway.forwarding import Forwarder
 
+CONSOLE = "/@console"
+
 
 class OneAddress:
     """Passes each signed request to the service that its signature names.
 
     `stage` is the path that clients connect to; without an upgrade it needs no signature. Faults
-    are changed with the run's own `access_key` only.
+    are changed with the run's own `access_key` only. The `console` has a path and a token of its
+    own.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class OneAddress:
         others: Forwarder,
         faults: ASGIApp,
         access_key: str,
+        console: ASGIApp,
     ) -> None:
         self._access = access
         self._open_path = f"/{stage}"
@@ -40,6 +44,7 @@ class OneAddress:
         self._others = others
         self._faults = faults
         self._access_key = access_key
+        self._console = console
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request, unless it is refused."""
@@ -48,6 +53,9 @@ class OneAddress:
             return
         if scope["path"] == self._open_path:
             await self._connections(scope, receive, send)
+            return
+        if scope["path"].startswith(CONSOLE):
+            await self._console(scope, receive, send)
             return
         signed = signature(scope["headers"])
         if isinstance(signed, Refusal):

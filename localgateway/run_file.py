@@ -45,6 +45,7 @@ class Run:
     functions: dict[str, str]
     topics: list[str]
     tables: list[str]
+    console: str
 
 
 def folder() -> Path:

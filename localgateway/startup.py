@@ -32,6 +32,7 @@ def startup_text(run: Run, options: Options, engine_url: str) -> str:
     lines = [
         f"{run.app} (stage {run.stage}) is running at {click.style(run.url, bold=True)}",
         "",
+        _entry("console", run.console),
         _entry("connect", f"{_python()} -m websockets {run.url}"),
         *_commands(run, client),
         _entry("AWS CLI", f'eval "$({client} env)"'),

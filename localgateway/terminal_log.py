@@ -29,15 +29,23 @@ class TerminalLog:
 
     Lines keep their order and are written whole. Up to `limit` bytes of them wait for the
     terminal; once it reads again, a line reports how many were left out. With `plain`, lines are
-    written as they are, in batches.
+    written as they are, in batches, and those of `write_output` to another stream, `output`.
     """
 
-    def __init__(self, stream: TextIO, limit: int = WAITING_LIMIT, *, plain: bool = False) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        limit: int = WAITING_LIMIT,
+        *,
+        plain: bool = False,
+        output: TextIO | None = None,
+    ) -> None:
         self._stream = stream
+        self._output = output or stream
         self._plain = plain
         self._limit = limit
         self._color = color_wanted(stream)
-        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._waiting: deque[tuple[TextIO, str, bytes]] = deque()
         self._size = 0
         self._left_out = 0
         self._stopped = threading.Event()
@@ -46,13 +54,20 @@ class TerminalLog:
 
     def write(self, function: str, line: bytes) -> None:
         """Accept a line for the terminal without waiting; the thread adds time and color."""
+        self._accept(self._stream, function, line)
+
+    def write_output(self, function: str, line: bytes) -> None:
+        """Accept a line for the other stream without waiting."""
+        self._accept(self._output, function, line)
+
+    def _accept(self, stream: TextIO, function: str, line: bytes) -> None:
         with self._changed:
             if self._size + len(line) > self._limit:
                 self._left_out += 1
                 return
             if not self._waiting:
                 self._changed.notify()
-            self._waiting.append((function, line))
+            self._waiting.append((stream, function, line))
             self._size += len(line)
 
     @contextlib.contextmanager
@@ -71,17 +86,18 @@ class TerminalLog:
         with contextlib.suppress(OSError, ValueError):  # nobody reads any more
             while (batch := self._next()) is not None:
                 lines, left_out = batch
-                if self._plain:
-                    texts = [line.decode(errors="replace") for _, line in lines]
-                    click.echo("\n".join(texts), file=self._stream)
-                for function, line in () if self._plain else lines:
+                for stream in {self._stream, self._output} if self._plain else ():
+                    texts = [line.decode(errors="replace") for to, _, line in lines if to is stream]
+                    if texts:
+                        click.echo("\n".join(texts), file=stream)
+                for _, function, line in () if self._plain else lines:
                     text = pretty(function, line.decode(errors="replace"), datetime.now(UTC))
                     click.echo(text, file=self._stream, color=self._color)
                 if left_out:
                     text = f"... {left_out} log lines left out: the terminal reads too slowly"
                     click.echo(text, file=self._stream, color=self._color)
 
-    def _next(self) -> tuple[list[tuple[str, bytes]], int] | None:
+    def _next(self) -> tuple[list[tuple[TextIO, str, bytes]], int] | None:
         if self._plain:
             self._stopped.wait(PAUSE)
         with self._changed:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from localgateway.lambda_runtime.function_log import LogSink
     from localgateway.lambda_runtime.project import FunctionDefinition, Project
+    from localgateway.observer.observer import Observer
     from localgateway.options import Options
 
 
@@ -28,7 +29,13 @@ class Versions:
     processes of functions get `variables`.
     """
 
-    def __init__(self, options: Options, variables: Mapping[str, str], log: LogSink | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        variables: Mapping[str, str],
+        log: LogSink,
+        observer: Observer,
+    ) -> None:
         self.functions: dict[str, Function] = {}
         self.routes: dict[str, Function] = {}
         self._by_logical_id: dict[str, Function] = {}
@@ -38,11 +45,18 @@ class Versions:
         self._options = options
         self._variables = variables
         self._log = log
+        self._observer = observer
         self._schedules = contextlib.AsyncExitStack()
         self._all: set[Function] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._project: Project | None = None
         self._prepared: Function | None = None
+
+    def serving(self) -> tuple[Project, Mapping[str, Function]]:
+        """Return the project that serves, and its functions by name; `serve` has to come first."""
+        if self._project is None:
+            raise LookupError("no version serves yet")
+        return self._project, self.functions
 
     def prepare(self, folder: Path) -> None:
         """Start the function that ran last from the sources of a version that may take over.
@@ -62,7 +76,8 @@ class Versions:
             await prepared.stop()
 
     def _function(self, definition: FunctionDefinition, folder: Path) -> Function:
-        return Function(definition, folder, self._variables, self._options.environments, self._log)
+        size = self._options.environments
+        return Function(definition, folder, self._variables, size, self._observer, self._log)
 
     async def serve(self, project: Project) -> None:
         """Let a version take over; the previous one serves the events that it has."""

@@ -6,6 +6,7 @@ Under one address for all AWS services, which names no stage, the path begins wi
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 from types import MappingProxyType
@@ -18,16 +19,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localgateway import request_bodies
+from localgateway.access_log import milliseconds
 from localgateway.api_gateway.connections import BufferFullError, GoneError, Registry
 from localgateway.api_gateway.quotas import MESSAGE_SIZE
+from localgateway.observer.events import ConnectionsCall
+from localgateway.observer.observer import content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from localgateway.api_gateway.connections import Connection
     from localgateway.api_gateway.faults import Faults
+    from localgateway.observer.observer import Observer
 
 _NONE: MappingProxyType[str, str] = MappingProxyType({})
 # The unread rest of a body would otherwise be parsed as the next request.
@@ -53,9 +59,9 @@ class ConnectionResource(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Send the body to the client as a text message."""
-        data = await _message(request)
+        data = request.state.text = await _message(request)
         faults: Faults = request.app.state.faults
-        faults.deliver(_connection(request), data)
+        request.state.lost = not faults.deliver(_connection(request), data)
         return Response()
 
     async def delete(self, request: Request) -> Response:
@@ -64,7 +70,7 @@ class ConnectionResource(HTTPEndpoint):
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def connections_api(stage: str, registry: Registry, faults: Faults) -> Starlette:
+def connections_api(stage: str, registry: Registry, faults: Faults, observer: Observer) -> ASGIApp:
     """Return the HTTP application of one stage."""
     application = Starlette(
         routes=[
@@ -82,7 +88,33 @@ def connections_api(stage: str, registry: Registry, faults: Faults) -> Starlette
     )
     application.state.registry = registry
     application.state.faults = faults
-    return application
+    return _recorded(application, observer)
+
+
+def _recorded(application: ASGIApp, observer: Observer) -> ASGIApp:
+    async def record(scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.monotonic(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await application(scope, receive, answer)
+        if connection_id := scope.get("path_params", {}).get("connection_id"):
+            state = scope.get("state", {})
+            observer.record(
+                ConnectionsCall(
+                    connection_id,
+                    scope["method"],
+                    status,
+                    milliseconds(time.monotonic() - started),
+                    content(state.get("text", b"")),
+                    state.get("lost", False),
+                )
+            )
+
+    return record
 
 
 def _connection(request: Request) -> Connection:

@@ -21,10 +21,15 @@ class Faults:
     drop_disconnects: float = 0.0
     drop_posts: float = 0.0
 
-    def deliver(self, connection: Connection, data: bytes) -> None:
-        """Post a message with these faults; raise as `Connection.post` does."""
-        if not happens(self.drop_posts):
-            connection.post(data)
+    def deliver(self, connection: Connection, data: bytes) -> bool:
+        """Post a message with these faults; raise as `Connection.post` does.
+
+        Return False if it was dropped.
+        """
+        if happens(self.drop_posts):
+            return False
+        connection.post(data)
+        return True
 
 
 def happens(share: float) -> bool:

@@ -108,7 +108,7 @@ async def refuse(
         status=int(refused.status),
         cause=refused.cause,
         connectionId=client.connection_id,
-        ms=_since(occasion),
+        ms=since(occasion),
         route="$connect",
     )
     body = refused.body or notice(_message(refused.status), client.connection_id, occasion)
@@ -132,13 +132,14 @@ def note_opening(
         "opened",
         status=int(HTTPStatus.SWITCHING_PROTOCOLS),
         connectionId=client.connection_id,
-        ms=_since(occasion),
+        ms=since(occasion),
         route="$connect",
         function=function and function.definition.name,
     )
 
 
-def _since(occasion: events.Occasion) -> float:
+def since(occasion: events.Occasion) -> float:
+    """Return the time since an occasion in ms."""
     return round(time.time() * 1000 - occasion.at, 1)
 
 

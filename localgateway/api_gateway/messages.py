@@ -11,6 +11,8 @@ from localgateway.api_gateway import events
 from localgateway.api_gateway.quotas import INTEGRATION_TIMEOUT
 from localgateway.api_gateway.responses import failure, notice, reply
 from localgateway.api_gateway.routes import select_route
+from localgateway.observer.events import Replied
+from localgateway.observer.observer import content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from localgateway.api_gateway.connections import Connection
     from localgateway.api_gateway.settings import ApiSettings
     from localgateway.lambda_runtime.functions import Function
+    from localgateway.observer.observer import Observer
 
 _log = logging.getLogger(__name__)
 
@@ -28,11 +31,16 @@ class Messages:
     """Serves the messages of one API; `functions` are by route key."""
 
     def __init__(
-        self, api: events.Api, functions: Mapping[str, Function], settings: ApiSettings
+        self,
+        api: events.Api,
+        functions: Mapping[str, Function],
+        settings: ApiSettings,
+        observer: Observer,
     ) -> None:
         self._api = api
         self._settings = settings
         self._functions = functions
+        self._observer = observer
 
     async def serve(self, send: Send, connection: Connection, text: str) -> None:
         """Invoke the function of the message's route and send its reply, if any."""
@@ -65,6 +73,8 @@ class Messages:
             function=name,
         )
         if answer is not None:
+            replied = Replied(client.connection_id, content(answer.encode()))
+            self._observer.record(replied)
             await _send(send, connection, answer)
 
 

@@ -27,7 +27,7 @@ OTHER_SOCKETS = 1000
 class Server(uvicorn.Server):
     """uvicorn's server without signal handlers; it calls `started` once it listens.
 
-    `connections` returns the number of open connections.
+    `connections` returns the number of open connections; `closing` is called before they close.
     """
 
     def __init__(
@@ -35,10 +35,12 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         started: Callable[[], None],
         connections: Callable[[], int],
+        closing: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._started = started
         self._connections = connections
+        self._closing = closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call `started`."""
@@ -47,6 +49,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close every connection, and say how many they were."""
+        self._closing()
         number = self._connections()
         connections = f"{number} connection{'' if number == 1 else 's'}"
         if number:

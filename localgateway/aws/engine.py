@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# In bytes; the gateway leaves out longer lines.
+_LINE_LIMIT = 1_000_000
+_reporting = threading.Lock()
+
 _TARGET = b"x-amz-target"
 # Operations on tables never fail, so that a gateway with faults can start.
 _ITEM_OPERATIONS = frozenset(
@@ -197,6 +201,17 @@ def _listen_to_gateway(mappings: Mappings | None) -> None:
     os._exit(0)
 
 
+def _report(what: str, fields: Any) -> None:
+    line = json.dumps({"what": what, "fields": fields})
+    with _reporting:
+        click.echo(line if len(line) < _LINE_LIMIT else json.dumps({"what": what, "fields": {}}))
+
+
+def _deleted(table: str, key: Any) -> None:
+    [value, *_] = (next(iter(each.values())) for each in key.values())
+    _report("expired", {"table": table, "key": value})
+
+
 def _listen(ports: Sequence[int]) -> socket.socket:
     for port in ports[:-1]:
         with contextlib.suppress(OSError):
@@ -223,7 +238,7 @@ def main(
     lambda_endpoint: str | None,
     allow_host: tuple[str, ...],
 ) -> None:
-    """Print the port, then serve until standard input ends.
+    """Print the port, then serve until standard input ends, and print what the gateway shows.
 
     It listens on the first `--port` that is free. Without `--lambda-endpoint`, nothing is delivered
     to functions. Other users can see arguments, so the access keys come in the
@@ -232,6 +247,7 @@ def main(
     logging.basicConfig(format="engine: %(message)s")
     mappings, faults = None, Faults(fail, lag, repeat, shuffle)
     if lambda_endpoint:
+        sns_delivery.report_by(functools.partial(_report, "published"))
         invoke = functools.partial(sns_delivery.invoke_at, lambda_endpoint)
         sns_delivery.deliver_by(
             lambda *delivery: faults.deliver(functools.partial(invoke, *delivery))
@@ -241,8 +257,9 @@ def main(
     threading.Thread(target=_listen_to_gateway, args=(mappings,), daemon=True).start()
     listener = _listen(port)
     chosen = listener.getsockname()[1]
-    threading.Thread(target=expire_forever, args=(chosen, ttl_interval), daemon=True).start()
     click.echo(json.dumps({"port": chosen}))
+    expiring = (chosen, ttl_interval, _deleted)
+    threading.Thread(target=expire_forever, args=expiring, daemon=True).start()
     keys = os.environ.get("ACCESS_KEYS", os.environ["AWS_ACCESS_KEY_ID"]).split(",")
     access = Access(allowed_hosts("127.0.0.1", allow_host))
     correct_moto()

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.sns.models import Subscription
+from moto.sns.models import Subscription, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Invoke = Callable[[str, Mapping[str, Any]], None]
+
+# The parameters of moto's publish, after the message.
+_PUBLISHED = ("subject", "message_attributes")
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +42,28 @@ def deliver_by(invoke: Invoke) -> None:
             invoke(self.endpoint, event)
 
     Subscription.publish = publish  # type: ignore[assignment,method-assign] # moto has no setting
+
+
+def report_by(published: Callable[[Mapping[str, Any]], None]) -> None:
+    """Make moto call `published` with each message that it has accepted."""
+    publish = Topic.publish
+
+    def publish_and_report(self: Topic, message: str, *rest: Any, **details: Any) -> str:
+        message_id = publish(self, message, *rest, **details)
+        given = dict(zip(_PUBLISHED, rest, strict=False)) | details
+        attributes = given.get("message_attributes") or {}
+        published(
+            {
+                "topic": self.arn,
+                "id": message_id,
+                "subject": given.get("subject") or "",
+                "message": message,
+                "attributes": json.dumps({k: v.get("Value") for k, v in attributes.items()}),
+            }
+        )
+        return message_id
+
+    Topic.publish = publish_and_report  # type: ignore[method-assign] # moto has no setting
 
 
 def invoke_at(endpoint: str, function: str, event: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from localgateway.errors import ChildError
 from localgateway.lambda_runtime.channel import Channel
@@ -39,12 +39,13 @@ class ExecutionEnvironment:
         name: str,
         process: asyncio.subprocess.Process,
         channel: Channel,
-        output: OutputPipe | None,
+        output: OutputPipe,
     ) -> None:
         self._name = name
         self._process = process
         self._channel = channel
         self._output = output
+        self.answer = b""  # the last, as JSON
         self._broken = False
 
     @classmethod
@@ -53,16 +54,13 @@ class ExecutionEnvironment:
         definition: FunctionDefinition,
         project: Path,
         variables: Mapping[str, str],
-        log: LogSink | None = None,
+        log: LogSink,
     ) -> ExecutionEnvironment:
         """Start a process that imports the app; raise `ChildError` with the traceback.
 
-        `log` receives the lines that the process prints; without it they go to the gateway's own
-        standard output and error.
+        `log` receives the lines that the process prints.
         """
-        output, descriptor = (
-            (None, None) if log is None else await OutputPipe.open(definition.name, log)
-        )
+        output, descriptor = await OutputPipe.open(definition.name, log)
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -79,8 +77,7 @@ class ExecutionEnvironment:
             )
         finally:
             theirs.close()
-            if descriptor is not None:
-                os.close(descriptor)
+            os.close(descriptor)
         environment = cls(definition.name, process, await Channel.open(ours, _LINE_LIMIT), output)
         outcome = await environment._result(_START_TIMEOUT)
         if isinstance(outcome, Returned):
@@ -95,14 +92,17 @@ class ExecutionEnvironment:
         ended = self._channel.closed or self._process.returncode is not None
         return not (self._broken or ended)
 
-    async def invoke(self, event: Any, timeout: float) -> Outcome:
-        """Run the function on one event, for at most `timeout` seconds."""
-        invocation = {
-            "requestId": str(uuid.uuid4()),
-            "deadline": time.time() + timeout,
-            "event": event,
-        }
-        self._channel.write(json.dumps(invocation).encode() + b"\n")
+    @property
+    def pid(self) -> int:
+        """Return the id of the process."""
+        return self._process.pid
+
+    async def invoke(self, event: bytes, timeout: float) -> Outcome:
+        """Run the function on one event, a line of JSON, for at most `timeout` seconds."""
+        self._channel.write(
+            b'{"requestId": "%b", "deadline": %f, "event": %b}\n'
+            % (str(uuid.uuid4()).encode(), time.time() + timeout, event)
+        )
         return await self._result(timeout)
 
     async def kill(self) -> None:
@@ -112,12 +112,12 @@ class ExecutionEnvironment:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
-        if self._output is not None:
-            await self._output.drain()
+        await self._output.drain()
 
     async def _result(self, timeout: float) -> Outcome:
+        self.answer = b""
         try:
-            line = await self._channel.line(timeout)
+            line = self.answer = await self._channel.line(timeout)
         except TimeoutError:
             self._broken = True
             return TimedOut(timeout)

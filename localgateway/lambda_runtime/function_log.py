@@ -6,6 +6,10 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from localgateway.observer.observer import Observer
 
 # Called with a function's name and one line of its output, without the line break.
 LogSink = Callable[[str, bytes], None]
@@ -14,6 +18,24 @@ LogSink = Callable[[str, bytes], None]
 LINE_LIMIT = 256 * 1024
 # In seconds; a process that a handler has detached could hold the pipe open for ever.
 _DRAIN_TIMEOUT = 1.0
+
+
+class InvocationLog:
+    """Passes on the lines of an execution environment, and reports each to the observer.
+
+    `invocation` is the number of the one that runs, or ran last. A line can be told apart because
+    a function writes it before its result, and the environment serves one event at a time.
+    """
+
+    def __init__(self, sink: LogSink, observer: Observer) -> None:
+        self.invocation = 0
+        self._sink = sink
+        self._observer = observer
+
+    def __call__(self, name: str, line: bytes) -> None:
+        """Receive a line."""
+        self._observer.logged(name, self.invocation, line)
+        self._sink(name, line)
 
 
 class OutputPipe(asyncio.Protocol):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from localgateway.access_log import milliseconds, note
 from localgateway.errors import ChildError
 from localgateway.lambda_runtime.execution_environment import ExecutionEnvironment
+from localgateway.lambda_runtime.function_log import InvocationLog
 from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
+from localgateway.observer.events import EnvironmentChanged, Finished
+from localgateway.observer.observer import content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     from localgateway.lambda_runtime.function_log import LogSink
     from localgateway.lambda_runtime.project import FunctionDefinition
+    from localgateway.observer.observer import Observer
 
 _STATUS = {Returned: "ok", Failed: "error", TimedOut: "timeout"}
 
@@ -35,15 +40,17 @@ class Function:
         project: Path,
         variables: Mapping[str, str],
         size: int,
-        log: LogSink | None = None,
+        observer: Observer,
+        log: LogSink,
     ) -> None:
         self.definition = definition
         self._project = project
         self._variables = variables
+        self._observer = observer
         self._log = log
         self._free = asyncio.Semaphore(size)
         self._warm: list[ExecutionEnvironment] = []
-        self._all: set[ExecutionEnvironment] = set()
+        self._all: dict[ExecutionEnvironment, InvocationLog] = {}
         self._pending = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -58,6 +65,8 @@ class Function:
         started by then runs until its own timeout.
         """
         started = self.used_at = time.monotonic()
+        encoded = json.dumps(event).encode()
+        number = self._observer.started(self.definition.name, event, encoded)
         self._count(1)
         try:
             if self._free.locked():
@@ -67,18 +76,38 @@ class Function:
                 await self._free.acquire()  # without waiting
         except BaseException as error:
             self._count(-1)
+            self._finished(number, "timeout", started)
             if isinstance(error, TimeoutError):
                 return TimedOut(patience or 0.0)
             raise
-        running = asyncio.create_task(self._noted(event, started))
+        running = asyncio.create_task(self._noted(encoded, number, started))
         running.add_done_callback(self._ran)
         left = None if patience is None else patience - (time.monotonic() - started)
         done, _ = await asyncio.wait({running}, timeout=left)
         return running.result() if done else TimedOut(patience or 0.0)
 
     def warm_up(self) -> None:
-        """Start an execution environment for the first event, which waits for it."""
-        self._warming = asyncio.create_task(self._start())
+        """Start an execution environment for the next event, which waits for it."""
+        if self._warming is None:
+            self._warming = asyncio.create_task(self._start())
+
+    def environments(self) -> list[dict[str, Any]]:
+        """Return the execution environments: their process ids, and whether each is busy."""
+        warm = set(self._warm)
+        return [{"id": each.pid, "busy": each not in warm} for each in self._all]
+
+    async def kill(self, pid: int) -> bool:
+        """Kill an execution environment, as a crash would; return False if it does not exist.
+
+        An event that it serves fails.
+        """
+        for environment in list(self._all):
+            if environment.pid == pid:
+                if environment in self._warm:
+                    self._warm.remove(environment)
+                await self._discard(environment)
+                return True
+        return False
 
     async def retire(self) -> None:
         """Serve the events that have arrived, then kill the execution environments."""
@@ -96,8 +125,8 @@ class Function:
                 await warming
         await asyncio.gather(*(self._discard(environment) for environment in list(self._all)))
 
-    async def _noted(self, event: Any, started: float) -> Outcome:
-        outcome = await self._run(event)
+    async def _noted(self, event: bytes, number: int, started: float) -> Outcome:
+        outcome = await self._run(event, number, started)
         note(
             "invoked",
             by=self.definition.name,
@@ -107,6 +136,21 @@ class Function:
         )
         return outcome
 
+    def _finished(
+        self,
+        number: int,
+        status: str,
+        started: float,
+        environment: ExecutionEnvironment | None = None,
+        answer: bytes = b"",
+        *,
+        cold: bool = False,
+    ) -> None:
+        ms = milliseconds(time.monotonic() - started)
+        pid = environment.pid if environment else None
+        name = self.definition.name
+        self._observer.record(Finished(number, name, status, ms, cold, pid, content(answer)))
+
     def _ran(self, _: object) -> None:
         self._free.release()
         self._count(-1)
@@ -115,12 +159,19 @@ class Function:
         self._pending += change
         (self._idle.clear if self._pending else self._idle.set)()
 
-    async def _run(self, event: Any) -> Outcome:
+    async def _run(self, event: bytes, number: int, started: float) -> Outcome:
         try:
             environment = await self._environment()
         except (ChildError, OSError) as error:
+            answer = json.dumps({"error": str(error)}).encode()
+            self._finished(number, "error", started, answer=answer, cold=True)
             return Failed(str(error))
+        log = self._all[environment]
+        cold = log.invocation == 0
+        log.invocation = number
         outcome = await environment.invoke(event, self.definition.timeout)
+        status = _STATUS[type(outcome)]
+        self._finished(number, status, started, environment, environment.answer, cold=cold)
         if environment.usable:
             self._warm.append(environment)
         else:
@@ -139,12 +190,19 @@ class Function:
         return await self._start()
 
     async def _start(self) -> ExecutionEnvironment:
+        log = InvocationLog(self._log, self._observer)
         environment = await ExecutionEnvironment.start(
-            self.definition, self._project, self._variables, self._log
+            self.definition, self._project, self._variables, log
         )
-        self._all.add(environment)
+        self._all[environment] = log
+        self._changed(environment, "started")
         return environment
 
     async def _discard(self, environment: ExecutionEnvironment) -> None:
-        self._all.discard(environment)
+        if self._all.pop(environment, None) is not None:
+            self._changed(environment, "ended")
         await environment.kill()
+
+    def _changed(self, environment: ExecutionEnvironment, change: str) -> None:
+        name = self.definition.name
+        self._observer.record(EnvironmentChanged(name, environment.pid, change))

@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+import urllib3
 from packaging.requirements import Requirement
 from websockets.sync.client import connect
 
@@ -81,6 +83,11 @@ def test_an_installed_gateway_serves_another_project(tmp_path: Path, recorder: R
             [ended] = recorder.wait(lambda told: told.kind == "disconnect" and on(told, port))
             table = run("chalice-websocket-client", f"--port={port}", "table")
             exports = run("chalice-websocket-client", f"--port={port}", "env")
+            page, token = run("chalice-websocket-client", f"--port={port}", "console").split("#")
+            shown = urllib3.request("GET", page).data.decode()
+            scripts = re.findall(r'(?:src|href)="([\w.]+)"', shown)
+            for name in scripts:
+                assert urllib3.request("GET", page + name).status == HTTPStatus.OK
             connected = run("chalice-websocket-client", f"--port={port}", "connect")
         finally:
             process.terminate()
@@ -89,6 +96,8 @@ def test_an_installed_gateway_serves_another_project(tmp_path: Path, recorder: R
     assert version == f"chalice-websocket-gateway, version {__version__}\n"
     assert ended.content["requestContext"]["disconnectStatusCode"] == 1000
     assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{port}\n" in exports
+    assert "main.js" in scripts
+    assert len(token) > 30
     assert table == "Things-dev is empty\n"
     assert f"Connected to {url}" in connected
     assert str(ROOT) not in said

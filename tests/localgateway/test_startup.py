@@ -26,6 +26,7 @@ RUN = Run(
     functions={},
     topics=[TOPIC],
     tables=["Things-dev"],
+    console="http://127.0.0.1:8765/@console/#TOKEN",
 )
 
 
@@ -55,6 +56,7 @@ def test_it_shows_address_commands_log_and_how_to_stop() -> None:
     assert text().splitlines() == [
         "sample (stage dev) is running at ws://127.0.0.1:8765/live",
         "",
+        "  console    http://127.0.0.1:8765/@console/#TOKEN",
         f"  connect    {PYTHON} -m websockets ws://127.0.0.1:8765/live",
         f"  notify     {client} notify Hello",
         f"  table      {client} table",

@@ -51,7 +51,7 @@ def test_a_row_with_a_new_time_to_live_stays(monkeypatch: pytest.MonkeyPatch) ->
             return delete_item(**arguments)
 
         monkeypatch.setattr(client, "delete_item", prolong)
-        expire(client, NOW)
+        expire(client, NOW, lambda *_: None)
 
         assert client.scan(TableName="t")["Count"] == 1
 

@@ -10,6 +10,7 @@ from localgateway.lambda_runtime.function_log import LogSink
 from localgateway.lambda_runtime.functions import Function
 from localgateway.lambda_runtime.outcomes import Outcome
 from localgateway.lambda_runtime.project import FunctionDefinition
+from localgateway.observer.observer import Observer
 from localgateway.process_environment import Credentials, embedded
 from tests.localgateway.support import PATIENCE
 
@@ -51,7 +52,8 @@ def with_function(
     *,
     timeout: int = 30,
     size: int = 1,
-    log: LogSink | None = None,
+    log: LogSink = lambda *_: None,
+    observer: Observer | None = None,
 ) -> T:
     """Run `use` with a function in an event loop, then stop its environments."""
 
@@ -61,7 +63,7 @@ def with_function(
             **embedded(os.environ, Credentials()),
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "http://x",
         }
-        function = Function(definition, project, variables, size, log)
+        function = Function(definition, project, variables, size, observer or Observer(), log)
         try:
             async with asyncio.timeout(PATIENCE * 2):
                 return await use(function)

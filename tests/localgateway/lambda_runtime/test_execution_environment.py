@@ -15,13 +15,20 @@ from tests.localgateway.support import PATIENCE, Gateway
 
 
 def test_what_a_function_prints_does_not_disturb_its_answer(
-    project: Path, capfd: pytest.CaptureFixture[str]
+    project: Path,
 ) -> None:
     """Standard output is for logs, not for the response."""
-    outcome = invoked(project, "handlers.echo", {"a": "ü\n"})
+    lines: list[bytes] = []
+
+    outcome = with_function(
+        project,
+        "handlers.echo",
+        lambda function: function.invoke({"a": "ü\n"}),
+        log=lambda _, line: lines.append(line),
+    )
 
     assert isinstance(outcome, Returned)
-    assert "said {'a': 'ü\\n'}" in capfd.readouterr().out
+    assert lines == ["said {'a': 'ü\\n'}".encode()]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from localgateway.lambda_runtime.functions import Function
 from localgateway.lambda_runtime.outcomes import Failed, Outcome, Returned, TimedOut
+from localgateway.observer.events import EnvironmentChanged, Finished, Logged, Started
+from localgateway.observer.observer import Observer
 from tests.localgateway.lambda_runtime.handlers import with_function
 from tests.localgateway.support import PATIENCE, Gateway, Told
 
@@ -148,3 +152,68 @@ def test_environments_serve_side_by_side_and_events_wait_in_order(gateway: Gatew
         first.release()
         pids = [int(client.recv(timeout=PATIENCE)) for _ in range(4)]
     assert sorted(pids) == sorted([first.pid, second.pid, second.pid, second.pid])
+
+
+def test_the_observer_sees_events_answers_lines_and_environments(project: Path) -> None:
+    """Each line belongs to the invocation that wrote it; only the first event is a cold start."""
+    observer = Observer()
+
+    async def use(function: Function) -> Any:
+        await function.invoke({"a": 1})
+        await function.invoke({"a": 2})
+        return function.environments()
+
+    [environment] = with_function(project, "handlers.echo", use, observer=observer)
+
+    events = [entry.event for entry in observer.after(0, 100)]
+    started = [event for event in events if isinstance(event, Started)]
+    finished = [event for event in events if isinstance(event, Finished)]
+    lines = [event for event in events if isinstance(event, Logged)]
+    assert [event.event for event in started] == [b'{"a": 1}', b'{"a": 2}']
+    assert [event.cold for event in finished] == [True, False]
+    assert [event.status for event in finished] == ["ok", "ok"]
+    assert all(b'"event": {"a": ' in event.result for event in finished)
+    assert {event.environment for event in finished} == {environment["id"]}
+    assert [(event.invocation, event.line) for event in lines] == [
+        (started[0].invocation, b"said {'a': 1}"),
+        (started[1].invocation, b"said {'a': 2}"),
+    ]
+    changes = [event.change for event in events if isinstance(event, EnvironmentChanged)]
+    assert changes == ["started", "ended"]
+
+
+def test_an_environment_can_be_killed_and_another_started(project: Path) -> None:
+    """The next event finds the new one warm; an unknown process is left alone."""
+
+    async def use(function: Function) -> tuple[list[Any], list[bool]]:
+        first = await function.invoke({})
+        [environment] = function.environments()
+        killed = [await function.kill(environment["id"]), await function.kill(os.getpid())]
+        left = function.environments()
+        function.warm_up()
+        function.warm_up()
+        second = await function.invoke({})
+        return [first, second, left, function.environments()], killed
+
+    (first, second, left, at_end), killed = with_function(project, "handlers.echo", use)
+
+    assert killed == [True, False]
+    assert left == []
+    assert first.payload["pid"] != second.payload["pid"]
+    assert [each["id"] for each in at_end] == [second.payload["pid"]]
+
+
+def test_the_event_of_a_killed_environment_fails(project: Path) -> None:
+    """As after a crash."""
+
+    async def use(function: Function) -> Any:
+        running = asyncio.create_task(function.invoke({}))
+        while not function.environments():
+            await asyncio.sleep(0)
+        await function.kill(function.environments()[0]["id"])
+        return await running
+
+    outcome = with_function(project, "handlers.hang", use)
+
+    assert isinstance(outcome, Failed)
+    assert "exited without a response" in outcome.cause

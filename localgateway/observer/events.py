@@ -1,0 +1,203 @@
+"""The events of a run, as the console shows them.
+
+Times in `ms` are durations. Contents are the JSON that was passed, without credentials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# An event's own memory in bytes, about, without its contents.
+_OWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of the events; `kind` names them for the page."""
+
+    kind: ClassVar[str]
+
+    @property
+    def size(self) -> int:
+        """Return the memory that it takes in bytes, about."""
+        return _OWN
+
+
+@dataclass(frozen=True, slots=True)
+class SocketEvent(Event):
+    """Base of the events that change the phase of a socket."""
+
+    connection_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeBegan(SocketEvent):
+    """A client asks for a connection; `source_port` is 0 if it has left."""
+
+    kind = "handshake"
+    connected_at: int
+    source_ip: str
+    source_port: int
+    user_agent: str | None
+    query: Mapping[str, str]
+    subprotocols: str | None
+    origin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(SocketEvent):
+    """The handshake succeeded."""
+
+    kind = "opened"
+    subprotocol: str | None
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(SocketEvent):
+    """The handshake was refused."""
+
+    kind = "refused"
+    status: int
+    cause: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(SocketEvent):
+    """The socket of a connection is closed."""
+
+    kind = "closed"
+    code: int
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(SocketEvent):
+    """Nothing more happens to a connection.
+
+    Its `disconnect` was delivered, failed, dropped on purpose, or has no function (none).
+    """
+
+    kind = "ended"
+    disconnect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """An event has arrived for a function; `source` is the service that sent it."""
+
+    kind = "started"
+    invocation: int
+    function: str
+    source: str
+    route: str | None
+    connection_id: str | None
+    message_id: str | None
+    event: bytes
+
+    @property
+    def size(self) -> int:
+        """Return the memory that it takes in bytes, about."""
+        return _OWN + len(self.event)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Event):
+    """A function has answered, failed or timed out.
+
+    `environment` is the id of its process, None if none started; `cold`, if it started for it.
+    """
+
+    kind = "finished"
+    invocation: int
+    function: str
+    status: str
+    ms: float
+    cold: bool
+    environment: int | None
+    result: bytes
+
+    @property
+    def size(self) -> int:
+        """Return the memory that it takes in bytes, about."""
+        return _OWN + len(self.result)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged(Event):
+    """A line of a function's log; `invocation` is 0 before the first."""
+
+    kind = "logged"
+    invocation: int
+    function: str
+    line: bytes
+
+    @property
+    def size(self) -> int:
+        """Return the memory that it takes in bytes, about."""
+        return _OWN + len(self.line)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentChanged(Event):
+    """An execution environment has `started` or `ended`."""
+
+    kind = "environment"
+    function: str
+    environment: int
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsCall(Event):
+    """A call of `@connections`; a `lost` post was answered with 200 and dropped on purpose."""
+
+    kind = "call"
+    connection_id: str
+    method: str
+    status: int
+    ms: float
+    text: bytes = b""
+    lost: bool = False
+
+    @property
+    def size(self) -> int:
+        """Return the memory that it takes in bytes, about."""
+        return _OWN + len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Replied(Event):
+    """The gateway has sent what a function returned, or a notice of its own, to a client."""
+
+    kind = "replied"
+    connection_id: str
+    text: bytes
+
+    @property
+    def size(self) -> int:
+        """Return the memory that it takes in bytes, about."""
+        return _OWN + len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported(Event):
+    """Something outside the gateway's process: a publication, an expired row, a test client's news.
+
+    `what` says which; `fields` are short.
+    """
+
+    kind = "reported"
+    what: str
+    fields: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Return the memory that it takes in bytes, about."""
+        return _OWN + sum(len(value) for value in self.fields.values() if isinstance(value, str))

@@ -1,0 +1,95 @@
+"""Takes credentials out of events: by the names of their fields, and by the form of tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MASK = "***"
+_NAMES = "token|secret|passw|authorization|cookie|credential|signature|api[-_]?key"
+_NAME = re.compile(_NAMES, re.IGNORECASE)
+_TOKEN = re.compile(
+    rb"eyJ[\w-]{5,}\.[\w-]+\.[\w-]*"  # a JSON Web Token
+    rb"|(?i:(?<=bearer )|(?<=bearer, )|(?<=bearer,))[\w.~+/=-]+"
+)
+# A field of JSON, which may be text within JSON: its quotes have backslashes before them then.
+_FIELD = re.compile(
+    rb"(?i:(?P<quote>\\*\")(?P<name>[\w.-]*(?:" + _NAMES.encode() + rb")[\w.-]*)(?P=quote))"
+    rb"(?P<between>\s*:\s*)(?:\[[^\]]*\]|(?P=quote)(?P<value>(?:(?!(?<!\\)(?P=quote)).)*+)(?P=quote)?)",
+    re.DOTALL,
+)
+# Looking for these is much faster than the expressions, and text without them has no credentials.
+_HINTS = (
+    *("token", "secret", "passw", "authorization", "cookie", "credential", "signature"),
+    *("apikey", "api-key", "api_key", "eyj", "bearer"),
+)
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a header, parameter or field of this name carries a credential."""
+    return _NAME.search(name) is not None
+
+
+def is_suspicious(text: bytes) -> bool:
+    """Return whether text may have credentials."""
+    lower = text.decode("latin-1").lower()
+    if "x-api-key" in lower:  # of a `$disconnect`, which never has a value
+        lower = lower.replace('"x-api-key": ""', "").replace('"x-api-key": [""]', "")
+    return any(hint in lower for hint in _HINTS)
+
+
+def masked_text(text: bytes) -> bytes:
+    """Return text, or JSON with ASCII only, without what looks like a credential."""
+    if not is_suspicious(text):
+        return text
+    return _TOKEN.sub(MASK.encode(), _FIELD.sub(_masked_field, text))
+
+
+def masked_protocols(offered: str) -> str:
+    """Return the value of a Sec-WebSocket-Protocol without the token that follows `bearer`."""
+    names = [name.strip() for name in offered.split(",")]
+    for number, name in enumerate(names[:-1]):
+        if name.lower() == "bearer":
+            names[number + 1] = MASK
+    return ", ".join(names)
+
+
+def masked_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers or parameters by name, the last of each, without credentials."""
+    return {name: _masked(name, value) for name, value in pairs}
+
+
+def masked_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a handshake's event without credentials."""
+    copy = {**event, "requestContext": dict(event["requestContext"])}
+    for single, multiple in (
+        ("headers", "multiValueHeaders"),
+        ("queryStringParameters", "multiValueQueryStringParameters"),
+    ):
+        if single in event:
+            copy[single] = masked_pairs(event[single].items())
+            copy[multiple] = {
+                name: [_masked(name, value) for value in values]
+                for name, values in event[multiple].items()
+            }
+    return copy
+
+
+def _masked(name: str, value: str) -> str:
+    if name.lower() == "sec-websocket-protocol":
+        return masked_protocols(value)
+    if is_secret(name):
+        return MASK if value else value
+    return masked_text(value.encode(errors="replace")).decode()
+
+
+def _masked_field(found: re.Match[bytes]) -> bytes:
+    quote = found["quote"]
+    mask = b"" if found["value"] == b"" else MASK.encode()
+    shown = quote + mask + quote
+    if found["value"] is None:  # a list
+        shown = b"[%b]" % shown
+    return b"".join((quote, found["name"], quote, found["between"], shown))

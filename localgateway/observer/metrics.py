@@ -1,0 +1,116 @@
+"""Metrics of the functions' log lines, by minute, as CloudWatch would have them.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MINUTES = 15
+# Lines that wait for somebody to look.
+LINES = 10_000
+# Different series, beyond which new ones are left out: names and dimensions may be a client's.
+SERIES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A metric's name, unit and the dimensions that are not the same for all."""
+
+    name: str
+    unit: str
+    dimensions: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Statistics:
+    """The statistics of one minute."""
+
+    count: int
+    total: float
+    low: float
+    high: float
+
+
+class Metrics:
+    """The statistics of each series in each of the last minutes.
+
+    Lines are parsed when somebody looks; parsing each at once would cost more than all events do.
+    """
+
+    def __init__(self) -> None:
+        self._series: dict[Series, dict[int, Statistics]] = {}
+        self._lines: deque[tuple[bytes, float]] = deque(maxlen=LINES)
+
+    def add(self, line: bytes, now: float) -> None:
+        """Add the metrics of a log line, if it has some; `now` is in epoch s."""
+        self._lines.append((line, now))
+
+    def parse(self) -> None:
+        """Parse the lines that were added."""
+        while self._lines:
+            self._parse(*self._lines.popleft())
+
+    def _parse(self, line: bytes, now: float) -> None:
+        try:
+            record = json.loads(line)
+            found = list(values(record))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            return
+        minute = int(now // 60)
+        for series, value in found:
+            minutes = self._series.get(series)
+            if minutes is None:
+                if len(self._series) >= SERIES:
+                    continue
+                minutes = self._series[series] = {}
+            known = minutes.get(minute)
+            if known is None:
+                for old in [each for each in minutes if each <= minute - MINUTES]:
+                    del minutes[old]
+                minutes[minute] = Statistics(1, value, value, value)
+            else:
+                known.count += 1
+                known.total += value
+                known.low = min(known.low, value)
+                known.high = max(known.high, value)
+
+    def shown(self, now: float) -> list[dict[str, Any]]:
+        """Return each series with its statistics by minute, the last `MINUTES` of them."""
+        self.parse()
+        first = int(now // 60) - MINUTES + 1
+        return [
+            {
+                "name": series.name,
+                "unit": series.unit,
+                "dimensions": dict(series.dimensions),
+                "minutes": [
+                    None
+                    if (each := minutes.get(minute)) is None
+                    else [each.count, each.total, each.low, each.high]
+                    for minute in range(first, first + MINUTES)
+                ],
+            }
+            for series, minutes in self._series.items()
+            if any(minute >= first for minute in minutes)
+        ]
+
+
+def values(record: Any) -> Iterator[tuple[Series, float]]:
+    """Return each series of a record in the embedded metric format, and its values."""
+    for directive in record["_aws"]["CloudWatchMetrics"]:
+        for names in directive.get("Dimensions") or [[]]:
+            dimensions = tuple((name, str(record[name])) for name in sorted(names))
+            for metric in directive["Metrics"]:
+                value = record[metric["Name"]]
+                series = Series(metric["Name"], metric.get("Unit", "None"), dimensions)
+                for each in value if isinstance(value, list) else [value]:
+                    if isinstance(each, int | float) and not isinstance(each, bool):
+                        yield series, float(each)
