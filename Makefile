@@ -20,7 +20,7 @@ endif
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: accept deploy help run connect notify who rows close sweep env test test-engines proof check lint imports format templates bench mutants fuzz storm table package lock
+.PHONY: accept deploy help run connect notify who rows close sweep env test test-engines proof check lint imports format templates bench mutants fuzz storm soak table package lock
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -112,6 +112,11 @@ fuzz: $(VENV) ## Try random lives of connections under faults: MINUTES=10 SEED=0
 
 storm: $(VENV) ## Let clients live through faults: MINUTES=10 SEED=0.
 	PYTHONPATH=clients/python $(BIN)/python -m tests.storm --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
+
+SOAK = --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0) $(if $(CLIENTS),--clients $(CLIENTS)) \
+	$(if $(filter undefined,$(origin FAULTS)),,--faults=$(FAULTS)) $(ARGS)
+soak: $(VENV) ## Let clients of every kind live for long: MINUTES=60 SEED=0.
+	PYTHONPATH=clients/python $(BIN)/python -m tests.soak $(SOAK)
 
 ##@ Change
 

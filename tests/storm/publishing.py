@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from tests.support.gateway import Gateway
 from tests.support.notifications import sns_event
 
 FUNCTION = "incident-websocket-dev-notify"
@@ -35,20 +35,38 @@ class Publication:
         return event
 
 
+@dataclass(frozen=True)
+class Carried:
+    """The invocation that delivered a notification, from `start` to `end`, and what it returned.
+
+    `first` is when it was first tried. Times are epoch s.
+    """
+
+    first: float
+    start: float
+    end: float
+    report: dict[str, Any]
+
+
 @dataclass
 class Publisher:
-    """Publishes to a gateway. `invocations` counts them, `failures` those that failed."""
+    """Publishes with a client of Lambda. `invocations` counts them, `failures` those that failed.
 
-    gateway: Gateway
+    With `is_orderly`, each notification is delivered once and at once.
+    """
+
+    client: Any
     random: Random
+    is_orderly: bool = False
     published: list[Publication] = field(default_factory=list)
+    carried: dict[str, Carried] = field(default_factory=dict)
     invocations: int = 0
     failures: int = 0
 
     def __post_init__(self) -> None:
         """Begin with no invocation under way."""
         self._threads = ThreadPoolExecutor(AT_ONCE)
-        self._client = self.gateway.client("lambda", self.gateway.lambda_endpoint)
+        self._tried: dict[str, float] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
 
     def publish(self, client_ids: tuple[str, ...] | None) -> None:
@@ -56,8 +74,10 @@ class Publisher:
         identifier = str(UUID(int=self.random.getrandbits(128)))
         publication = Publication(identifier, client_ids)
         self.published.append(publication)
-        for _ in range(2 if self.random.random() < REPEATED else 1):
-            late = self.random.uniform(0, LATEST_S) if self.random.random() < 0.3 else 0
+        is_repeated = self.random.random() < REPEATED
+        for _ in range(2 if is_repeated and not self.is_orderly else 1):
+            is_late = self.random.random() < 0.3 and not self.is_orderly
+            late = self.random.uniform(0, LATEST_S) if is_late else 0
             delivery = asyncio.create_task(self._deliver(publication, late))
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
@@ -72,14 +92,22 @@ class Publisher:
         """Invoke `notify` until it succeeds: Lambda retries, then the queue keeps the event."""
         await asyncio.sleep(late)
         while not await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._invoke, publication.event()
+            self._threads, self._invoke, publication
         ):
             self.failures += 1
             await asyncio.sleep(self.random.uniform(0, 1))
 
-    def _invoke(self, event: dict[str, Any]) -> bool:
+    def _invoke(self, publication: Publication) -> bool:
         self.invocations += 1
+        start = time.time()
+        first = self._tried.setdefault(publication.id, start)
         with contextlib.suppress(Exception):  # a function that was killed, in any of its ways
-            answer = self._client.invoke(FunctionName=FUNCTION, Payload=json.dumps(event))
-            return "FunctionError" not in answer
+            answer = self.client.invoke(
+                FunctionName=FUNCTION, Payload=json.dumps(publication.event())
+            )
+            if "FunctionError" not in answer:
+                report = json.loads(answer["Payload"].read())
+                carried = Carried(first, start, time.time(), report)
+                self.carried.setdefault(publication.id, carried)
+                return True
         return False

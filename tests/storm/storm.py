@@ -76,7 +76,8 @@ async def _storm(gateway: Gateway, seconds: float, publications: int, random: Ra
         "keepAliveSeconds": KEEP_ALIVE_S,
         "renewalMinutes": [bound / 60 for bound in RENEWAL_S],
     }
-    publisher = Publisher(gateway, random)
+    client = gateway.client("lambda", gateway.lambda_endpoint)
+    publisher = Publisher(client, random)
     async with (
         python_readers(gateway.url, in_python, renewal_seconds=RENEWAL_S, **common) as first,
         node_readers(gateway.url, in_node, **for_node) as second,
@@ -89,10 +90,12 @@ async def _storm(gateway: Gateway, seconds: float, publications: int, random: Ra
         await _publish(publisher, sorted(told), seconds, publications, random)
         await publisher.finish()
         cuts, kills, kicks = [await _stopped(each) for each in (cutting, killing, kicking)]
-        publisher = Publisher(gateway, random, publisher.published, failures=publisher.failures)
+        publisher = Publisher(
+            client, random, published=publisher.published, failures=publisher.failures
+        )
         publisher.publish(None)  # shows that nothing was lost at the very end
         await publisher.finish()
-        expected = {client_id: _ids(publisher.published, client_id) for client_id in told}
+        expected = {client_id: ids_for(publisher.published, client_id) for client_id in told}
         with contextlib.suppress(TimeoutError):
             await until(
                 lambda: all(len(told[each].notifications) >= len(expected[each]) for each in told),
@@ -101,7 +104,7 @@ async def _storm(gateway: Gateway, seconds: float, publications: int, random: Ra
         breaches = [
             f"{client_id}: {breach}"
             for client_id, ids in expected.items()
-            for breach in _breaches(told[client_id], ids)
+            for breach in breaches_of(told[client_id], ids)
         ]
         breaches += _miscounted(gateway, told.values(), kicks)
     return Report(
@@ -164,20 +167,22 @@ async def _kill(gateway: Gateway, every_s: float, random: Random) -> int:
     with contextlib.suppress(asyncio.CancelledError):
         while True:
             await asyncio.sleep(random.uniform(0.5, 1.5) * every_s)
-            environments = await asyncio.to_thread(_environments, gateway)
-            if environments:
+            found = await asyncio.to_thread(environments, gateway.process.pid)
+            if serving_notify := [each for each in found if found[each] == "notify"]:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    random.choice(environments).kill()
+                    random.choice(serving_notify).kill()
                     kills += 1
     return kills
 
 
-def _environments(gateway: Gateway) -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process(gateway.process.pid).children():
-        with contextlib.suppress(psutil.Error):
-            if child.environ().get("_HANDLER") == "app.notify":
-                found.append(child)
+def environments(pid: int) -> dict[psutil.Process, str]:
+    """Return the execution environments of a gateway, with the names of their functions."""
+    found = {}
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.Error):
+                if handler := child.environ().get("_HANDLER"):
+                    found[child] = handler.removeprefix("app.")
     return found
 
 
@@ -186,14 +191,15 @@ async def _stopped(task: asyncio.Task[int]) -> int:
     return await task
 
 
-def _ids(published: list[Publication], client_id: str) -> set[str]:
+def ids_for(published: list[Publication], client_id: str) -> set[str]:
     """Return the ids of the notifications for a client."""
     return {
         each.id for each in published if each.client_ids is None or client_id in each.client_ids
     }
 
 
-def _breaches(told: Told, expected: set[str]) -> list[str]:
+def breaches_of(told: Told, expected: set[str]) -> list[str]:
+    """Return in words what a client was not told as promised, given the ids that it expects."""
     given = Counter(each["id"] for each in told.notifications)
     found = [f"not given: {identifier}" for identifier in sorted(expected - given.keys())]
     found += [f"not for it: {identifier}" for identifier in sorted(given.keys() - expected)]

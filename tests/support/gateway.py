@@ -145,6 +145,23 @@ class Gateway:
         return client
 
 
+def copy_project(
+    project: Path,
+    settings: Mapping[str, str] | None = None,
+    timeouts: Mapping[str, int] | None = None,
+) -> None:
+    """Copy what Chalice deploys to the folder `project`, with the settings of `serving`."""
+    for folder in (".chalice", "chalicelib"):
+        shutil.copytree(ROOT / folder, project / folder)
+    shutil.copy(ROOT / "app.py", project)
+    path = project / ".chalice" / "config.json"
+    config = json.loads(path.read_text())
+    config["stages"]["dev"]["environment_variables"] |= settings or {}
+    for function, timeout in (timeouts or {}).items():
+        config["stages"]["dev"]["lambda_functions"][function]["lambda_timeout"] = timeout
+    path.write_text(json.dumps(config))
+
+
 @contextlib.contextmanager
 def serving(
     project: Path,
@@ -160,15 +177,7 @@ def serving(
     """
     if engines.chosen() != "moto" and any(name.startswith("--dynamodb-") for name in options):
         pytest.skip("only the embedded DynamoDB fails and lags on demand")
-    for folder in (".chalice", "chalicelib"):
-        shutil.copytree(ROOT / folder, project / folder)
-    shutil.copy(ROOT / "app.py", project)
-    path = project / ".chalice" / "config.json"
-    config = json.loads(path.read_text())
-    config["stages"]["dev"]["environment_variables"] |= settings or {}
-    for function, timeout in (timeouts or {}).items():
-        config["stages"]["dev"]["lambda_functions"][function]["lambda_timeout"] = timeout
-    path.write_text(json.dumps(config))
+    copy_project(project, settings, timeouts)
     change(project)
     command = [
         sys.executable,

@@ -55,7 +55,8 @@ class PythonReaders:
             if not self._open.is_set():
                 raise OSError("held")
             socket = await connect(url, token)
-            self._sockets[client_id].append(socket)
+            # no client has more than two at once
+            self._sockets[client_id] = [*self._sockets[client_id][-1:], socket]
             return socket
 
         told = self.told[client_id]
@@ -86,11 +87,12 @@ class PythonReaders:
         self._open.set()
 
 
-class NodeReaders:
-    """Clients in a process of Node."""
+class ProcessReaders:
+    """Clients in another process."""
 
     def __init__(self, process: asyncio.subprocess.Process, client_ids: Sequence[str]) -> None:
         self.told = {client_id: Told() for client_id in client_ids}
+        self.pid = process.pid
         self._process = process
 
     async def listen(self) -> None:
@@ -123,6 +125,11 @@ class NodeReaders:
         """Let clients connect again."""
         self._say("release")
 
+    def end(self) -> None:
+        """Close the clients, and the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
     def _say(self, command: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n".encode())
@@ -150,18 +157,27 @@ async def python_readers(
 @asynccontextmanager
 async def node_readers(
     address: str, client_ids: Sequence[str], **options: Any
-) -> AsyncIterator[Readers]:
+) -> AsyncIterator[ProcessReaders]:
     """Run clients of the JavaScript library, in one process. Options are the library's."""
+    command = (await asyncio.to_thread(node), str(FOLDER / "test" / "reader.js"))
+    async with process_readers(command, address, client_ids, **options) as readers:
+        yield readers
+
+
+@asynccontextmanager
+async def process_readers(
+    command: Sequence[str], address: str, client_ids: Sequence[str], **options: Any
+) -> AsyncIterator[ProcessReaders]:
+    """Run clients in the process of a command. Options are the library's."""
     arguments = {"address": address, "ids": list(client_ids), "options": options}
     process = await asyncio.create_subprocess_exec(
-        await asyncio.to_thread(node),
-        str(FOLDER / "test" / "reader.js"),
+        *command,
         json.dumps(arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**22,
     )
-    readers = NodeReaders(process, client_ids)
+    readers = ProcessReaders(process, client_ids)
     listening = asyncio.create_task(readers.listen())
     try:
         yield readers

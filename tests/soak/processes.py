@@ -1,0 +1,69 @@
+"""Samples of the memory, the open files and the threads of every process."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import psutil
+
+from tests.soak.invariants import Series
+from tests.soak.slopes import FEWEST, WARM_UP
+from tests.storm.storm import environments
+
+
+@dataclass
+class _Samples:
+    name: str
+    times: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    files: list[float] = field(default_factory=list)
+    threads: list[float] = field(default_factory=list)
+
+
+class Sampler:
+    """Samples processes; those that end soon are forgotten."""
+
+    def __init__(self) -> None:
+        self._samples: dict[int, _Samples] = {}
+
+    def sample(self, gateway: int, others: Mapping[str, int]) -> None:
+        """Sample the gateway, its children and other processes, given by pid."""
+        named = {pid: name for name, pid in others.items()} | {gateway: "gateway"}
+        try:
+            functions = {child.pid: name for child, name in environments(gateway).items()}
+            children = psutil.Process(gateway).children(recursive=True)
+        except psutil.Error:
+            functions, children = {}, []
+        for child in children:
+            named.setdefault(child.pid, functions.get(child.pid, "child"))
+        for pid, name in named.items():
+            self._sample(pid, name)
+        for pid in [pid for pid in self._samples if pid not in named]:
+            if len(self._samples[pid].times) * (1 - WARM_UP) < FEWEST:
+                del self._samples[pid]
+
+    def series(self) -> list[Series]:
+        """Return what was sampled."""
+        return [
+            Series(
+                f"{each.name} ({pid})",
+                each.times,
+                {"memory": each.memory, "files": each.files, "threads": each.threads},
+            )
+            for pid, each in self._samples.items()
+        ]
+
+    def _sample(self, pid: int, name: str) -> None:
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                memory = float(process.memory_info().rss)
+                files, threads = process.num_fds(), process.num_threads()
+        except psutil.Error:
+            return
+        samples = self._samples.setdefault(pid, _Samples(name))
+        samples.name = name
+        samples.times.append(time.time())
+        samples.memory.append(memory)
+        samples.files.append(files)
+        samples.threads.append(threads)
