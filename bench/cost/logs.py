@@ -64,7 +64,7 @@ def billed(lines: str) -> int:
 
 def measure(connect: dict[str, Any], disconnect: dict[str, Any]) -> LogBytes:
     """Run `connect` and `disconnect` with these events and return the bytes of their logs."""
-    with _stage():
+    with stage():
         import app  # reads its environment when it is invoked
 
         opened = _output(app.connect, connect)
@@ -80,7 +80,7 @@ def measure(connect: dict[str, Any], disconnect: dict[str, Any]) -> LogBytes:
 
 
 @contextlib.contextmanager
-def _stage() -> Iterator[None]:
+def stage() -> Iterator[None]:
     """Have the table of the stage dev in an in-process AWS, and its environment."""
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     variables = config["stages"]["dev"]["environment_variables"]
@@ -101,7 +101,9 @@ def _stage() -> Iterator[None]:
         os.environ.update(before)
 
 
-class _Context:
+class Context:
+    """The context of an invocation of a handler."""
+
     function_name = "incident-websocket-prod-websocket_connect"
     aws_request_id = "8f507cfc-0000-4697-b07a-ac58fc914c95"
 
@@ -113,7 +115,7 @@ class _Context:
 def _output(function: Any, event: dict[str, Any]) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        answer = function(event, _Context())
+        answer = function(event, Context())
     if answer["statusCode"] != 200:
         raise RuntimeError(f"{function} answered {answer}")
     return out.getvalue()

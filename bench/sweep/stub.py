@@ -83,6 +83,8 @@ class Table:
             return {"Attributes": self.item(number)}
         if operation == "PutItem":
             self.position = {"Item": asked["Item"]}
+        if operation == "UpdateItem":  # the lease, which is free
+            return {"Attributes": self.position.get("Item", {})}
         return self.position if operation == "GetItem" else {}
 
     def _scan(self, asked: dict[str, Any]) -> dict[str, Any]:
