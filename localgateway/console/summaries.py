@@ -64,6 +64,8 @@ def _short(event: Event) -> dict[str, Any]:
             fields["query"] = dict(event.query)
         case Started():
             fields["event"] = len(event.event)
+            if (body := _body(event)) is not None:
+                fields["text"] = body
         case Finished():
             del fields["result"]
             fields |= _answer(event)
@@ -86,6 +88,17 @@ def _answer(event: Finished) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError):
         return {}
     return {"error": str(error).strip().rpartition("\n")[2][:SHORT]}
+
+
+def _body(event: Started) -> str | None:
+    """Return the message of a client, short, or None if the event is none."""
+    if event.source != "websocket" or event.route in ("$connect", "$disconnect"):
+        return None
+    try:
+        body = json.loads(event.event)["body"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return _cut_value(body) if isinstance(body, str) else None
 
 
 def _line(line: bytes) -> dict[str, Any]:

@@ -24,3 +24,22 @@ def test_a_process_that_takes_too_long_is_an_error() -> None:
 
     with pytest.raises(ChildError, match=r"silent one .* 0\.05 s"):
         asyncio.run(run())
+
+
+def test_lines_are_read_until_the_process_ends() -> None:
+    """One that is too long is left out."""
+
+    async def run() -> list[bytes]:
+        child = await Child.start(
+            "printing one",
+            "timeit",
+            *("-n1", "-r1", "-s", "print('first'); print('x' * 3_000_000); print('last')", "pass"),
+            environ=embedded(os.environ, Credentials()),
+        )
+        return [line async for line in child.lines()]
+
+    lines = asyncio.run(run())
+
+    assert lines[0] == b"first\n"
+    assert b"last\n" in lines
+    assert max(map(len, lines)) < 2_000_000

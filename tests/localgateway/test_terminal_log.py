@@ -94,3 +94,19 @@ def test_colors_are_for_terminals_without_no_color(
         monkeypatch.setenv("NO_COLOR", no_color)
 
     assert color_wanted(Terminal() if terminal else io.StringIO()) is wanted
+
+
+def test_plain_lines_go_to_two_streams() -> None:
+    """As they are, each stream in order; how many were left out goes to the first."""
+    first, other = io.StringIO(), io.StringIO()
+    with TerminalLog(first, 20, plain=True, output=other).running() as log:
+        log.write("connect", b"one")
+        log.write_output("connect", b"two")
+        log.write("connect", b"three")
+        log.write_output("connect", b"four")
+        log.write("connect", b"x" * 20)
+
+    assert first.getvalue() == (
+        "one\nthree\n... 1 log lines left out: the terminal reads too slowly\n"
+    )
+    assert other.getvalue() == "two\nfour\n"

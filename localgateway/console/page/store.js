@@ -56,6 +56,19 @@ export class Store {
     return query?.clientId ?? "";
   }
 
+  /** Returns whether a connection was open at a time in epoch ms. */
+  wasOpen(id, at) {
+    const life = this.lives.get(id);
+    const socket = this.pairs.get(id)?.socket;
+    const from = life?.opened?.at ?? (socket?.phase === "open" ? socket.since : Infinity);
+    return from <= at && (life?.closed?.at ?? Infinity) >= at;
+  }
+
+  /** Returns the ids of the connections that were open at a time in epoch ms. */
+  openAt(at) {
+    return [...new Set([...this.pairs.keys(), ...this.lives.keys()])].filter((id) => this.wasOpen(id, at));
+  }
+
   /** Empties the timeline; what is known of connections stays. */
   clear() {
     this.items = [];
@@ -169,12 +182,10 @@ export class Store {
   #delivery(id, at) {
     let delivery = this.deliveries.get(id);
     if (!delivery) {
-      const open = [...this.pairs.values()].filter((pair) => pair.socket?.phase === "open");
       delivery = {
         id,
         at,
         invocations: 0,
-        open: new Set(open.map((pair) => pair.id)),
         posts: new Map(),
         recovered: new Set(),
       };

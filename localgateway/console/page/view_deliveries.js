@@ -63,12 +63,13 @@ function card(delivery, store, open) {
   }
   times.sort((one, other) => one - other);
   const everybody = !delivery.attributes || delivery.attributes === "{}";
-  const not = [...new Set([...delivery.open, ...delivery.posts.keys()])].filter(
+  const opened = store.openAt(delivery.at);
+  const not = [...new Set([...opened, ...delivery.posts.keys()])].filter(
     (id) => !["taken", "not.addressed"].includes(fate(delivery, id)),
   );
   const missed = not.filter((id) => fate(delivery, id) === "missed").length;
   const counts = [
-    ["reached", outcomes.taken, t("of.open", { n: integer(delivery.open.size) })],
+    ["reached", outcomes.taken, t("of.open", { n: integer(opened.length) })],
     ["gone", outcomes.gone],
     ["lost", outcomes.lost],
     ["failed", outcomes.failed],

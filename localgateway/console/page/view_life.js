@@ -48,7 +48,7 @@ export function life({ store, act, go }, id) {
     if (closed) text(why, `${t("life.why")}: ${t("code", { code: closed.code })} ${closed.reason} · ${duration(1000 * closed.seconds)}${ended ? ` · ${t(`disconnect.${ended.disconnect}`)}` : ""}`);
     if (refused) text(why, `${t("item.refused")}: ${refused.status} ${refused.cause}`);
     fill(events, (past?.items ?? []).slice(-120).map((item) => step(item, store)));
-    fill(notifications, received(store, id, past));
+    fill(notifications, received(store, id));
   }
 
   const root = h(
@@ -100,16 +100,14 @@ function step(item, store) {
     { "data-bad": String(Boolean(item.bad)) },
     h("time", { title: utc(item.at) }, clock(item.at)),
     h("span", { class: "what" }, title(item, store)),
-    h("span", { class: "outcome" }, outcome(item), item.kind === "call" ? ` ${item.text}` : ""),
+    h("span", { class: "outcome" }, outcome(item), item.text && item.kind !== "replied" ? ` ${item.text}` : ""),
     took,
   );
 }
 
-function received(store, id, past) {
-  const from = past?.opened?.at ?? 0;
-  const until = past?.closed?.at ?? Infinity;
+function received(store, id) {
   const during = [...store.deliveries.values()].filter(
-    (each) => each.posts.has(id) || each.recovered.has(id) || (each.at >= from && each.at <= until && each.open.has(id)),
+    (each) => each.posts.has(id) || each.recovered.has(id) || store.wasOpen(id, each.at),
   );
   if (during.length === 0) return h("p", { class: "note" }, t("life.none"));
   return h(

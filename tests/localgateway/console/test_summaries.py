@@ -68,6 +68,22 @@ def test_a_log_line_has_level_and_message(line: bytes, level: str, message: str)
     assert (shown["level"], shown["message"]) == (level, message)
 
 
+@pytest.mark.parametrize(
+    ("source", "route", "event", "text"),
+    [
+        ("websocket", "$default", b'{"body": "hello"}', "hello"),
+        ("websocket", "$default", b'{"body": null}', None),
+        ("websocket", "$default", b'{"body": "cut of', None),
+        ("websocket", "$connect", b'{"body": "x"}', None),
+        ("invoke", None, b'{"body": "x"}', None),
+    ],
+)
+def test_a_message_of_a_client_is_shown(
+    source: str, route: str | None, event: bytes, text: str | None
+) -> None:
+    assert short(Started(1, "message", source, route, ID, None, event)).get("text") == text
+
+
 def test_a_post_names_the_notifications_in_it() -> None:
     text = b'{"id": "%b", "message": "%b"}' % (MESSAGE.encode(), b"x" * 1000)
 
