@@ -13,7 +13,7 @@ from tests.support.gateway import serving
 
 NAMES = ("ada", "grace", "katherine", "barbara", "margaret", "radia", "hedy", "joan", "frances")
 LOST = ("edsger", "donald")
-SIZE = {"width": 1280, "height": 800}
+SIZE = {"width": 1200, "height": 720}
 SETTLE_MS = 3000  # for the toast to go
 
 
