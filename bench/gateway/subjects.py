@@ -55,10 +55,10 @@ def engine() -> Iterator[tuple[Server, str]]:
 
 
 @contextlib.contextmanager
-def gateway(*options: str) -> Iterator[Subject]:
-    """Run this gateway with this project's app."""
+def gateway(*options: str, module: str = "localgateway") -> Iterator[Subject]:
+    """Run this gateway, or a module that starts it, with this project's app."""
     port = free_port()
-    command = [sys.executable, "-m", "localgateway", "--port", str(port), *options]
+    command = [sys.executable, "-m", module, "--port", str(port), *options]
     log = CACHE / "gateway.log"
     with running("gateway", command, port, log, PROJECT, _environment()) as server:
         yield Subject(server, f"ws://127.0.0.1:{port}/dev")

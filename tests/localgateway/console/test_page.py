@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, expect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.conftest import TABLE
 from tests.support.browser import page as served
 from tests.support.console import REBOUND, VIEWS, Console, chromium, opened
 from tests.support.gateway import Gateway, age, serving
@@ -90,6 +92,46 @@ def test_a_dropped_disconnect_is_a_disagreement_until_the_sweep(
 
     expect(console.number).to_have_text("0")
     assert orphan not in gateway.rows()
+
+
+def test_each_kind_of_disagreement_stands_out_by_word_and_shape(
+    console: Console, gateway: Gateway
+) -> None:
+    """A row past its TTL, a socket without a row, and, without counting, a row being closed."""
+    page = console.page
+    names = {"expired": "old", "no_row": "bare", "closing": "going"}
+    words = {"expired": "row past its TTL", "no_row": "no row", "closing": "being closed"}
+    with ExitStack() as stack:
+        ids = {}
+        for verdict, name in names.items():
+            stack.enter_context(connect(f"{gateway.url}?clientId={name}"))
+            row = page.locator('.pair[data-verdict="match"]', has_text=name)
+            ids[verdict] = row.locator("button").inner_text()
+        change(gateway, ids["expired"], "ttl", {"N": str(int(time.time()) - 9)})
+        gateway.dynamodb().delete_item(TableName=TABLE, Key={"connectionId": {"S": ids["no_row"]}})
+        change(gateway, ids["closing"], "closing", {"S": "kicked"})
+
+        expect(console.number).to_have_text("2")
+        shapes = set()
+        for verdict, word in words.items():
+            row = page.locator(f'.pair[data-verdict="{verdict}"]', has_text=ids[verdict])
+            expect(row).to_contain_text(word)
+            shapes.add(row.locator("svg").inner_html())
+        assert len(shapes) == len(words)
+        page.locator('.chip[data-verdict="no_row"]').click()
+        expect(page.locator(".pair:visible")).to_have_count(1)
+        page.locator('.chip[data-verdict="no_row"]').click()
+
+
+def change(gateway: Gateway, connection_id: str, name: str, value: Any) -> None:
+    """Change an attribute of a row."""
+    gateway.dynamodb().update_item(
+        TableName=TABLE,
+        Key={"connectionId": {"S": connection_id}},
+        UpdateExpression="SET #name = :value",
+        ExpressionAttributeNames={"#name": name},
+        ExpressionAttributeValues={":value": value},
+    )
 
 
 def test_a_notification_reaches_a_test_client(console: Console) -> None:
