@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from botocore.config import Config
 
 from bench import network
 from bench.cost.logs import Context
@@ -29,6 +30,7 @@ from bench.scale.recovery import LONGEST_S
 from bench.scale.sweeping import TOO_OLD_S, Sweeping
 from bench.sweep.__main__ import ENVIRONMENT, ROOT, stub
 from bench.sweep.stub import CYCLE
+from chalicelib.adapters import aws_clients
 from chalicelib.services.probing import PROBES_A_SECOND
 from tests.support.events import connect_event, disconnect_event
 from tests.support.notifications import sns_event
@@ -151,6 +153,9 @@ def _silent(url: str) -> Iterator[None]:
             "AWS_ENDPOINT_URL": url,
             "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"{url}/dev",
         }
+    # A stub on a busy machine may be slower than what the functions wait for AWS.
+    patient = Config(read_timeout=LONG_S)
+    aws_clients.CONFIG = aws_clients.CONFIG.merge(patient)
     before = dict(os.environ)
     os.environ |= variables
     try:

@@ -45,9 +45,10 @@ class ConnectionsApiClient:
         """Send `calls`, report the last reply to each to `on_reply`, return those never started.
 
         A call is taken from `calls` only when it starts, at most `rate` a second including
-        retries. Every started call is replied to by `deadline` (s of `time.monotonic`): none
-        starts when less than `timeout` is left. `retry` takes a reply and the number of attempts
-        so far, and returns the delay before the next attempt in seconds, or None to give up.
+        retries; starts that are up to 50 ms late are made up at once. Every started call is
+        replied to by `deadline` (s of `time.monotonic`): none starts when less than `timeout` is
+        left. `retry` takes a reply and the number of attempts so far, and returns the delay before
+        the next attempt in seconds, or None to give up.
 
         `calls` and `on_reply` run in the caller's thread, one at a time. An exception from either
         is raised here, after the calls in flight have been replied to.

@@ -39,6 +39,7 @@ class Run:
     connections: list[FakeConnection] = field(default_factory=list)
     started: list[tuple[float, str]] = field(default_factory=list)
     replied: list[tuple[str, int | None]] = field(default_factory=list)
+    dispatcher: Dispatcher | None = None
 
     def dispatch(
         self,
@@ -56,7 +57,7 @@ class Run:
         def note(call: Call, reply: Reply) -> None:
             self.replied.append((call.connection_id, reply.status))
 
-        return Dispatcher(
+        self.dispatcher = Dispatcher(
             calls=iter(calls),
             on_reply=on_reply or note,
             retry=retry,
@@ -66,7 +67,8 @@ class Run:
             timeout=timeout,
             interval=interval,
             stop=time.monotonic() + stop,
-        ).run()
+        )
+        return self.dispatcher.run()
 
     @property
     def ids(self) -> list[str]:
@@ -237,7 +239,25 @@ def test_requests_and_retries_keep_the_rate() -> None:
 
     times = [when for when, _ in run.started]
     assert len(times) == 9
-    assert all(later - earlier > 0.019 for earlier, later in itertools.pairwise(times))
+    for (first, earlier), (last, later) in itertools.combinations(enumerate(times), 2):
+        assert later - earlier > 0.02 * (last - first) - dispatcher.CATCH_UP_S - 0.001
+
+
+@pytest.mark.parametrize(("catch_up", "made_up"), [(LONG, True), (0.0, False)])
+def test_starts_that_come_late_are_made_up_within_limits(
+    monkeypatch: pytest.MonkeyPatch, catch_up: float, *, made_up: bool
+) -> None:
+    """The next start is due as if no call had been late."""
+    monkeypatch.setattr(dispatcher, "CATCH_UP_S", catch_up)
+    run = Run()
+    before = time.monotonic()
+
+    run.dispatch(slowly("first", "late", "later"), interval=0.01)
+
+    assert run.dispatcher is not None
+    due = run.dispatcher.next_start - 3 * 0.01
+    assert before <= due
+    assert (due < run.started[0][0] + 0.05) == made_up
 
 
 def test_a_call_without_a_reply_times_out_and_its_connection_is_replaced() -> None:
