@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class AgentProcess:
     """Starts the agent with the variables `environ` and passes its messages on.
 
-    `hear` receives what the agent says without being asked.
+    `hear` receives what the agent says without being asked, and `{"ended": True}` at its end.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class AgentProcess:
                 else:
                     answer.set_result(message["result"])
         self._child = None
+        self._hear({"ended": True})
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(ActionError("the console's agent has ended; try again"))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from localgateway.lambda_runtime.project import Project
     from localgateway.observer.observer import Observer
 
+# Trial clients that the page shows, the last ones.
+_CLIENTS = 50
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -80,12 +83,17 @@ class Console:
             "functions": [
                 shown_function(project, self._subject.stage, each) for each in functions.values()
             ],
-            "clients": list(self._clients.values()),
+            "clients": list(self._clients.values())[-_CLIENTS:],
+            "clientCount": len(self._clients),
         }
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         if "rows" in message:
             self._watch.hear(message["rows"])
+            return
+        if "ended" in message:
+            self._clients.clear()
+            self._watch.restart()
             return
         news = dict(message["news"])
         number = news["client"]

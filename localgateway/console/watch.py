@@ -76,6 +76,11 @@ class Watch:
         """Take a batch of changes of the reading that runs."""
         self._batches.append(rows)
 
+    def restart(self) -> None:
+        """Forget the reading: the next agent reads the table from its beginning."""
+        self.comparison.table, self.comparison.reading = None, Reading()
+        self._compare(self.comparison.everything())
+
     def refresh(self) -> None:
         """Compare the connections whose sockets have changed."""
         sockets = self._observer.sockets

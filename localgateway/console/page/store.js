@@ -136,7 +136,7 @@ export class Store {
     if (item.kind === "invocation") this.#invocations.set(item.invocation, item);
     if (life) {
       life.items.push(item);
-      if (life.items.length > 300) life.items.shift();
+      if (life.items.length > 120) life.items.shift();
     }
   }
 

@@ -37,7 +37,9 @@ export function clients({ store, act, go }) {
     const shown = open.slice(-SHOWN).reverse();
     none.hidden = open.length > 0;
     closeAll.hidden = open.length === 0;
-    text(more, open.length > SHOWN ? t("clients.more", { n: integer(open.length - SHOWN) }) : "");
+    const rest = store.state.clientCount - shown.length;
+    more.hidden = rest === 0;
+    text(more, rest > 0 ? t("clients.more", { n: integer(rest) }) : "");
     const wanted = new Set(shown.map((each) => each.client));
     for (const [number, each] of lines) {
       if (!wanted.has(number)) {

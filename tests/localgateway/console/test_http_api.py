@@ -18,6 +18,7 @@ import psutil
 import pytest
 import urllib3
 
+from localgateway.console import agent_process
 from localgateway.console.assets import FOLDER, asset
 from tests.localgateway.support import PATIENCE, Gateway, closed
 
@@ -385,6 +386,24 @@ def test_an_agent_that_dies_is_replaced(start: Callable[..., Gateway]) -> None:
 
     assert answers == [(409, {"message": "the console's agent has ended; try again"})]
     assert page.act("open", count=1)[1]["result"]["opened"] == 1
+
+
+def test_an_action_that_takes_too_long_says_so(
+    page: Page, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function goes on, and the next action is answered."""
+    name = "console-slow"
+    page.act("close", client=None)
+    monkeypatch.setattr(agent_process, "_TIMEOUT", 0.5)
+
+    status, answer = page.act("invoke", function=WORK, event={"by": name, "do": "hold"})
+    monkeypatch.undo()
+    [told] = gateway.recorder.wait(lambda told: told.kind == "work" and told.content["by"] == name)
+    told.release()
+
+    assert status == 409
+    assert answer["message"] == "invoke took over 0.5 s; see the timeline"
+    assert page.act("invoke", function=WORK, event={})[0] == 200
 
 
 def agents() -> list[psutil.Process]:

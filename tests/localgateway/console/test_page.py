@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 from websockets.exceptions import ConnectionClosed
@@ -20,6 +21,7 @@ from tests.support.gateway import Gateway, age, serving
 
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script>'
 WIDTHS = (360, 800, 1600)
+QUIET = ("--schedule-every=3600", "--ttl-interval=3600")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +32,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Run this application; the sweep runs by hand only."""
-    with serving(tmp_path_factory.mktemp("served") / "project", "--schedule-every=3600") as gateway:
+    """Run this application; the sweep runs by hand only, and no TTL deletes rows."""
+    with serving(tmp_path_factory.mktemp("served") / "project", *QUIET) as gateway:
         yield gateway
 
 
@@ -132,6 +134,39 @@ def change(gateway: Gateway, connection_id: str, name: str, value: Any) -> None:
         ExpressionAttributeNames={"#name": name},
         ExpressionAttributeValues={":value": value},
     )
+
+
+def test_a_table_that_cannot_be_read_is_reported(console: Console, gateway: Gateway) -> None:
+    """The rows of the last reading stay, and count no disagreement."""
+    page = console.page
+    with connect(f"{gateway.url}?clientId=kept"):
+        row = page.locator('.pair[data-verdict="match"]', has_text="kept")
+        expect(row).to_be_visible()
+        console.fault("dynamodb_fail", "1")
+        console.show("truth")
+        expect(page.locator(".warning")).to_contain_text("The table could not be read")
+        expect(row).to_be_visible()
+        expect(console.number).to_have_text("0")
+        console.fault("dynamodb_fail", "0")
+        console.show("truth")
+        expect(page.locator(".warning")).to_be_hidden()
+
+
+def test_the_page_goes_on_after_its_agent_was_killed(console: Console, gateway: Gateway) -> None:
+    """Its clients are gone; another agent reads the table and opens clients."""
+    page = console.page
+    console.open_clients(1, "before")
+    children = psutil.Process(gateway.process.pid).children()
+    [agent] = [each for each in children if "localgateway.console.agent" in each.cmdline()]
+
+    agent.kill()
+
+    expect(page.get_by_text("No test client is open.")).to_be_visible()
+    console.open_clients(1, "after")
+    console.show("truth")
+    expect(page.locator('.pair[data-verdict="match"]', has_text="after")).to_be_visible()
+    expect(page.locator(".pair:visible", has_text="before")).to_have_count(0)
+    expect(console.number).to_have_text("0")
 
 
 def test_a_notification_reaches_a_test_client(console: Console) -> None:
