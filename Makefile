@@ -9,6 +9,7 @@ BIN := .venv/bin
 # What running needs, and what everything needs.
 RUNS := .venv/.runs
 VENV := .venv/.installed
+FUZZ := .venv/.fuzz
 # boto3, Chalice and the AWS CLI 1 read AWS_DEFAULT_REGION; the AWS CLI 2 prefers AWS_REGION. Both
 # get the same one. Without either, all of them use the region of the profile.
 REGION ?= $(or $(AWS_REGION),$(AWS_DEFAULT_REGION))
@@ -72,7 +73,7 @@ proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real deployments, faults
 
 # The suites of the store and of the history, and those of the whole over real sockets.
 STORE := tests/chalicelib/test_store.py tests/chalicelib/test_store_faults.py \
-	tests/chalicelib/test_sweep_progress.py
+	tests/chalicelib/test_sweep_progress.py tests/chalicelib/test_store_machine.py
 LOG := tests/chalicelib/test_history.py tests/chalicelib/test_claims.py \
 	tests/chalicelib/services/test_recovery.py tests/chalicelib/services/test_recording.py
 WHOLE := tests/test_end_to_end.py tests/test_sweep_end_to_end.py \
@@ -107,8 +108,8 @@ bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer
 mutants: $(VENV) ## Change the code in small ways and count what the tests notice.
 	$(BIN)/python -m bench.mutants $(ARGS) chalicelib/store.py chalicelib/domain chalicelib/handlers chalicelib/services
 
-fuzz: $(VENV) ## Try random lives of connections under faults: MINUTES=10 SEED=0.
-	$(BIN)/python -m tests.faults.fuzz --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
+fuzz: $(FUZZ) ## Try hostile bytes and random sequences: MINUTES=30 SEED=0 ARGS=.
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30) --seed $(or $(SEED),0) $(ARGS)
 
 storm: $(VENV) ## Let clients live through faults: MINUTES=10 SEED=0.
 	PYTHONPATH=clients/python $(BIN)/python -m tests.storm --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
@@ -191,4 +192,8 @@ $(RUNS): requirements.txt requirements-run.txt
 
 $(VENV): $(RUNS) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+$(FUZZ): $(VENV) requirements-fuzz.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-fuzz.txt
 	@touch $@

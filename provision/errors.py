@@ -28,7 +28,8 @@ class ParameterError(TemplateError):
 
     def __str__(self) -> str:
         seen = "has no value" if self.value is None else f"is {self.value!r}"
-        return f"parameter {self.name} {seen}; expected {' or '.join(self.allowed) or 'a string'}"
+        expected = " or ".join(map(str, self.allowed)) or "a string"
+        return f"parameter {self.name} {seen}; expected {expected}"
 
 
 class UnsupportedError(TemplateError):

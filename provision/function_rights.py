@@ -7,15 +7,17 @@ creating a function in a VPC fails, and traces are silently lost.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalice.constants import VPC_ATTACH_POLICY, XRAY_POLICY
 
 from provision.errors import MissingRightsError, TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+T = TypeVar("T")
 
 _NEEDS: Mapping[str, Mapping[str, Any]] = {
     "subnet_ids": VPC_ATTACH_POLICY,
@@ -26,19 +28,26 @@ _NEEDS: Mapping[str, Mapping[str, Any]] = {
 
 def check(config: Path, stage: str) -> None:
     """Raise `MissingRightsError` if a setting of the stage needs rights that a policy lacks."""
-    for setting, policy in _settings(_read(config), stage):
+
+    def read(content: Any) -> list[tuple[str, Path]]:
+        return [(name, config.parent / policy) for name, policy in _settings(content, stage)]
+
+    for setting, policy in _understood(config, read):
         needed = _NEEDS[setting]
-        allowed = _actions(_read(config.parent / policy))
-        if not set(needed["Action"]) <= allowed:
-            raise MissingRightsError(setting, str(config.parent / policy), json.dumps(needed))
+        if not set(needed["Action"]) <= _understood(policy, _actions):
+            raise MissingRightsError(setting, str(policy), json.dumps(needed))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _understood(path: Path, read: Callable[[Any], T]) -> T:
+    """Return what `read` finds in the JSON file. Raise `TemplateError` if it is of another form."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
         raise TemplateError(f"cannot read {path} as JSON: {error}") from error
-    return content
+    try:
+        return read(content)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise TemplateError(f"cannot use {path}: a value has another form: {error}") from error
 
 
 def _settings(config: Mapping[str, Any], stage: str) -> Iterator[tuple[str, str]]:

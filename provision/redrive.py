@@ -37,12 +37,12 @@ def event_of(message: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         body = json.loads(message["Body"])
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise QueueMessageError(message["MessageId"]) from error
     match body:
-        case {"requestPayload": {"Records": [{"Sns": {}}, *_]} as event}:
+        case {"requestPayload": {"Records": [{"Sns": {"MessageId": str()}}, *_]} as event}:
             return dict(event)
-        case {"Records": [{"Sns": {}}, *_]}:
+        case {"Records": [{"Sns": {"MessageId": str()}}, *_]}:
             return dict(body)
         case {"Type": "Notification", "MessageId": str(), "Message": str()}:
             sns = {"Subject": None, "MessageAttributes": {}, **body}
@@ -54,9 +54,12 @@ def is_unclaimed(message: Mapping[str, Any]) -> bool:
     """Return whether a message of the queue is one for `unclaimed`."""
     try:
         body = json.loads(message["Body"])
-    except ValueError:
+    except (RecursionError, ValueError):
         return False
-    return isinstance(body, dict) and body.get("type") == "unclaimed"
+    match body:
+        case {"type": "unclaimed", "id": str(), "subject": str() | None, "clients": list()}:
+            return True
+    return False
 
 
 def describe(message: Mapping[str, Any], now_ms: int) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from provision.errors import MissingPropertyError, TemplateError, UnsupportedError
 from provision.intrinsics import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_dynamodb.literals import BillingModeType
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
         SSESpecificationTypeDef,
         StreamSpecificationTypeDef,
     )
+
+T = TypeVar("T")
 
 _TABLE_PROPERTIES = (
     "TableName",
@@ -87,10 +90,7 @@ def load_tables(path: Path, parameters: Mapping[str, str]) -> list[TableDefiniti
     `TemplateError` if the file is not a JSON template, if a parameter has no allowed value, or if
     a table uses a function or property that this module does not support.
     """
-    return [
-        _table(logical_id, properties)
-        for logical_id, properties in _resources(path, "AWS::DynamoDB::Table", parameters)
-    ]
+    return list(_made(path, "AWS::DynamoDB::Table", parameters, _table).values())
 
 
 def load_buses(path: Path, parameters: Mapping[str, str]) -> list[str]:
@@ -98,10 +98,7 @@ def load_buses(path: Path, parameters: Mapping[str, str]) -> list[str]:
 
     Resolve parameters and raise errors as `load_tables` does.
     """
-    return [
-        _only_property(f"event bus {logical_id}", properties, "Name")
-        for logical_id, properties in _resources(path, "AWS::Events::EventBus", parameters)
-    ]
+    return list(_made(path, "AWS::Events::EventBus", parameters, _bus).values())
 
 
 def load_topics(path: Path, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -109,10 +106,7 @@ def load_topics(path: Path, parameters: Mapping[str, str]) -> dict[str, str]:
 
     Resolve parameters and raise errors as `load_tables` does.
     """
-    return {
-        logical_id: _only_property(f"topic {logical_id}", properties, "TopicName")
-        for logical_id, properties in _resources(path, "AWS::SNS::Topic", parameters)
-    }
+    return _made(path, "AWS::SNS::Topic", parameters, _topic)
 
 
 def load_queues(path: Path, parameters: Mapping[str, str]) -> dict[str, QueueDefinition]:
@@ -120,13 +114,14 @@ def load_queues(path: Path, parameters: Mapping[str, str]) -> dict[str, QueueDef
 
     Resolve parameters and raise errors as `load_tables` does.
     """
-    template = read(path)
-    values = Values.of(template, parameters)
-    return {
-        logical_id: _queue(logical_id, dict(resource.get("Properties", {})), values)
-        for logical_id, resource in template.get("Resources", {}).items()
-        if resource.get("Type") == "AWS::SQS::Queue"
-    }
+    with _understood(path):
+        template = read(path)
+        values = Values.of(template, parameters)
+        return {
+            logical_id: _queue(logical_id, dict(resource.get("Properties", {})), values)
+            for logical_id, resource in template.get("Resources", {}).items()
+            if resource.get("Type") == "AWS::SQS::Queue"
+        }
 
 
 def load_topic_policies(path: Path, parameters: Mapping[str, str]) -> list[TopicPolicy]:
@@ -135,10 +130,24 @@ def load_topic_policies(path: Path, parameters: Mapping[str, str]) -> list[Topic
     `parameters` also hold the ARN of each topic under its logical id, and `AWS::AccountId`.
     Resolve parameters and raise errors as `load_tables` does.
     """
-    return [
-        _topic_policy(logical_id, properties)
-        for logical_id, properties in _resources(path, "AWS::SNS::TopicPolicy", parameters)
-    ]
+    return list(_made(path, "AWS::SNS::TopicPolicy", parameters, _topic_policy).values())
+
+
+def _made(
+    path: Path, kind: str, parameters: Mapping[str, str], make: Callable[[str, dict[str, Any]], T]
+) -> dict[str, T]:
+    """Return what `make` makes of each resource of a type, by logical id."""
+    with _understood(path):
+        return {name: make(name, given) for name, given in _resources(path, kind, parameters)}
+
+
+@contextlib.contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Raise `TemplateError`, which names the file, for a value of another form."""
+    try:
+        yield
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise TemplateError(f"cannot use {path}: a value has another form: {error}") from error
 
 
 def _resources(
@@ -155,11 +164,19 @@ def read(path: Path) -> dict[str, Any]:
     """Return the JSON template at `path`. Raise `TemplateError` if it is not one."""
     try:
         template = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise TemplateError(f"cannot read {path} as a JSON template: {error}") from error
     if not isinstance(template, dict):
         raise TemplateError(f"{path} contains a JSON {type(template).__name__}; expected an object")
     return template
+
+
+def _bus(logical_id: str, properties: Mapping[str, Any]) -> str:
+    return _only_property(f"event bus {logical_id}", properties, "Name")
+
+
+def _topic(logical_id: str, properties: Mapping[str, Any]) -> str:
+    return _only_property(f"topic {logical_id}", properties, "TopicName")
 
 
 def _only_property(resource: str, properties: Mapping[str, Any], name: str) -> str:

@@ -142,7 +142,11 @@ def fetch_keys(address: str) -> Mapping[str, PyJWK]:
         raise KeysUnavailableError(address, str(error)) from error
     except RecursionError as error:
         raise KeysUnavailableError(address, "the response is nested too deeply") from error
-    found = {key.key_id: key for key in keys if key.key_id and key.public_key_use in ("sig", None)}
+    found = {
+        key.key_id: key
+        for key in keys
+        if isinstance(key.key_id, str) and key.key_id and key.public_key_use in ("sig", None)
+    }
     if not found:
         raise KeysUnavailableError(address, "the response has no signing keys")
     return found

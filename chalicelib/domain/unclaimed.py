@@ -110,7 +110,7 @@ def parse(text: str) -> Queued:
             fields["receipt"] is True,
             clients,
         )
-    except (LookupError, RecursionError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise QueuedMessageError(text) from error
 
 

@@ -7,6 +7,7 @@ ids below.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ _ROUTES = {
     "WebsocketMessageRoute": "$default",
     "WebsocketDisconnectRoute": "$disconnect",
 }
+_log = logging.getLogger(__name__)
+
 _FUNCTION = re.compile(r"\$\{(\w+)\.Arn\}|\$\{(\w+)\}")
 
 
@@ -43,12 +46,19 @@ class ApiTemplate:
 
 
 def read_template(path: Path) -> ApiTemplate:
-    """Return what a resources file adds; nothing if there is no file or no template in it."""
+    """Return what a resources file adds; nothing if there is no file or no template in it.
+
+    A value of another form than CloudFormation's is logged, and nothing is added.
+    """
     try:
         resources = json.loads(path.read_text(encoding="utf-8")).get("Resources", {})
-    except (OSError, ValueError, AttributeError):
+    except (AttributeError, OSError, RecursionError, ValueError):
+        return ApiTemplate()  # what creates the tables reports it
+    try:
+        return ApiTemplate(frozenset(_route_responses(resources)), _authorizer(resources))
+    except (AttributeError, LookupError, TypeError) as error:
+        _log.warning("no route responses and no authorizer: cannot use %s: %s", path, error)
         return ApiTemplate()
-    return ApiTemplate(frozenset(_route_responses(resources)), _authorizer(resources))
 
 
 def _route_responses(resources: Mapping[str, Any]) -> Iterator[str]:

@@ -12,6 +12,8 @@ from localgateway.api_gateway.connections import SEND_BUFFER_LIMIT
 from localgateway.api_gateway.quotas import FRAME_SIZE, HEAD_LIMIT, MESSAGE_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from websockets.frames import Frame
 
 # The server limits a request header as a whole; these bounds of the parser would be lower.
@@ -112,6 +114,15 @@ class ClientSocket(WebSocketsSansIOProtocol):
         if event.data or event.fin:
             super().handle_cont(event)
 
+    def send_receive_event_to_app(self) -> None:
+        """Close with 1007 for text that is not UTF-8; uvicorn would log a traceback, too."""
+        if self.close_sent or self.curr_msg_data_type != "text" or _is_utf8(self.frames):
+            super().send_receive_event_to_app()
+            return
+        self.frames = []
+        self.conn.send_close(1007)
+        self.handle_parser_exception()
+
     async def send(self, message: Any) -> None:
         """Carry out an ASGI message of the application."""
         await super().send(message)
@@ -139,3 +150,11 @@ class ClientSocket(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
         if not self.disconnected:
             self.close_timer = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+
+
+def _is_utf8(frames: Sequence[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -20,6 +20,7 @@ from localgateway.aws.sns_subscriptions import subscribe
 from localgateway.aws.sqs_queues import create_queues, mapping
 from localgateway.aws.template_values import TemplateValues
 from localgateway.errors import ResourcesError
+from localgateway.resources.template import understood
 
 
 def main() -> None:
@@ -28,9 +29,10 @@ def main() -> None:
     try:
         topics = [subscribe(**each) for each in wanted["subscriptions"]]
         if path := wanted["template"]:
-            template = TemplateValues.read(Path(path), wanted["stage"])
-            create_queues(template)
-            put_rules(template, wanted["functions"])
+            with understood(Path(path)):
+                template = TemplateValues.read(Path(path), wanted["stage"])
+                create_queues(template)
+                put_rules(template, wanted["functions"])
         mappings = [mapping(**each) for each in wanted["queues"]]
         for each in wanted["rules"]:
             put_own_rule(**each)

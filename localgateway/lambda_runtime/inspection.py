@@ -137,7 +137,7 @@ def _stages(factory: CLIFactory) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise RuntimeError(f"cannot read {_CONFIG}: {error.strerror}") from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise RuntimeError(f"{_CONFIG} is not valid JSON: {error}; correct the file") from error
     stages = config.get("stages", {}) if isinstance(config, dict) else None
     if not isinstance(stages, dict) or not isinstance(config.get("app_name"), str):

@@ -21,6 +21,11 @@ _FIELD = re.compile(
     rb"(?P<between>\s*:\s*)(?:\[[^\]]*\]|(?P=quote)(?P<value>(?:(?!(?<!\\)(?P=quote)).)*+)(?P=quote)?)",
     re.DOTALL,
 )
+# The fields of a handshake's event with what the client sent.
+_SENT = (
+    *("headers", "multiValueHeaders"),
+    *("queryStringParameters", "multiValueQueryStringParameters"),
+)
 # Looking for these is much faster than the expressions, and text without them has no credentials.
 _HINTS = (
     *("token", "secret", "passw", "authorization", "cookie", "credential", "signature"),
@@ -63,19 +68,23 @@ def masked_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def masked_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a handshake's event without credentials."""
-    copy = {**event, "requestContext": dict(event["requestContext"])}
-    for single, multiple in (
-        ("headers", "multiValueHeaders"),
-        ("queryStringParameters", "multiValueQueryStringParameters"),
-    ):
-        if single in event:
-            copy[single] = masked_pairs(event[single].items())
-            copy[multiple] = {
-                name: [_masked(name, value) for value in values]
-                for name, values in event[multiple].items()
-            }
+    """Return a copy of a handshake's event without credentials. It may have been made by hand."""
+    copy = dict(event)
+    if isinstance(context := event.get("requestContext"), dict):
+        copy["requestContext"] = dict(context)
+    for field in _SENT:
+        given = event.get(field)
+        if isinstance(given, dict):
+            copy[field] = {name: _masked_value(name, value) for name, value in given.items()}
     return copy
+
+
+def _masked_value(name: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_masked_value(name, each) for each in value]
+    if isinstance(value, str):
+        return _masked(name, value)
+    return MASK if value and (isinstance(value, dict) or is_secret(name)) else value
 
 
 def _masked(name: str, value: str) -> str:

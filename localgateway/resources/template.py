@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,12 +52,13 @@ def read_resources(path: Path, parameters: Mapping[str, str]) -> Resources:
     and functions of any kind besides. A resource without a name has its logical id.
     """
     template = read(path)
-    values = Values.of(template, parameters)
+    with understood(path):
+        values = Values.of(template, parameters)
 
     def found(kind: str, *wanted: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return _properties(template, values, kind, wanted)
 
-    try:
+    with understood(path):
         return Resources(
             tuple(
                 _table(logical_id, properties)
@@ -77,9 +79,16 @@ def read_resources(path: Path, parameters: Mapping[str, str]) -> Resources:
                 )
             },
         )
+
+
+@contextlib.contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Raise `ResourcesError`, which names the file, if the block cannot use its values."""
+    try:
+        yield
     except ResourcesError as error:
         raise ResourcesError(f"cannot use {path}: {error}") from error
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ResourcesError(f"cannot use {path}: a value has another form: {error}") from error
 
 
@@ -87,7 +96,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return the JSON template at `path`; raise `ResourcesError` if it is not one."""
     try:
         template: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise ResourcesError(f"cannot read {path} as a JSON template: {error}") from error
     found = template.get("Resources", {}) if isinstance(template, dict) else None
     if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):

@@ -4,7 +4,7 @@ The world (`world.py`) is the model: it knows which connections have opened, liv
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -146,14 +146,18 @@ class Lives(RuleBasedStateMachine):
             self.spoiled.append(trouble)
         done = self.world.invoke(function, event, INTERVAL_S.get(function, 30.0))
         self.world.spoil()
-        for connection_id in self.world.api.closed:
-            if connection_id not in self.world.told:
-                self.world.told.add(connection_id)
-                self.leaving.append((connection_id, 1000))
+        self.collect_closed()
         self.check(list(invariants.of_invocation(done)))
         if function != "connect":
             self.look()
         return done
+
+    def collect_closed(self) -> None:
+        """Have the `$disconnect` of each connection that the functions have closed come later."""
+        for connection_id in self.world.api.closed:
+            if connection_id not in self.world.told:
+                self.world.told.add(connection_id)
+                self.leaving.append((connection_id, 1000))
 
     def look(self) -> None:
         """Check that each living connection has a row."""
@@ -169,13 +173,15 @@ class Lives(RuleBasedStateMachine):
             if closed.has_left:
                 continue
             closed.has_left = True
-            newer = [
-                name
-                for name in self.world.api.inboxes
-                if self.is_of(name, closed.client) and self.world.opened[name].at_ms >= closed.at_ms
-            ]
+            newer = set(self.newer(closed.client, closed.at_ms)) - {connection_id}
             if len(newer) < LIMIT:
                 self.check([Failure("limit closed too many", f"{connection_id}; stay {newer}")])
+
+    def newer(self, client: str | None, at_ms: int) -> Iterator[str]:
+        """Yield the open connections of a client that are not older than this (epoch ms)."""
+        for name in self.world.api.inboxes:
+            if self.is_of(name, client) and self.world.opened[name].at_ms >= at_ms:
+                yield name
 
     def is_of(self, connection_id: str, client: str | None) -> bool:
         """Return whether a connection is a client's."""

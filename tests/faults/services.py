@@ -33,7 +33,7 @@ def _failure(codes: dict[Fault, tuple[int, str]], fault: Fault) -> Answer:
 
 
 class DynamoDB:
-    """moto's DynamoDB with the project's tables."""
+    """moto's DynamoDB with the project's tables. `before` is told of each call of a function."""
 
     name = "dynamodb"
     is_native = False
@@ -45,6 +45,7 @@ class DynamoDB:
     }
 
     def __init__(self) -> None:
+        self.before: Any = lambda _operation: None
         self._application = create_backend_app("dynamodb")
         self._lock = threading.Lock()  # moto's operations are not atomic across threads
         get_backend("dynamodb").reset()
@@ -65,6 +66,10 @@ class DynamoDB:
 
     def answer(self, request: Request) -> Answer:
         """Carry a call out."""
+        self.before(self.operation(request))
+        return self._answer(request)
+
+    def _answer(self, request: Request) -> Answer:
         environ = EnvironBuilder(
             request.path, method="POST", headers=[*request.headers.items()], data=request.body
         ).get_environ()
@@ -85,7 +90,7 @@ class DynamoDB:
             "authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=, Signature=",
             "content-type": JSON[1],
         }
-        answer = self.answer(Request("POST", "/", headers, json.dumps(arguments).encode()))
+        answer = self._answer(Request("POST", "/", headers, json.dumps(arguments).encode()))
         assert answer.status == 200, answer.body
         return json.loads(answer.body)
 

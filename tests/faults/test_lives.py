@@ -1,9 +1,10 @@
-"""Random sequences of calls and faults. `python -m tests.faults.fuzz` tries more of them."""
+"""Random sequences of calls and faults. `make fuzz` tries more of them."""
 
 import pytest
 
-from tests.faults.fuzz import try_lives
+from tests.faults.machine import Lives
 from tests.faults.world import world
+from tests.support.machines import try_machine
 
 
 @pytest.mark.parametrize(
@@ -14,4 +15,8 @@ from tests.faults.world import world
 def test_random_lives_leave_the_table_and_what_is_told_true(examples: int, steps: int) -> None:
     """Table, metrics and announcements agree with what happened to the connections."""
     with world() as this:
-        try_lives(this, examples=examples, steps=steps, seed=1)
+
+        class Here(Lives):
+            world = this
+
+        try_machine(Here, examples=examples, steps=steps, first=1)

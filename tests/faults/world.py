@@ -101,6 +101,7 @@ class World:
         """Forget everything and set the environment anew."""
         self.spoil()
         self.clock.rewind()
+        self.table.before = lambda _operation: None
         self.table.empty()
         self.bus.announced.clear()
         self.bus.unclaimed.clear()

@@ -79,3 +79,37 @@ def test_an_unreadable_config_is_reported(tmp_path: Path) -> None:
     """The message names the file."""
     with pytest.raises(TemplateError, match=r"cannot read .*config\.json as JSON"):
         check(tmp_path / "config.json", "dev")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ([], "cannot use {path}: a value has another form"),
+        ({"stages": []}, "cannot use {path}: a value has another form"),
+        ({"stages": {"dev": {"lambda_functions": []}}}, "cannot use {path}: a value has"),
+        (
+            {
+                "xray": True,
+                "stages": {"dev": {"lambda_functions": {"sweep": {"iam_policy_file": None}}}},
+            },
+            "cannot use {path}: a value has another form",
+        ),
+    ],
+)
+def test_a_config_of_another_form_is_reported(tmp_path: Path, config: Any, said: str) -> None:
+    """The message names the file, too."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+
+    with pytest.raises(TemplateError, match=said.format(path=path)):
+        check(path, "dev")
+
+
+@pytest.mark.parametrize("policy", [[], {"Statement": [{}]}, {"Statement": {"Effect": "Allow"}}])
+def test_a_policy_of_another_form_is_reported(tmp_path: Path, policy: Any) -> None:
+    """The message names the policy file."""
+    path = project(tmp_path, actions=[], top={"xray": True})
+    (tmp_path / "sweep.json").write_text(json.dumps(policy))
+
+    with pytest.raises(TemplateError, match=r"cannot use .*sweep\.json: a value has another form"):
+        check(path, "dev")

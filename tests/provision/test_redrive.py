@@ -112,11 +112,20 @@ def test_each_kind_of_message_becomes_an_event_that_notify_reads(body: Any, expe
     assert from_sns(event).client_ids == ("ada",)
 
 
-@pytest.mark.parametrize("body", ["", "[]", '{"a": 1}', '{"Records": []}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "[]", "[" * 100_000, '{"a": 1}', '{"Records": []}', '{"Records": [{"Sns": {}}]}'),
+        *('{"type": "unclaimed"}', '{"type": "unclaimed", "id": "i", "subject": 1, "clients": []}'),
+    ],
+)
 def test_another_message_is_refused(body: str) -> None:
     """Something else wrote it."""
-    with pytest.raises(QueueMessageError, match="message m is not a notification"):
-        event_of({"MessageId": "m", "Body": body})
+    message = {"MessageId": "m", "Body": body}
+
+    for read in (event_of, lambda each: describe(each, 0)):
+        with pytest.raises(QueueMessageError, match="message m is not a notification"):
+            read(message)
 
 
 def test_every_notification_is_sent_again_and_leaves_the_queue(

@@ -317,3 +317,44 @@ def test_a_file_that_is_not_a_json_template_is_refused(
         load_tables(path, {})
 
     assert str(refused.value).startswith(message.format(path))
+
+
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"Parameters": []},
+        {"Parameters": {"Stage": "dev"}},
+        {"Resources": []},
+        {"Resources": {"It": 5}},
+        {"Resources": {"It": {"Type": "AWS::DynamoDB::Table", "Properties": 5}}, "Parameters": 5},
+    ],
+)
+def test_a_value_of_another_form_is_an_error_that_names_the_file(
+    tmp_path: Path, load: Callable[..., Any], template: object
+) -> None:
+    """It would be a traceback otherwise."""
+    path = tmp_path / "resources.json"
+    path.write_text(json.dumps(template))
+
+    with pytest.raises(TemplateError, match=f"cannot use {path}: a value has another form"):
+        load(path, {"Stage": "dev"})
+
+
+def test_a_template_that_is_nested_too_deeply_is_an_error(tmp_path: Path) -> None:
+    """Python's parser gives up at a depth of 1,000."""
+    path = tmp_path / "resources.json"
+    path.write_text("[" * 100_000)
+
+    with pytest.raises(TemplateError, match="as a JSON template: maximum recursion depth"):
+        load_tables(path, {})
+
+
+def test_allowed_values_that_are_numbers_are_told(write: Callable[..., Path]) -> None:
+    """A parameter of the type Number has such values."""
+    path = write(TABLE, PROPERTIES, {"Days": {"Type": "Number", "AllowedValues": [1, 7]}})
+
+    with pytest.raises(TemplateError) as raised:
+        load_tables(path, {"Days": "3"})
+
+    assert str(raised.value) == "parameter Days is '3'; expected 1 or 7"

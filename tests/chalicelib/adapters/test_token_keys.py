@@ -319,6 +319,14 @@ def test_as_long_as_there_are_no_keys_each_token_fetches(issuer: Issuer, subject
     assert subject(issuer.token()) == "alice"
 
 
+UNUSABLE_NAMES: tuple[object, ...] = ({}, [], 5, True, "")
+
+
+def named(name: object) -> bytes:
+    """Return the published keys of an issuer whose only key has this id."""
+    return json.dumps({"keys": [ec_key().published() | {"kid": name}]}).encode()
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -333,6 +341,7 @@ def test_as_long_as_there_are_no_keys_each_token_fetches(issuer: Issuer, subject
         (200, b'{"keys": {}}'),
         (200, b'{"keys": [1]}'),
         (200, b'{"keys": [{"kty": "RSA"}]}'),
+        *((200, named(name)) for name in UNUSABLE_NAMES),
     ],
 )
 def test_an_answer_without_usable_keys_makes_the_keys_unavailable(

@@ -81,6 +81,8 @@ def test_a_message_is_read_as_it_was_written(message: object, clients: list[Wait
         {"clients": [["ada", "five", False]]},
         {"clients": None},
         {"sentAt": None},
+        {"sentAt": float("inf")},
+        {"clients": [["ada", float("-inf"), False]]},
     ],
 )
 def test_another_message_is_refused(changed: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def test_route_responses_and_the_authorizer(
     assert read_template(path) == expected
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]"])
+@pytest.mark.parametrize("text", [None, "{", "[]", "[" * 100_000])
 def test_no_template_adds_nothing(tmp_path: Path, text: str | None) -> None:
     """Whatever creates the tables reports a broken file."""
     path = tmp_path / "resources.json"
@@ -70,3 +70,24 @@ def test_no_template_adds_nothing(tmp_path: Path, text: str | None) -> None:
         path.write_text(text)
 
     assert read_template(path) == ApiTemplate()
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        [],
+        {"A": []},
+        {"Response": RESPONSE | {"Properties": []}},
+        {"WebsocketConnectRoute": {"Properties": None}},
+        {"A": {**AUTHORIZER, "Properties": []}, "WebsocketConnectRoute": {"Properties": CUSTOM}},
+    ],
+)
+def test_a_value_of_another_form_adds_nothing_and_is_logged(
+    tmp_path: Path, resources: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gateway serves without an authorizer then, which nobody should have to guess."""
+    path = tmp_path / "resources.json"
+    path.write_text(json.dumps({"Resources": resources}))
+
+    assert read_template(path) == ApiTemplate()
+    assert f"no authorizer: cannot use {path}" in caplog.text

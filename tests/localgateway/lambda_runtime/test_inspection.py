@@ -87,6 +87,7 @@ def test_the_answer_is_one_line_of_json(
     [
         ("{", "is not valid JSON: Expecting property name"),
         ("\xff", "is not valid JSON: 'utf-8' codec"),
+        ("[" * 100_000, "is not valid JSON: maximum recursion depth"),
         ("[]", "is not a Chalice configuration; expected {"),
         ('{"app_name": 5}', "is not a Chalice configuration; expected {"),
         ('{"app_name": "x", "stages": []}', "is not a Chalice configuration; expected {"),

@@ -1,6 +1,7 @@
 """Credentials do not enter the observer."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -112,3 +113,25 @@ def test_a_handshakes_event_is_masked_in_each_place() -> None:
 
 def test_the_last_of_several_parameters_is_shown() -> None:
     assert masked_pairs([("a", "1"), ("a", "2"), ("token", "x")]) == {"a": "2", "token": MASK}
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"headers": {"Cookie": "a=b"}}, {"headers": {"Cookie": MASK}}),
+        (
+            {"requestContext": {}, "multiValueHeaders": {"Cookie": "a=b", "Host": ["h", 5]}},
+            {"requestContext": {}, "multiValueHeaders": {"Cookie": MASK, "Host": ["h", 5]}},
+        ),
+        (
+            {"queryStringParameters": {"token": [["a"]], "x": {"y": "z"}, "n": None}},
+            {"queryStringParameters": {"token": [[MASK]], "x": MASK, "n": None}},
+        ),
+        ({"headers": None, "multiValueHeaders": []}, {"headers": None, "multiValueHeaders": []}),
+    ],
+)
+def test_an_event_that_was_made_by_hand_is_masked(
+    event: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """It may have one form of its headers only, and values of any form."""
+    assert masked_event(event) == expected

@@ -76,6 +76,14 @@ def test_a_resource_without_a_name_has_its_logical_id(tmp_path: Path) -> None:
         ("{", "as a JSON template: Expecting property name"),
         ("[]", "as a JSON template: expected"),
         ('{"Resources": {"A": 1}}', "as a JSON template: expected"),
+        ("[" * 100_000, "as a JSON template: maximum recursion depth"),
+        ('{"Parameters": []}', "cannot use {path}: a value has another form"),
+        ('{"Parameters": {"Stage": 5}}', "cannot use {path}: a value has another form"),
+        (
+            '{"Conditions": {"A": {"Condition": "A"}}, '
+            '"Resources": {"B": {"Type": "AWS::SNS::Topic", "Condition": "A"}}}',
+            "cannot use {path}: a value has another form: maximum recursion depth",
+        ),
         (
             '{"Resources": {"A": {"Type": "AWS::SNS::Topic", "Properties": '
             '{"TopicName": {"Ref": "Name"}}}}}',
