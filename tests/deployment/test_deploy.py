@@ -209,7 +209,7 @@ def look_at_routes(gateway: Any, api: str) -> list[tuple[str, str]]:
     return [(route["RouteKey"], integrations[route["Target"]]) for route in routes]
 
 
-def test_provision_creates_the_tables_the_bus_and_the_topic(history: History) -> None:
+def test_provision_creates_the_tables_the_bus_the_topic_and_the_queues(history: History) -> None:
     """They exist before the functions, as the resources file defines them, and the log says so."""
     assert history.deployed.tables == (TABLE, HISTORY)
     assert history.deployed.buses == ("default", BUS)
@@ -224,6 +224,8 @@ def test_provision_creates_the_tables_the_bus_and_the_topic(history: History) ->
         f"created event bus {BUS}",
         f"topic {TOPIC} exists",
         f"updated the policy of topic {arn}",
+        "created queue IncidentNotificationsFailed-dev",
+        "created queue IncidentUnclaimed-dev",
     ]
 
 

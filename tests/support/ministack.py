@@ -44,6 +44,8 @@ DIFFERENCES = {
     "message-limits": "has no limit of frames and messages",
     "connections-api": "@connections wants no signature",
     "policies": "simulates one resource a call",
+    "who": "does not tell when a client was last active",
+    "last-active": "does not tell when a client was last active",
 }
 MANAGEMENT = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
 
