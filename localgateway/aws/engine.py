@@ -30,6 +30,7 @@ from localgateway.aws import event_delivery, items, sns_delivery
 from localgateway.aws.comparisons import match_types
 from localgateway.aws.event_source_mappings import Mapping, Mappings
 from localgateway.aws.faults import Faults, happens
+from localgateway.aws.instances import track_no_instances
 from localgateway.aws.key_types import check_keys_and_conditions
 from localgateway.aws.partitions import query_partitions
 from localgateway.aws.time_to_live import expire_forever
@@ -142,11 +143,12 @@ class Engine:
 
 
 def correct_moto() -> None:
-    """Make moto's DynamoDB, in this process, answer as DynamoDB does where it would not."""
+    """Make moto, in this process, answer as DynamoDB does where it would not, and hoard nothing."""
     match_types()
     make_atomic()
     check_keys_and_conditions()
     query_partitions()
+    track_no_instances()
 
 
 def _environ(scope: Any, body: bytes) -> Any:
