@@ -1,6 +1,6 @@
 /**
  * Clients of the package `ws` as a process, which connect, leave and are cut by command. The
- * argument is the address. Commands: open NUMBER CLIENT, leave NUMBER, cut NUMBER. It prints what
+ * argument is the address. Commands: open NUMBER CLIENT, leave NUMBER CODE, cut NUMBER. It prints what
  * each is sent: {number, opened, got, closed}; times are epoch ms.
  */
 
@@ -27,12 +27,12 @@ const commands = {
       print({ number, closed: code });
     });
   },
-  leave: (number) => sockets.get(number)?.close(1000),
+  leave: (number, code) => sockets.get(number)?.close(Number(code)),
   cut: (number) => sockets.get(number)?.terminate(),
 };
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => {
-  const [command, number, client] = line.split(" ");
-  commands[command](Number(number), client);
+  const [command, number, argument] = line.split(" ");
+  commands[command](Number(number), argument);
 });
 lines.on("close", () => process.exit(0));

@@ -16,30 +16,40 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from tests.soak.invariants import Life
+from tests.soak.plan import IDLE_S
 from tests.support.gateway import PATIENCE_S
 from tests.support.node import node
 
 STAY_S = (2.0, 40.0)
 PAUSE_S = (0.5, 4.0)
 LEAVING_S = 5.0
+FAITHFUL = 0.3  # of the visits last until the gateway closes them
 HANDSHAKE_S = 40.0  # API Gateway answers within 29 s
 DEAF = 0.1  # of the raw sockets
-_CLOSE_FRAME = b"\x88\x82\0\0\0\0\x03\xe8"  # 1000, with a mask of zeros
+LEAVING_CODE = 4001  # the server's own closes have other codes
+_CLOSE_FRAME = b"\x88\x82\0\0\0\0" + LEAVING_CODE.to_bytes(2)  # with a mask of zeros
 
 
 @dataclass(eq=False)
 class Visit:
-    """One connection: when it opened (epoch s, 0 before that), and what it got."""
+    """One connection: when it opened (epoch s, 0 before that), and what it got.
+
+    `left` is when the client sent a close frame, `has_heard_all` whether that was answered, and
+    not crossed by a close frame of the server's.
+    """
 
     client_id: str
     opened: float = 0.0
+    left: float = 0.0
+    has_heard_all: bool = False
     got: set[str] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     has_ended: bool = False
 
     def life(self) -> Life:
         """Return the record of it."""
-        return Life(self.client_id, self.opened, frozenset(self.got))
+        heard = self.left if self.has_heard_all else 0.0
+        return Life(self.client_id, self.opened, frozenset(self.got), heard)
 
 
 class Dialer(Protocol):
@@ -49,7 +59,7 @@ class Dialer(Protocol):
         """Open a connection; one that failed has ended."""
 
     def leave(self, visit: Visit) -> None:
-        """Close with 1000."""
+        """Send a close frame."""
 
     def cut(self, visit: Visit, random: Random) -> None:
         """End without a close frame."""
@@ -96,8 +106,9 @@ class Raw:
         return visit
 
     def leave(self, visit: Visit) -> None:
-        """Close with 1000."""
+        """Send a close frame."""
         if writer := self._writers.get(visit):
+            visit.left = visit.left or time.time()
             writer.write(_CLOSE_FRAME)
 
     def cut(self, visit: Visit, random: Random) -> None:
@@ -120,6 +131,7 @@ class Raw:
                     size = int.from_bytes(await reader.readexactly(8))
                 body = await reader.readexactly(size)
                 if first == 0x88:
+                    visit.has_heard_all = body == LEAVING_CODE.to_bytes(2)
                     break
                 if first == 0x81 and (message := json.loads(body))["type"] == "notification":
                     visit.got.add(message["id"])
@@ -156,9 +168,10 @@ class Ws:
         return visit
 
     def leave(self, visit: Visit) -> None:
-        """Close with 1000."""
+        """Send a close frame."""
         if visit in self._numbers:
-            self._say(f"leave {self._numbers[visit]}")
+            visit.left = time.time()
+            self._say(f"leave {self._numbers[visit]} {LEAVING_CODE}")
 
     def cut(self, visit: Visit, random: Random) -> None:
         """End without a close frame."""
@@ -178,7 +191,8 @@ class Ws:
                     visit.news.set()
                 case {"got": identifier}:
                     visit.got.add(identifier)
-                case {"closed": _}:
+                case {"closed": code}:
+                    visit.has_heard_all = code == LEAVING_CODE
                     del self._visits[news["number"]], self._numbers[visit]
                     visit.has_ended = True
                     visit.news.set()
@@ -222,7 +236,8 @@ async def visit_again_and_again(
             continue
         visits.append(visit)
         try:
-            await _ended(visit, random.uniform(*STAY_S))
+            is_faithful = random.random() < FAITHFUL
+            await _ended(visit, IDLE_S + LEAVING_S if is_faithful else random.uniform(*STAY_S))
             if not visit.has_ended and random.random() < 0.5:
                 dialer.leave(visit)
                 await _ended(visit, LEAVING_S)

@@ -31,13 +31,15 @@ class Interruption:
 class Journal:
     """The records; times are epoch s, keys are connection ids unless something else is said.
 
-    `ends` are the times at which a connection's end was told, `clients` the client ids. `failed`
+    `ends` are the times at which a connection's end was told, `guesses` those at which it was told
+    without the client: the answer that had the row was lost. `clients` are the client ids. `failed`
     are the times at which a row could not be removed, `refused` the handshakes refused with 5xx.
     `delivered` are the reports of `notify` by notification. `latest` is the newest time read.
     """
 
     sockets: dict[str, Socket] = field(default_factory=dict)
     ends: dict[str, list[float]] = field(default_factory=dict)
+    guesses: dict[str, list[float]] = field(default_factory=dict)
     clients: dict[str, str] = field(default_factory=dict)
     failed: dict[str, float] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -91,7 +93,9 @@ class Journal:
     def _take_function(self, line: dict[str, Any], at: float) -> None:
         subject = str(line.get("orphanId") or line.get("closedId") or line.get("connectionId"))
         if "Closed" in line:
-            self.ends.setdefault(subject, []).append(at)
+            is_guess = line.get("clientId") != self.clients.get(subject, line.get("clientId"))
+            told = self.guesses if is_guess else self.ends
+            told.setdefault(subject, []).append(at)
         match line["message"]:
             case "connected" if "row" in line:
                 self.clients[subject] = line["row"]["clientId"]

@@ -15,6 +15,7 @@ from tests.soak.served import Served
 
 LOOK_EVERY_S = 2.0
 SAMPLE_EVERY_S = 1.0
+SLOW_S = 0.7  # the functions wait for an answer of DynamoDB for 1 s
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Observer:
     """What was seen. `timeline` has the time (epoch s) and the numbers of rows and sockets.
 
     `passes` are the starts of complete passes of the sweep, `gone` the times between which a row
-    disappeared, by connection id.
+    disappeared, by connection id. In `slow` spans, DynamoDB may have answered too late.
     """
 
     served: Served
@@ -32,6 +33,7 @@ class Observer:
     passes: list[float] = field(default_factory=list)
     gone: dict[str, tuple[float, float]] = field(default_factory=dict)
     breaches: list[Breach] = field(default_factory=list)
+    slow: list[tuple[float, float]] = field(default_factory=list)
     sweeps: int = 0
     is_sampling: bool = True
     _looks: deque[Look] = field(default_factory=deque)
@@ -71,6 +73,8 @@ class Observer:
         start = time.time()
         rows = await asyncio.to_thread(self.served.rows)
         look = Look(start, time.time(), rows)
+        if look.end - look.start > SLOW_S:
+            self.slow.append((start - SLOW_S, look.end + SLOW_S))
         await self.served.caught_up()
         journal = self.served.journal
         self.timeline.append((start, len(rows), len(journal.open_at(start, start))))

@@ -27,23 +27,32 @@ SWEEP_EVERY_S = 5.0
 SWEEP_TIMEOUT_S = 30  # a killed sweep keeps others out for so long
 CLIENT_LIMIT = 3
 ENVIRONMENTS = 3
+SHARED = 10  # plain clients with the same id
 
 _SCALED = (
-    ("domain/connection.py", "MAX_DURATION_MS = 2 * 3600 * 1000", DURATION_S * 1000),
-    ("domain/connection.py", "MARGIN_MS = 5 * 60 * 1000", MARGIN_S * 1000),
-    ("domain/connection.py", "GRACE_S = 60", GRACE_S),
-    ("settings.py", "hours * 3600", HISTORY_S),
+    (
+        "domain/connection.py",
+        "MAX_DURATION_MS = 2 * 3600 * 1000",
+        f"MAX_DURATION_MS = {DURATION_S * 1000}",
+    ),
+    ("domain/connection.py", "MARGIN_MS = 5 * 60 * 1000", f"MARGIN_MS = {MARGIN_S * 1000}"),
+    ("domain/connection.py", "GRACE_S = 60", f"GRACE_S = {GRACE_S}"),
+    ("settings.py", "hours * 3600", f"hours * {HISTORY_S}"),
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A soak of `seconds` with a number of `clients` and some of `FAULTS`."""
+    """A soak of `seconds` with a number of `clients` and some of `FAULTS`.
+
+    At the end, what is still missing may take `patience_s` to come, twice.
+    """
 
     seconds: float
     seed: int
     clients: int = 200
     faults: frozenset[str] = frozenset(FAULTS)
+    patience_s: float = SWEEP_TIMEOUT_S + 2 * GRACE_S + 120
 
     def random(self, part: str) -> Random:
         """Return the chance of one part, which the other parts do not change."""
@@ -59,7 +68,7 @@ class Plan:
             for kind, share in libraries.items()
         }
         shared = {
-            kind: [f"{kind}-{number // 5}" for number in range(self._number(share))]
+            kind: [f"{kind}-{number // SHARED}" for number in range(self._number(share))]
             for kind, share in plain.items()
         }
         return unique | shared
@@ -78,9 +87,13 @@ class Plan:
 
 def scale(project: Path) -> None:
     """Scale the times of a copy of the project."""
-    for name, text, value in _SCALED:
-        path = project / "chalicelib" / name
-        source = path.read_text()
-        assert source.count(text) == 1, f"{name} has {text!r} {source.count(text)} times"
-        left = text.partition(" = ")[0] + " = " if " = " in text else ""
-        path.write_text(source.replace(text, f"{left}{value}"))
+    for name, text, new in _SCALED:
+        change(project, name, text, new)
+
+
+def change(project: Path, name: str, text: str, new: str) -> None:
+    """Replace a text of a module of a copy of the project. It has to be there once."""
+    path = project / "chalicelib" / name
+    source = path.read_text()
+    assert source.count(text) == 1, f"{name} has {text!r} {source.count(text)} times"
+    path.write_text(source.replace(text, new))

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.soak.crowd import Dialer, Raw, Visit, crowd, ws_clients
 from tests.soak.invariants import Breach, Delivery, Series
 from tests.soak.journal import Journal
 from tests.soak.observer import Observer
-from tests.soak.plan import CLIENT_LIMIT, GRACE_S, SWEEP_TIMEOUT_S, Plan, scale
+from tests.soak.plan import CLIENT_LIMIT, SWEEP_TIMEOUT_S, Plan, scale
 from tests.soak.served import Served
 from tests.soak.trouble import Troubles
 from tests.storm.publishing import Publication, Publisher
@@ -30,8 +30,7 @@ SPREAD_S = 1
 RENEWAL_S = (25, 50)
 PUBLISH_EVERY_S = 1.0
 NAMED = 0.3  # of the notifications
-SETTLING_S = 180  # limit for the last client to get the last notification
-EMPTYING_S = SWEEP_TIMEOUT_S + 2 * GRACE_S + 60  # limit for the table to be empty, without clients
+OPENING_S = 180  # limit for the last client to be there
 SETTINGS = {"RECOVER_OWN": "always", "MAX_CONNECTIONS_PER_CLIENT": str(CLIENT_LIMIT)}
 
 
@@ -52,15 +51,21 @@ class Report:
     breaches: list[Breach] = field(default_factory=list)
 
 
-def soak(plan: Plan, folder: Path) -> Report:
-    """Carry out a plan in a folder, which keeps the copy of the project and the log."""
-    return asyncio.run(_soak(plan, folder))
+def soak(
+    plan: Plan, folder: Path, spoil: Callable[[Path], object] = lambda _project: None
+) -> Report:
+    """Carry out a plan in a folder, which keeps the copy of the project and the log.
 
-
-async def _soak(plan: Plan, folder: Path) -> Report:
+    `spoil` changes the copy before it is served.
+    """
     project = folder / "project"
     copy_project(project, SETTINGS, {"sweep": SWEEP_TIMEOUT_S})
     scale(project)
+    spoil(project)
+    return asyncio.run(_soak(plan, folder, project))
+
+
+async def _soak(plan: Plan, folder: Path, project: Path) -> Report:
     served = Served(project, Journal(), folder / "log")
     try:
         await served.start_engine()
@@ -76,7 +81,7 @@ async def _run(plan: Plan, served: Served) -> Report:
     async with _libraries(plan, served) as (readers, pids, troubles):
         told = {name: each for group in readers for name, each in group.told.items()}
         observer = Observer(served, pids)
-        await until(lambda: all(each.state == "live" for each in told.values()), SETTLING_S)
+        await until(lambda: all(each.state == "live" for each in told.values()), OPENING_S)
         publisher = _publisher(plan, served)
         async with observer.watching():
             async with _crowd(plan, served, observer) as visits, troubles.running():
@@ -93,11 +98,11 @@ async def _run(plan: Plan, served: Served) -> Report:
                     lambda: all(
                         len(told[name].notifications) >= len(expected[name]) for name in told
                     ),
-                    SETTLING_S,
+                    plan.patience_s,
                 )
             for group in readers:
                 group.end()
-            await _empty(served, observer)
+            await _empty(plan, served, observer)
     return _report(plan, served, observer, troubles, publisher, told, visits)
 
 
@@ -165,7 +170,7 @@ async def _publish(publisher: Publisher, plan: Plan) -> None:
         await asyncio.sleep(random.uniform(0, 2 * PUBLISH_EVERY_S))
 
 
-async def _empty(served: Served, observer: Observer) -> None:
+async def _empty(plan: Plan, served: Served, observer: Observer) -> None:
     """Wait until no row is left, without clients; what is left is a breach."""
 
     def is_empty() -> bool:
@@ -173,7 +178,7 @@ async def _empty(served: Served, observer: Observer) -> None:
 
     looks = len(observer.timeline)
     with contextlib.suppress(TimeoutError):
-        await until(lambda: len(observer.timeline) > looks + 1 and is_empty(), EMPTYING_S)
+        await until(lambda: len(observer.timeline) > looks + 1 and is_empty(), plan.patience_s)
         return
     for name in sorted(observer.rows):
         observer.breaches.append(Breach("row left at the end", name))
@@ -195,7 +200,7 @@ def _report(
     breaches = [
         *observer.breaches,
         *_of_libraries(told, published),
-        *invariants.of_ends(journal, observer.gone, troubles.faulty),
+        *invariants.of_ends(journal, observer.gone, troubles.faulty + observer.slow),
         *invariants.of_plain(deliveries, lives, troubles.lossy),
         *invariants.of_addressees(deliveries, lives),
         *invariants.of_processes(series),

@@ -120,6 +120,14 @@ def told_twice_while_dynamodb_failed(records: Journal) -> None:
     records.ends["a"] = [399, 401]
 
 
+def told_by_a_guess(records: Journal) -> None:
+    records.guesses["a"] = records.ends.pop("a")
+
+
+def told_twice_once_by_a_guess(records: Journal) -> None:
+    records.guesses["a"] = [120]
+
+
 def told_while_it_lives(records: Journal) -> None:
     records.sockets["a"].closed = None
 
@@ -148,6 +156,8 @@ def told_of_one_whose_gateway_was_killed(records: Journal) -> None:
         (many_untold_after_one_kill, {"end not told"}),
         (told_twice, {"end told twice"}),
         (told_twice_while_dynamodb_failed, set()),
+        (told_by_a_guess, set()),
+        (told_twice_once_by_a_guess, set()),
         (told_while_it_lives, {"end of a live connection told"}),
         (told_of_one_that_never_opened, {"end of a connection that never opened"}),
         (told_of_one_that_was_refused, set()),
@@ -172,6 +182,8 @@ HEARD = frozenset({"later"})
         (DELIVERY, Life("ada", 90, HEARD), (), {"notification lost"}),
         (DELIVERY, Life("ada", 90, HEARD | {"n"}), (), set()),
         (DELIVERY, Life("ada", 90, frozenset()), (), set()),  # it may have died before
+        (DELIVERY, Life("ada", 90, frozenset(), heard=104), (), {"notification lost"}),
+        (DELIVERY, Life("ada", 90, frozenset(), heard=102), (), set()),
         (DELIVERY, Life("ada", 102, HEARD), (), set()),  # it opened meanwhile
         (DELIVERY, Life("ada", 90, HEARD), [(90.0, 101.5)], set()),
         (DELIVERY, Life("ada", 90, HEARD), [(90.0, 100.5)], {"notification lost"}),

@@ -24,7 +24,7 @@ def test_the_life_of_a_connection() -> None:
     journal.read(line(2, "opened", connectionId="a"))
     journal.read(line(9, "closed", connectionId="a"))
     journal.read(by_function(10, "row not removed", orphanId="a"))
-    journal.read(by_function(11, "orphan removed", orphanId="a", Closed=1))
+    journal.read(by_function(11, "orphan removed", orphanId="a", clientId="ada", Closed=1))
 
     assert journal.sockets == {"a": Socket(NOON + 2, NOON + 9)}
     assert journal.clients == {"a": "ada"}
@@ -33,6 +33,15 @@ def test_the_life_of_a_connection() -> None:
     assert journal.open_at(NOON + 2, NOON + 9) == {"a"}
     assert journal.open_at(NOON + 1, NOON + 9) == set()
     assert journal.open_at(NOON + 2, NOON + 10) == set()
+
+
+def test_an_end_that_is_told_without_its_client_is_a_guess() -> None:
+    journal = Journal(clients={"a": "ada"})
+
+    journal.read(by_function(1, "disconnected", connectionId="a", clientId="ada", Closed=1))
+    journal.read(by_function(2, "orphan removed", orphanId="a", clientId="unknown", Closed=1))
+
+    assert (journal.ends, journal.guesses) == ({"a": [NOON + 1]}, {"a": [NOON + 2]})
 
 
 def test_a_client_that_left_during_its_handshake_has_a_connection() -> None:
