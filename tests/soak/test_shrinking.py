@@ -1,11 +1,12 @@
 """The search for the smallest plan, with runs that are made up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.soak.plan import FAULTS, Plan
-from tests.soak.shrinking import FEWEST_CLIENTS, smallest
+from tests.soak.shrinking import FEWEST_CLIENTS, LONGEST_S, smallest
 
 PLAN = Plan(60, 1)
 
@@ -31,6 +32,19 @@ def test_it_finds_what_is_needed(
     assert found.faults == faults
     assert clients <= found.clients < 2 * clients
     assert (found.seconds, found.seed) == (PLAN.seconds, PLAN.seed)
+
+
+def test_smaller_plans_of_a_long_soak_are_short() -> None:
+    """It does not take hours to look for them."""
+    tried: list[Plan] = []
+
+    def breaks(plan: Plan) -> bool:
+        tried.append(plan)
+        return "kills" in plan.faults
+
+    found = smallest(replace(PLAN, seconds=3600), breaks, 100)
+
+    assert {plan.seconds for plan in tried} == {found.seconds} == {LONGEST_S}
 
 
 def test_it_gives_up_after_some_tries() -> None:
