@@ -32,7 +32,8 @@ class Journal:
     """The records; times are epoch s, keys are connection ids unless something else is said.
 
     `ends` are the times at which a connection's end was told, `guesses` those at which it was told
-    without the client: the answer that had the row was lost. `clients` are the client ids. `failed`
+    without the client: the answer that had the row was lost. `clients` are the client ids,
+    `connected` the times at which `$connect` told them. `failed`
     are the times at which a row could not be removed, `refused` the handshakes refused with 5xx.
     `delivered` are the reports of `notify` by notification. `latest` is the newest time read.
     """
@@ -41,6 +42,7 @@ class Journal:
     ends: dict[str, list[float]] = field(default_factory=dict)
     guesses: dict[str, list[float]] = field(default_factory=dict)
     clients: dict[str, str] = field(default_factory=dict)
+    connected: dict[str, float] = field(default_factory=dict)
     failed: dict[str, float] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     interruptions: list[Interruption] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Journal:
         match line["message"]:
             case "connected" if "row" in line:
                 self.clients[subject] = line["row"]["clientId"]
+                self.connected[subject] = at
             case "row not removed":
                 self.failed[subject] = at
             case "notified":

@@ -146,6 +146,17 @@ def told_of_one_whose_gateway_was_killed(records: Journal) -> None:
     records.stopped(140, killed=True)
 
 
+def told_of_many_that_a_kill_interrupted(records: Journal) -> None:
+    told_of_one_whose_gateway_was_killed(records)
+    records.ends |= {f"c{number}": TOLD for number in range(9)}
+    records.connected |= {f"c{number}": 139.5 for number in range(9)}
+
+
+def told_of_one_that_connected_long_before_a_kill(records: Journal) -> None:
+    told_of_many_that_a_kill_interrupted(records)
+    records.connected["c1"] = 100
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
@@ -162,6 +173,11 @@ def told_of_one_whose_gateway_was_killed(records: Journal) -> None:
         (told_of_one_that_never_opened, {"end of a connection that never opened"}),
         (told_of_one_that_was_refused, set()),
         (told_of_one_whose_gateway_was_killed, set()),
+        (told_of_many_that_a_kill_interrupted, set()),
+        (
+            told_of_one_that_connected_long_before_a_kill,
+            {"end of a connection that never opened"},
+        ),
     ],
 )
 def test_each_end_is_told_once(spoil: Callable[[Journal], None], expected: set[str]) -> None:

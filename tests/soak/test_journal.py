@@ -27,7 +27,7 @@ def test_the_life_of_a_connection() -> None:
     journal.read(by_function(11, "orphan removed", orphanId="a", clientId="ada", Closed=1))
 
     assert journal.sockets == {"a": Socket(NOON + 2, NOON + 9)}
-    assert journal.clients == {"a": "ada"}
+    assert (journal.clients, journal.connected) == ({"a": "ada"}, {"a": NOON + 1})
     assert journal.failed == {"a": NOON + 10}
     assert journal.ends == {"a": [NOON + 11]}
     assert journal.open_at(NOON + 2, NOON + 9) == {"a"}
