@@ -24,3 +24,16 @@ def test_the_store_does_what_a_dictionary_would(
         store = ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
 
     try_machine(Stored, examples=examples, steps=steps, first=1)
+
+
+def test_a_condition_that_is_forgotten_is_found(
+    dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine would be worthless otherwise."""
+    monkeypatch.setattr("chalicelib.store._IS_UNCHANGED", "createdAt >= :createdAt")
+
+    class Stored(Rows):
+        store = ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
+
+    with pytest.raises(AssertionError):
+        try_machine(Stored, examples=10, steps=20, first=1, shrink=False)

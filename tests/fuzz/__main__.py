@@ -15,6 +15,7 @@ from tests.fuzz.machines import NAMES
 from tests.fuzz.targets import CORPUS, TARGETS
 
 BUILD = Path("build/fuzz")
+MODULES = ["-m"]
 
 
 @click.command()
@@ -38,20 +39,29 @@ def _tried(name: str, seconds: int, seed: int, *, keep: bool) -> bool:
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
     if name in NAMES:
-        arguments = ["machines", name, f"--minutes={seconds / 60}", f"--seed={seed}"]
+        arguments = ["tests.fuzz.machines", name, f"--minutes={seconds / 60}", f"--seed={seed}"]
     else:
-        arguments = ["one", name, str(folder), f"-max_total_time={seconds}", f"-seed={seed + 1}"]
+        arguments = [
+            "tests.fuzz.one",
+            name,
+            str(folder),
+            f"-max_total_time={seconds}",
+            f"-seed={seed + 1}",
+        ]
     log = BUILD / f"{name}.log"
     is_calm = _run(log, arguments) == 0
     click.echo(f"{name}: {_summary(log.read_text(errors='replace'))}")
     if keep and is_calm and name in TARGETS:
-        _run(BUILD / "keep.log", ["one", name, str(CORPUS / name), "-merge=1", str(folder)])
+        _run(
+            BUILD / "keep.log",
+            ["tests.fuzz.one", name, str(CORPUS / name), "-merge=1", str(folder)],
+        )
     return is_calm
 
 
 def _run(log: Path, arguments: list[str]) -> int:
     with log.open("w") as output:
-        command = [sys.executable, "-m", f"tests.fuzz.{arguments[0]}", *arguments[1:]]
+        command = [sys.executable, *MODULES, *arguments]
         done = subprocess.run(command, check=False, stdout=output, stderr=subprocess.STDOUT)
     return done.returncode
 

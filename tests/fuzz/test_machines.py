@@ -1,5 +1,7 @@
 """Random sequences beside the sweep, and of notifications. `make fuzz` tries more of them."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine
 
@@ -22,3 +24,25 @@ def test_nothing_is_lost_whatever_comes_between(
     with world() as this:
         here = type("Here", (machine,), {"world": this})
         try_machine(here, examples=examples, steps=steps, first=1)
+
+
+@pytest.mark.parametrize(
+    ("machine", "method", "broken"),
+    [
+        (Deliveries, "chalicelib.claims.Claims.hand_out", lambda *_: None),
+        (Sweeps, "chalicelib.store.ConnectionStore.remove", lambda _self, judged: judged),
+    ],
+)
+def test_what_is_broken_on_purpose_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    machine: type[RuleBasedStateMachine],
+    method: str,
+    broken: Callable[..., object],
+) -> None:
+    """A claim that is not written, and an end that is told of a row that stays."""
+    monkeypatch.setattr(method, broken)
+
+    with world() as this:
+        here = type("Here", (machine,), {"world": this})
+        with pytest.raises(AssertionError):
+            try_machine(here, examples=10, steps=12, first=1, shrink=False)
