@@ -1,8 +1,8 @@
 """Fuzzes one target, guided by coverage: `python -m tests.fuzz.one TARGET FOLDER [FLAG] [FOLDER]`.
 
 New inputs go to FOLDER; the corpus of the repository is only read. What breaks a target is written
-to FOLDER/crash-…. Flags are libFuzzer's; without them it goes on until it is stopped. Further folders
-have more inputs, for `-merge=1`.
+to FOLDER/crash-…. Flags are libFuzzer's; without them it goes on until it is stopped. Further
+folders have more inputs, for `-merge=1`.
 """
 
 import importlib
@@ -36,11 +36,13 @@ def main() -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     given = [f"-max_len={LONGEST_BYTES}", "-timeout=10", "-rss_limit_mb=1024", "-len_control=20"]
     crashes = f"-artifact_prefix={folder}/"
+    # To merge, libFuzzer runs itself again for the inputs, by this command.
+    itself = f"{sys.executable} -m tests.fuzz.one {name} {folder}"
     flags = [each for each in options if each.startswith("-")]
     more = [each for each in options if not each.startswith("-")]
     corpora = [folder, *more, str(targets.CORPUS / name)]  # libFuzzer writes to the first
     atheris.Setup(
-        [sys.argv[0], *given, crashes, *flags, *corpora],
+        [itself, *given, crashes, *flags, *corpora],
         targets.TARGETS[name],
         custom_mutator=mutate,
     )
