@@ -14,8 +14,6 @@ from localgateway.observer.metrics import Metrics
 from localgateway.observer.sockets import Sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from localgateway.observer.events import Event
 
 # The oldest events go when there are more, or when all take more memory in bytes.
@@ -105,9 +103,9 @@ def origin(event: Any) -> tuple[str, str | None, str | None, str | None]:
     records = event.get("Records")
     if isinstance(records, list) and records and isinstance(records[0], dict):
         first = records[0]
-        source = _SOURCES.get(first.get("EventSource") or first.get("eventSource") or "", "invoke")
-        sns: Mapping[str, Any] = first.get("Sns") or {}
-        return source, None, None, sns.get("MessageId")
+        name, sns = first.get("EventSource") or first.get("eventSource"), first.get("Sns")
+        source = _SOURCES.get(name, "invoke") if isinstance(name, str) else "invoke"
+        return source, None, None, sns.get("MessageId") if isinstance(sns, dict) else None
     if "detail-type" in event:
         scheduled = event.get("source") == "aws.events"
         return "schedule" if scheduled else "events", None, None, None

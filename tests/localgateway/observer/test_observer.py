@@ -122,6 +122,8 @@ def test_credentials_of_a_handshake_do_not_enter() -> None:
             ("sns", None, None, "m"),
         ),
         ({"Records": [{"eventSource": "aws:sqs"}]}, ("sqs", None, None, None)),
+        ({"Records": [{"eventSource": {}}]}, ("invoke", None, None, None)),
+        ({"Records": [{"EventSource": "aws:sns", "Sns": ["m"]}]}, ("sns", None, None, None)),
         (
             {"detail-type": "Scheduled Event", "source": "aws.events"},
             ("schedule", None, None, None),
