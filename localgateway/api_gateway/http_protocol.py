@@ -58,6 +58,12 @@ class HttpSocket(H11Protocol):
         self.headers = event.headers.raw_items()
         super().handle_websocket_upgrade(event)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse the rest of a broken request; the answer that is being made has no place then."""
+        super().send_400_response(msg)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._drop)
 
