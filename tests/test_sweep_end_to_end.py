@@ -52,8 +52,12 @@ def sweep() -> Any:
     return app.sweep({}, Context(300))
 
 
-def introduce(gateway: Gateway) -> None:
-    """Post its id to each open connection, whatever the table says."""
+def introduce(gateway: Gateway, number: int) -> None:
+    """Post its id to each open one of the `number` connections, whatever the table says.
+
+    A line of the log may come after the handshake that it is about.
+    """
+    gateway.wait(lambda: len(gateway.logged("connected")) == number)
     api = gateway.connections_api()
     for line in gateway.logged("connected"):
         connection_id = line["connectionId"]
@@ -61,9 +65,11 @@ def introduce(gateway: Gateway) -> None:
             api.post_to_connection(ConnectionId=connection_id, Data=connection_id.encode())
 
 
-async def identities(gateway: Gateway, clients: Iterable[ClientConnection]) -> set[str]:
-    """Return the ids of open connections as their clients receive them."""
-    await asyncio.to_thread(introduce, gateway)
+async def identities(
+    gateway: Gateway, number: int, clients: Iterable[ClientConnection]
+) -> set[str]:
+    """Return the ids of the open ones of the `number` connections, as clients receive them."""
+    await asyncio.to_thread(introduce, gateway, number)
     async with asyncio.timeout(PATIENCE_S):
         return {str(await client.recv()) for client in clients}
 
@@ -88,7 +94,7 @@ def test_fifty_racing_connects_of_one_client_end_at_its_limit_of_three(start: St
                         break
             await eventually(lambda: len(gateway.rows()) <= 3)
             kept = [client for client, end in zip(clients, ends, strict=True) if not end.done()]
-            alive = await identities(gateway, kept)
+            alive = await identities(gateway, 50, kept)
             assert gateway.rows() == alive
             assert {client.close_code for client in clients if client not in kept} == {1000}
             return alive
@@ -122,7 +128,7 @@ def test_after_half_of_the_disconnects_were_lost_the_sweep_leaves_the_open_conne
 
             rows = gateway.rows()
             assert len(rows) == 20
-            assert rows == await identities(gateway, staying)
+            assert rows == await identities(gateway, 220, staying)
             return report
 
         report = asyncio.run(lose_and_sweep())
@@ -179,7 +185,7 @@ def test_a_sweep_removes_no_row_of_a_connection_that_is_being_opened(start: Star
             while not opening.done():
                 reports.append(await asyncio.to_thread(sweep))
             clients = await opening
-            alive = await identities(gateway, clients)
+            alive = await identities(gateway, 24, clients)
             await leave(clients)
             return alive, reports
 
@@ -206,7 +212,7 @@ def test_a_kicked_client_sees_1000_and_the_log_tells_it_from_one_that_left(start
                     client.recv(timeout=PATIENCE_S)
                 assert client.close_code == 1000
         with connect(bob) as kicked, connect(bob) as leaving:
-            introduce(gateway)
+            introduce(gateway, 4)
             leaving.recv(timeout=PATIENCE_S)
             name = str(kicked.recv(timeout=PATIENCE_S))
 

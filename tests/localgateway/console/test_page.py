@@ -156,6 +156,7 @@ def test_the_page_goes_on_after_its_agent_was_killed(console: Console, gateway: 
     """Its clients are gone; another agent reads the table and opens clients."""
     page = console.page
     console.open_clients(1, "before")
+    expect(page.get_by_text("No test client is open.")).to_be_hidden()
     children = psutil.Process(gateway.process.pid).children()
     [agent] = [each for each in children if "localgateway.console.agent" in each.cmdline()]
 
