@@ -117,6 +117,7 @@ def test_two_tabs_never_fight_over_a_limit_of_one(gateway: Gateway, opened: Open
                 assert newer.told[name].state == "live"
         [said] = map(fields_of, older.told[name].goodbyes)
         assert (said["reason"], said["reconnect"]) == ("replaced", False)
+        await until(lambda: len(opened_by(gateway, name)) == 2)
         first, _second = opened_by(gateway, name)
         ended = await asyncio.to_thread(gateway.ended, first)
         assert ended["cause"] == "replaced"

@@ -152,7 +152,7 @@ def test_a_client_whose_token_has_expired_comes_back_and_misses_nothing(
         assert report["expired"] == 1
         [said] = told.goodbyes
         assert (said if isinstance(said, dict) else vars(said))["reason"] == "expired"
-        assert opened_by(gateway, name) == 2
+        await until(lambda: opened_by(gateway, name) == 2)
 
     asyncio.run(run())
 
