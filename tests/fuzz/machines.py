@@ -71,9 +71,9 @@ def _table() -> Iterator[Machine]:
 @click.option("--steps", type=int, default=30, help="Steps of each sequence.")
 def main(name: str, minutes: float, seed: int, steps: int) -> None:
     """Try one sequence of steps after another, and stop at the first that fails."""
-    end = _perf_counter() + minutes * 60
     first = seed
     with ready(name) as machine:
+        end = _perf_counter() + minutes * 60
         while _perf_counter() < end:
             click.echo(f"seed {seed}")
             try_machine(machine, examples=EXAMPLES, steps=steps, first=seed)

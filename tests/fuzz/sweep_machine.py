@@ -74,10 +74,16 @@ class Sweeps(Lives):
             case ["sweep"]:
                 self.beside("sweep", {})
             case ["kick"]:
-                for connection_id in living:
-                    if self.is_of(connection_id, "bob"):
-                        self.world.opened[connection_id].was_kicked = True
-                self.beside("close", {"clientId": "bob"})
+                self.kick_beside("bob")
+
+    def kick_beside(self, client: str) -> None:
+        """Close all connections of a client beside the sweep."""
+        targets = {name for name in self.world.api.inboxes if self.is_of(name, client)}
+        for connection_id in targets:
+            self.world.opened[connection_id].was_kicked = True
+        self.beside("close", {"clientId": client})
+        for connection_id in targets - set(self.world.api.inboxes):
+            self.world.opened[connection_id].has_left = True
 
     def open(self, client: str | None) -> None:
         """Open a connection beside the sweep."""
@@ -97,7 +103,8 @@ class Sweeps(Lives):
         return done
 
     def newer(self, client: str | None, at_ms: int) -> Iterator[str]:
-        """Yield the connections of a client that were newer at any time during the sweep."""
+        """Yield the connections of a client that are newer, or were at any time of the sweep."""
+        yield from super().newer(client, at_ms)
         for name, owner, opened_ms in self.staying:
             if owner == client and opened_ms >= at_ms:
                 yield name

@@ -19,7 +19,7 @@ CLIENTS = ("alice", "bob", None)
 AGES = (0, 1, 60, 7200, 7600, 90_000)
 # The sweep removes only rows that say when they expire.
 EXPIRING: tuple[dict[str, Any], ...] = (
-    {"createdAt": {"S": str(NOW_MS)}, "ttl": {"N": "1"}},
+    {"ttl": {"N": "1"}},
     {"ttl": {"N": "2"}, "clientId": {"N": "1"}},
 )
 MALFORMED: tuple[dict[str, Any], ...] = ({}, *EXPIRING)
