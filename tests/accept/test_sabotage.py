@@ -81,7 +81,7 @@ SABOTAGES = (
         seen="[] after",
         code=(
             "from chalicelib.services.recording import Recording; "
-            "Recording.placed = lambda self, _: self.envelope\n"
+            "Recording._append = lambda self, _: None\n"
         ),
         settings={"RECOVER_OWN": "always"},
     ),
