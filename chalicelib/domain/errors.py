@@ -223,7 +223,7 @@ class HistoryError(TableError):
 
 
 class QueueError(RegistryError):
-    """SQS did not confirm an operation on a queue. `code` is as in `StoreError`."""
+    """SQS did not confirm an operation on a queue. `code` is as in `TableError`."""
 
     def __init__(self, operation: str, queue: str, code: str, cause: str) -> None:
         super().__init__(operation, queue, code, cause)

@@ -59,14 +59,12 @@ def judge_reply(status: int | None, is_young: bool, *, is_silent: bool = False) 
     return Verdict.SILENT if is_silent else Verdict.LIVE
 
 
-def is_silent(last_active_ms: int | None, now_ms: int, silent_after_s: int | None) -> bool:
+def is_silent(last_active_ms: int | None, now_ms: int, silent_after_s: int) -> bool:
     """Return whether nothing was heard from a client for over `silent_after_s`. Times are epoch ms.
 
-    None says that this is not known, or not asked. A time that is yet to come proves nothing.
+    None says that this is not known. A time that is yet to come proves nothing.
     """
-    if last_active_ms is None or silent_after_s is None:
-        return False
-    return now_ms - last_active_ms > silent_after_s * 1000
+    return last_active_ms is not None and now_ms - last_active_ms > silent_after_s * 1000
 
 
 @dataclass

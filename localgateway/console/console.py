@@ -28,7 +28,7 @@ _CLIENTS = 50
 
 @dataclass(frozen=True)
 class Subject:
-    """The run that the console shows; `serving` returns the project of now and its functions.
+    """The run that the console shows. `serving` returns its present project and functions.
 
     `url` is the address for clients, `environ` the variables for a client of the run's AWS.
     """

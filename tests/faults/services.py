@@ -194,7 +194,7 @@ class SQS:
         return _target(request)
 
     def answer(self, request: Request) -> Answer:
-        """Tell the queue's address, or put a message into it."""
+        """Answer `GetQueueUrl`, or store the message of `SendMessage`."""
         fields = json.loads(request.body)
         if self.operation(request) == "GetQueueUrl":
             body = {

@@ -6,36 +6,35 @@ the tests compare each signature with botocore's and each answer with what was s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import _awscrt  # type: ignore[import-not-found] # has no types
 from awscrt import exceptions  # type: ignore[import-untyped] # same
 
 
-class Exchanges:
-    """Carries requests and their answers, one after the other.
+class Exchange(Protocol):
+    """Takes the answer to a request.
 
-    The runtime calls the three methods by these names, on its own thread.
+    The runtime calls the three methods by these names, on its own thread, and keeps its half of the
+    exchange in `_binding`.
     """
 
-    _binding: Any = None  # the runtime's half of the exchange, which it looks up by this name
-
-    def start(self, connection: Any, message: Any) -> None:
-        """Send a request. Raises `RuntimeError` or `AwsCrtError`, also for a closing connection."""
-        self._binding = _awscrt.http_client_stream_new(self, connection, message, False)
-        _awscrt.http_client_stream_activate(self)
+    _binding: Any
 
     def _on_response(self, status: int, headers: list[tuple[str, str]]) -> None:
         """Take the status and the headers of the answer."""
-        raise NotImplementedError
 
     def _on_body(self, chunk: bytes) -> None:
         """Take a part of the body of the answer."""
-        raise NotImplementedError
 
     def _on_complete(self, code: int) -> None:
         """Take the end of the exchange: 0, or the runtime's number of an error."""
-        raise NotImplementedError
+
+
+def start(exchange: Exchange, connection: Any, message: Any) -> None:
+    """Send a request. Raises `RuntimeError` or `AwsCrtError`, also for a closing connection."""
+    exchange._binding = _awscrt.http_client_stream_new(exchange, connection, message, False)
+    _awscrt.http_client_stream_activate(exchange)
 
 
 def sign(message: Any, config: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from awscrt import http, io  # type: ignore[import-untyped] # has no types
 
-from chalicelib.adapters.connections_api.bindings import Exchanges, error_of
+from chalicelib.adapters.connections_api.bindings import error_of, start
 from chalicelib.adapters.connections_api.calls import Reply
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _keep_thread_state() -> None:
     ctypes.pythonapi.PyGILState_Ensure()
 
 
-class PooledConnection(Exchanges):
+class PooledConnection:
     """One keep-alive connection, which carries one request at a time.
 
     `sent` is False as long as the API cannot have seen the request. `spare` is a request that has
@@ -58,6 +58,7 @@ class PooledConnection(Exchanges):
         self._endpoint = endpoint
         self._timeout = timeout
         self._connection: Any = None
+        self._binding: Any = None
         self._used = False  # the connection has carried a request before
         self._closed = False
         self.sent = False
@@ -113,7 +114,7 @@ class PooledConnection(Exchanges):
 
     def _transmit(self) -> None:
         try:
-            self.start(self._connection, self._request.message)
+            start(self, self._connection, self._request.message)
         except Exception as error:  # noqa: BLE001 - a closing connection raises several types
             self._broken(error)
 
