@@ -72,8 +72,9 @@ proof: $(VENV) .venv-aws/bin/aws ## Run the long tests: real deployments, faults
 	$(if $(ARGS),,$(MAKE) test-engines)
 
 # The suites of the store and of the history, and those of the whole over real sockets.
-STORE := tests/chalicelib/test_store.py tests/chalicelib/test_store_faults.py \
-	tests/chalicelib/test_sweep_progress.py tests/chalicelib/test_store_machine.py
+STORE := tests/chalicelib/test_reader.py tests/chalicelib/test_store.py \
+	tests/chalicelib/test_store_faults.py tests/chalicelib/test_store_machine.py \
+	tests/chalicelib/test_sweep_progress.py
 LOG := tests/chalicelib/test_history.py tests/chalicelib/test_claims.py \
 	tests/chalicelib/services/test_recovery.py tests/chalicelib/services/test_recording.py
 WHOLE := tests/test_end_to_end.py tests/test_sweep_end_to_end.py \
@@ -106,7 +107,7 @@ bench: $(VENV) ## Run the benches that take a minute; bench/gateway takes longer
 	$(BIN)/python -m bench.handlers --check
 
 mutants: $(VENV) ## Change the code in small ways and count what the tests notice.
-	$(BIN)/python -m bench.mutants $(ARGS) chalicelib/store.py chalicelib/domain chalicelib/handlers chalicelib/services
+	$(BIN)/python -m bench.mutants $(ARGS) chalicelib/store.py chalicelib/reader.py chalicelib/domain chalicelib/handlers chalicelib/services
 
 fuzz: $(FUZZ) ## Try hostile bytes and random sequences: MINUTES=30 SEED=0 ARGS=.
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30) --seed $(or $(SEED),0) $(ARGS)

@@ -10,7 +10,7 @@ from chalicelib.clock import Deadline, now_ms
 from chalicelib.domain.answers import failed, invalid_request, is_text
 from chalicelib.domain.connection import UNKNOWN_CLIENT
 from chalicelib.domain.errors import RegistryError, RequestError
-from chalicelib.store import ConnectionStore
+from chalicelib.reader import ConnectionReader
 from chalicelib.telemetry import metrics
 from chalicelib.telemetry.logs import invocation_log, set_level
 from chalicelib.telemetry.metrics import Metric
@@ -48,7 +48,7 @@ def connections(event: object, context: object) -> dict[str, Any]:
             answer = invalid_request(event, EXPECTED)
             log.warning("invalid request", error=answer["error"]["message"])
             return answer
-        return _answer(query, ConnectionStore.open(config.connections_table, deadline), now_ms())
+        return _answer(query, ConnectionReader.open(config.connections_table, deadline), now_ms())
     except RequestError as error:
         log.warning("invalid request", error=str(error))
         return failed(error)
@@ -66,7 +66,7 @@ def _who_is_here(
     from chalicelib.services.presence import Lookup
 
     question = parse(event)
-    store = ConnectionStore.open(config.connections_table, deadline)
+    store = ConnectionReader.open(config.connections_table, deadline)
     lookup = Lookup(store, config, deadline, now_ms())
     found, after = lookup.answer(question)
     lookup.answers.report(config, log)
@@ -82,7 +82,7 @@ def _query(event: object) -> Mapping[str, str] | None:
     return event
 
 
-def _answer(query: Mapping[str, str], store: ConnectionStore, now_ms: int) -> dict[str, Any]:
+def _answer(query: Mapping[str, str], store: ConnectionReader, now_ms: int) -> dict[str, Any]:
     if "connectionId" in query:
         found = store.live_one(query["connectionId"], now_ms)
         return {"connections": [found.row()] if found else []}
@@ -92,7 +92,7 @@ def _answer(query: Mapping[str, str], store: ConnectionStore, now_ms: int) -> di
     return _counts(store, now_ms)
 
 
-def _counts(store: ConnectionStore, now_ms: int) -> dict[str, Any]:
+def _counts(store: ConnectionReader, now_ms: int) -> dict[str, Any]:
     clients: Counter[str] = Counter(known=0, unknown=0)
     ages: Counter[str] = Counter(dict.fromkeys(map(_group_name, AGES_MIN), 0))
     for connection in store.live(now_ms):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Connection
     from chalicelib.domain.presence import Question
+    from chalicelib.reader import ConnectionReader
     from chalicelib.settings import Settings
-    from chalicelib.store import ConnectionStore
 
 LOOKS_A_SECOND = 500
 
@@ -33,7 +33,7 @@ LOOKS_A_SECOND = 500
 class Lookup:
     """Answers one question by `deadline`. `now_ms` is the epoch ms that ages are counted to."""
 
-    store: ConnectionStore
+    store: ConnectionReader
     config: Settings
     deadline: Deadline
     now_ms: int

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from chalicelib.clock import Deadline
     from chalicelib.domain.connection import Connection
     from chalicelib.domain.rows import Item
+    from chalicelib.reader import Page
     from chalicelib.services.probing import Prober, Verdicts
     from chalicelib.settings import Settings
-    from chalicelib.store import ConnectionStore, Page
+    from chalicelib.store import ConnectionStore
     from chalicelib.sweep_progress import SweepProgress
     from chalicelib.telemetry.logs import Log
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import SettingsError
+from chalicelib.parsers import LOG_LEVELS
 from chalicelib.settings import (
     Authentication,
     History,
@@ -18,7 +19,7 @@ from chalicelib.settings import (
     sweep_minutes,
     unclaimed_queue,
 )
-from chalicelib.variables import LOG_LEVELS, VARIABLES
+from chalicelib.variables import VARIABLES
 
 TABLE = {"CONNECTIONS_TABLE": "Connections"}
 ISSUER = "https://issuer.example.com"

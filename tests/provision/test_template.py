@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import store
+from chalicelib import reader
 from provision.errors import TemplateError
 from provision.template import (
     QueueDefinition,
@@ -83,7 +83,7 @@ def test_the_projects_own_resources_file_is_read(stage: str) -> None:
             billing_mode="PAY_PER_REQUEST",
             indexes=(
                 {
-                    "IndexName": store.CLIENT_INDEX,
+                    "IndexName": reader.CLIENT_INDEX,
                     "KeySchema": [
                         {"AttributeName": "knownClientId", "KeyType": "HASH"},
                         {"AttributeName": "createdAt", "KeyType": "RANGE"},

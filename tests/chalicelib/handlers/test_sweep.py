@@ -9,7 +9,7 @@ import pytest
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib import clock, settings, store
+from chalicelib import clock, reader, settings
 from chalicelib.clock import Deadline
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.sweep_position import SWEEP_ROW, Position
@@ -281,7 +281,7 @@ def test_every_page_is_swept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also when the row that a page ended with is removed before the next page is read."""
-    monkeypatch.setattr(store, "PAGE_ROWS", 10)
+    monkeypatch.setattr(reader, "PAGE_ROWS", 10)
     ids = [f"{number:02}=" for number in range(35)]
     for connection_id in ids:
         connections.put(tracked(connection_id))
@@ -366,7 +366,7 @@ def test_a_run_that_dynamodb_ends_has_written_down_how_far_it_came(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A large table that throttles its reader is got through all the same."""
-    monkeypatch.setattr(store, "PAGE_ROWS", 3)  # the sweep's own row is one of them
+    monkeypatch.setattr(reader, "PAGE_ROWS", 3)  # the sweep's own row is one of them
     for connection_id in ("a=", "b=", "c=", "d="):
         connections.put(tracked(connection_id))
     api.alive = {"a=", "b=", "c=", "d="}
@@ -619,7 +619,7 @@ def test_dead_connections_do_not_count_towards_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Newer ones that have died, on a page not swept yet, do not cost an older one that lives."""
-    monkeypatch.setattr(store, "PAGE_ROWS", 1)
+    monkeypatch.setattr(reader, "PAGE_ROWS", 1)
     theirs = put_connections(connections, "alice", 100, 110, 400, 500, 600)
     alive = [theirs[0], theirs[1], theirs[4]]
     api.alive = set(alive)

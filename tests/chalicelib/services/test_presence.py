@@ -21,6 +21,7 @@ from chalicelib.domain.presence import (
     Question,
 )
 from chalicelib.handlers import connections as handler
+from chalicelib.reader import ConnectionReader
 from chalicelib.services.presence import Lookup
 from chalicelib.store import ConnectionStore
 from tests.chalicelib.handlers.test_sweep import end_of_time
@@ -175,14 +176,14 @@ def test_when_the_time_runs_out_the_answer_says_where_to_go_on(
     """The clients found until then are answered."""
     put("c=", "cy")
     end = end_of_time(monkeypatch, 3600)
-    query = ConnectionStore.of_client
+    query = ConnectionReader.of_client
 
-    def slow(self: ConnectionStore, client_id: str, *given: Any, **options: Any) -> Any:
+    def slow(self: ConnectionReader, client_id: str, *given: Any, **options: Any) -> Any:
         yield from query(self, client_id, *given, **options)
         if client_id == "bob":
             end()
 
-    monkeypatch.setattr(ConnectionStore, "of_client", slow)
+    monkeypatch.setattr(ConnectionReader, "of_client", slow)
 
     answer = ask("ada", "bob", "cy")
 
