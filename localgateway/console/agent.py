@@ -55,7 +55,7 @@ class Agent:
             answer = {"result": await action(**request["arguments"])}
         except (ActionError, ClientError, BotoCoreError, HTTPError) as error:
             answer = {"error": str(error) or type(error).__name__}
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
             answer = {"error": f"{request.get('action')}: {error!r}"}
         self._write({"id": request["id"], **answer})
 

@@ -70,7 +70,7 @@ class ConsoleApi:
                 Route(f"{api}state", self._guarded(self._show_state)),
                 Route(f"{api}stream", self._guarded(self._stream)),
                 Route(f"{api}metrics", self._guarded(self._show_metrics)),
-                Route(f"{api}events/{{seq:int}}", self._guarded(self._show_event)),
+                Route(f"{api}events/{{seq}}", self._guarded(self._show_event)),
                 Route(f"{api}actions/{{name}}", self._guarded(self._act), methods=["POST"]),
                 Route(f"{PREFIX}{{name}}", _file),
                 Route(PREFIX, _file),
@@ -106,7 +106,8 @@ class ConsoleApi:
         return _json({"now": now, "series": self._observer.metrics.shown(now)})
 
     async def _show_event(self, request: Request) -> Response:
-        entry = self._observer.entry(request.path_params["seq"])
+        seq = _number(request.path_params["seq"])
+        entry = None if seq is None else self._observer.entry(seq)
         if entry is None:
             message = "this event is not kept any more"
             return _json({"message": message}, HTTPStatus.NOT_FOUND)
@@ -122,14 +123,15 @@ class ConsoleApi:
             result = await self._actions.run(request.path_params["name"], arguments)
         except (request_bodies.TooLargeError, request_bodies.UnreadableError, ValueError) as error:
             return _json({"message": str(error)}, HTTPStatus.BAD_REQUEST)
+        except RecursionError:
+            return _json({"message": "the body is nested too deeply"}, HTTPStatus.BAD_REQUEST)
         except ActionError as error:
             return _json({"message": str(error)}, HTTPStatus.CONFLICT)
         return _json({"result": result})
 
     async def _stream(self, request: Request) -> Response:
-        try:
-            after = int(request.query_params.get("after", "0"))
-        except ValueError:
+        after = _number(request.query_params.get("after", "0"))
+        if after is None:
             return _json({"message": "after has to be a number"}, HTTPStatus.BAD_REQUEST)
         return StreamingResponse(
             self._lines(after), headers=dict(HEADERS), media_type="application/x-ndjson"
@@ -163,6 +165,14 @@ class ConsoleApi:
             "read": comparison.reading.began > 0,
             "disagreements": comparison.disagreements(),
         }
+
+
+def _number(text: str) -> int | None:
+    """Return the number, or None for another text and for one that is too long."""
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 async def _file(request: Request) -> Response:

@@ -19,7 +19,12 @@ from localgateway.api_gateway.server import configuration
 from localgateway.api_gateway.settings import ApiSettings
 from localgateway.api_gateway.timeouts import Timeouts
 from localgateway.api_gateway.websocket_api import WebSocketApi
+from localgateway.console.actions import Actions
+from localgateway.console.errors import ActionError
+from localgateway.console.http_api import PREFIX, ConsoleApi
+from localgateway.console.watch import Watch
 from localgateway.faults_api import serve_faults
+from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime.invoke_api import Invocations
 from localgateway.observer.observer import Observer
 
@@ -44,6 +49,15 @@ SERVED = (
     ("lambda", "/2015-03-31/functions/notify/invocations"),
     ("execute-api", f"/{STAGE}/@connections/id%3D"),
 )
+TOKEN = "token-of-the-run"
+# What a page asks of the console, by the first byte: a path to read, or an action to carry out.
+ASKED = (
+    "events/",
+    "stream?after=",
+    "",
+    *(f"actions/{name}" for name in ("open", "faults", "environment")),
+)
+NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 
 
 class UnexpectedError(AssertionError):
@@ -156,15 +170,18 @@ def _application() -> Any:
     timeouts = Timeouts(600, 7200)
     settings = ApiSettings("eu-west-1", {})
     websockets = WebSocketApi(api, {}, registry, timeouts, faults, settings, observer)
+    agent: Any = _Agent()
+    actions = Actions(agent, faults, dict)
+    console = ConsoleApi(TOKEN, observer, Watch(observer, agent, ()), actions, dict)
     http = one_address.OneAddress(
         Access(),
         STAGE,
         connections_api(STAGE, registry, faults, observer),
         Invocations({}).application(),
-        _Nowhere(),  # type: ignore[arg-type] # no embedded AWS runs here
+        Forwarder(NOWHERE),
         functools.partial(serve_faults, faults),
         ACCESS_KEY,
-        _nothing,
+        console.application(),
     )
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -173,15 +190,12 @@ def _application() -> Any:
     return application
 
 
-class _Nowhere:
-    async def forward(self, request: Any, send: Any) -> None:
-        await request.body()
-        await _nothing(request.scope, None, send)
+class _Agent:
+    """Has no process: it takes what can be passed to one, and refuses to act."""
 
-
-async def _nothing(_scope: Any, _receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 404, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
+    async def ask(self, action: str, **arguments: Any) -> Any:
+        json.dumps({"action": action, "arguments": arguments})
+        raise ActionError("no agent runs here")
 
 
 @functools.cache
@@ -206,6 +220,18 @@ def http_bodies(data: bytes) -> None:
         f"Authorization: {SIGNED.format(key=ACCESS_KEY, service=service)}\r\n\r\n"
     )
     gateway().receive(head.encode() + body)
+
+
+def console_requests(data: bytes) -> None:
+    """Ask anything of the console, with its token: it is answered."""
+    asked, rest = (ASKED[data[0] % len(ASKED)], data[1:]) if data else (ASKED[0], b"")
+    is_action = asked.startswith("actions/")
+    line = f"{'POST' if is_action else 'GET'} {PREFIX}api/{asked}".encode()
+    head = f" HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
+    if is_action:
+        gateway().receive(line + head + f"Content-Length: {len(rest)}\r\n\r\n".encode() + rest)
+    else:
+        gateway().receive(line + rest + head + b"\r\n")
 
 
 def websocket_frames(data: bytes) -> None:

@@ -28,6 +28,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         file_targets.failed_messages,
         gateway_targets.http_sockets,
         gateway_targets.http_bodies,
+        gateway_targets.console_requests,
         gateway_targets.websocket_frames,
         gateway_targets.function_lines,
     )

@@ -341,6 +341,10 @@ def test_an_execution_environment_restarts(page: Page) -> None:
         ("invoke", {"function": "missing", "event": {}}, "Function not found"),
         ("publish", {"topic": "arn:aws:sns:us-east-1:123456789012:No", "message": "x",
                      "subject": "", "attributes": {}}, "NotFound"),
+        ("publish", {"topic": "alerts", "message": "x", "subject": "", "attributes": {}},
+         "publish: IndexError"),
+        ("publish", {"topic": "arn:aws:sns:us-east-1:123456789012:No", "message": "x",
+                     "subject": "", "attributes": ["x"]}, "publish: AttributeError"),
         ("faults", {"changes": {"nope": 1}}, "nope is 1; expected numbers for"),
         ("faults", {"changes": {"drop_posts": "much"}}, "drop_posts is 'much'"),
         ("faults", {}, "changes"),
@@ -358,13 +362,21 @@ def test_a_wrong_action_says_what_is_wrong(
     assert message in answer["message"]
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b"5"])
+@pytest.mark.parametrize("body", [b"[]", b"{", b"5", b"[" * 5000])
 def test_a_body_that_is_no_object_is_refused(page: Page, body: bytes) -> None:
     url = f"{page.base}api/actions/open"
 
     answer = urllib3.request("POST", url, body=body, headers=page.headers, timeout=60)
 
     assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("events/nothing", 404), (f"events/{'9' * 5000}", 404), (f"stream?after={'9' * 5000}", 400)],
+)
+def test_what_is_no_number_of_an_event_is_refused(page: Page, path: str, status: int) -> None:
+    assert page.get(f"api/{path}").status == status
 
 
 def test_an_agent_that_dies_is_replaced(start: Callable[..., Gateway]) -> None:
