@@ -185,11 +185,10 @@ def _send(run: Run, service: str, path: str, body: Mapping[str, float]) -> Any:
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    variables = run.variables
     url = f"http://127.0.0.1:{run.port}{path}"
     request = AWSRequest("POST", url, data=json.dumps(body))
-    keys = Credentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"])
-    SigV4Auth(keys, service, variables["AWS_REGION"]).add_auth(request)
+    keys = Credentials(run.access_key, run.secret_key)
+    SigV4Auth(keys, service, run.variables["AWS_REGION"]).add_auth(request)
     answer = urllib3.request("POST", url, body=request.data, headers=dict(request.headers))
     if answer.status != HTTPStatus.OK:
         raise click.ClickException(answer.json().get("message", str(answer.status)))

@@ -67,7 +67,8 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             stack.enter_context(listener)
         port = listeners[0].getsockname()[1]
         authority = _authority(options.host, port)
-        own = embedded(os.environ, Credentials(), options.region)
+        credentials = Credentials()
+        own = embedded(os.environ, credentials, options.region)
         engine = await embedded_aws.start(options, f"http://{authority}", own, os.environ)
         stack.push_async_callback(engine.stop)
         folder = stack.enter_context(run_file.snapshots())
@@ -106,13 +107,13 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             invocations,
             options,
             Forwarder(engine_url),
-            own["AWS_ACCESS_KEY_ID"],
+            credentials.access_key,
             observer,
             faults,
             console,
         )
         shown = console.address(authority)
-        run = _run_of(api, described, options, variables, topics, tables, shown)
+        run = _run_of(api, described, options, credentials, variables, topics, tables, shown)
         stack.enter_context(run_file.written(run))
         text = startup_text(run, options, engine_url)
         configured = configuration(application, options.max_connections)
@@ -213,6 +214,7 @@ def _run_of(
     api: Api,
     described: project.Project,
     options: Options,
+    credentials: Credentials,
     variables: Mapping[str, str],
     topics: list[str],
     tables: list[str],
@@ -233,6 +235,8 @@ def _run_of(
         app=described.app,
         stage=options.stage,
         url=f"ws://{api.domain_name}/{api.stage}",
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
         variables={**settings, "AWS_ENDPOINT_URL": f"http://{api.domain_name}"},
         functions={name.removeprefix(prefix): name for name in described.functions},
         topics=topics,

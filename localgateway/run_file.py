@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -31,8 +31,10 @@ _SOURCES = "sources-"
 class Run:
     """A running gateway: its process and port, where it serves what, and its credentials.
 
-    `variables` are the environment variables with which AWS clients use it. `functions` maps the
-    short names of functions to those in Lambda; `topics` are ARNs, `tables` are names.
+    `variables` are the environment variables with which AWS clients use it. With another DynamoDB
+    the shell has the credentials for these clients, while `access_key` and `secret_key` are always
+    the run's own. `functions` maps the short names of functions to those in Lambda; `topics` are
+    ARNs, `tables` are names.
     """
 
     pid: int
@@ -41,6 +43,8 @@ class Run:
     app: str
     stage: str
     url: str
+    access_key: str
+    secret_key: str = field(repr=False)
     variables: dict[str, str]
     functions: dict[str, str]
     topics: list[str]

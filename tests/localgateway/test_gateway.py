@@ -20,6 +20,7 @@ from localgateway.errors import AddressError, ChildError, ProjectError, Resource
 from localgateway.gateway import serve
 from localgateway.options import Options
 from tests.localgateway.support import PATIENCE, Gateway, Recorder, running, upgrade_request
+from tests.localgateway.test_client import run
 
 
 def started(text: str, stop: Callable[[], None]) -> None:
@@ -77,7 +78,10 @@ def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
 def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     start: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tables are created there with the shell's credentials and region, and functions use it."""
+    """Tables are created there with the shell's credentials and region, and functions use it.
+
+    Faults are still changed with the credentials of the run.
+    """
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     other = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -92,10 +96,12 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
         tables = boto3.client(
             "dynamodb", endpoint_url=address, region_name="eu-central-1"
         ).list_tables()
+        faults = run(gateway, "faults", "drop-posts=1")
     finally:
         other.stop()
 
     assert "Things-dev" in tables["TableNames"]
+    assert (faults.stderr, faults.stdout.splitlines()[1]) == ("", "drop-posts: 1")
     assert variables["AWS_ENDPOINT_URL_DYNAMODB"] == address
     assert variables["AWS_ACCESS_KEY_ID"] == "mine"
     assert variables["AWS_REGION"] == "eu-central-1"
