@@ -34,12 +34,12 @@ class DueCloses:
     deadline: Deadline
 
     def close_left(self, connections: Iterable[Connection]) -> None:
-        """Close the connections that could not be closed while their handshake was running."""
+        """Close the connections that were kicked while their handshake was running."""
         for connection in connections:
             if not _is_left(connection) or connection.may_be_opening(self.now_ms):
                 continue
             closing = Closing(
-                Cause(connection.closing or ""),
+                Cause.KICKED,
                 self.store,
                 self.config,
                 self.log,
@@ -73,7 +73,11 @@ class DueCloses:
 
 
 def _is_left(connection: Connection) -> bool:
-    """Return whether a close of this connection was begun before the connection was open."""
-    if connection.closing not in (Cause.KICKED, Cause.REPLACED) or connection.closing_at is None:
+    """Return whether somebody asked to close this connection before it was open.
+
+    One that was to be closed for the limit is not left: newer connections may have ended since, so
+    the limit is looked at again.
+    """
+    if connection.closing != Cause.KICKED or connection.closing_at is None:
         return False
     return connection.closing_at - connection.created_at < OPENING_S * 1000

@@ -11,6 +11,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 import app
 from chalicelib import clock, reader, settings
 from chalicelib.clock import Deadline
+from chalicelib.domain.connection import Intent
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.sweep_position import SWEEP_ROW, Position
 from chalicelib.handlers.sweep import REMOVAL_S, RESERVE_S, report_of
@@ -662,6 +663,23 @@ def test_a_connection_that_could_not_be_closed_is_closed_by_the_next_sweep(
     assert sweep()["replaced"] == 1
 
     assert api.alive == set(theirs[:3])
+
+
+@pytest.mark.usefixtures("limit")
+def test_a_close_for_the_limit_that_failed_is_judged_anew(
+    connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """A newer connection has ended meanwhile, so that the older one may stay."""
+    theirs = put_connections(connections, "alice", 100, 200, 300, 400)
+    oldest = connections.get(theirs[3])
+    assert oldest is not None
+    connections.mark_closing(oldest, Intent("replaced", oldest.created_at + 2_000))
+    api.alive = {*theirs[1:]}
+
+    report = sweep()
+
+    assert report["replaced"] == 0
+    assert api.alive == {*theirs[1:]}
 
 
 @pytest.mark.parametrize("first", ["alice", "bob"])
