@@ -161,8 +161,10 @@ export class IncidentClient {
   /** Serve until a connection has ended that was not replaced, and return it. */
   async #serve(current) {
     const [from, to] = this.#options.renewalMinutes;
+    const isReplaced = () => current.goodbye?.reason === "replaced";
+    let retrying = null; // ms, after a replacement that failed
     await Promise.race([current.ended, current.caughtUp]);
-    for (let retrying = null; !current.isEnded;) {
+    while (!current.isEnded) {
       this.#enter("live");
       const life = MINUTE * (from + (to - from) * this.#session.random());
       const due = retrying === null ? [current.ended, current.stale] : [current.ended];
@@ -171,7 +173,7 @@ export class IncidentClient {
       this.#enter("renewing");
       const successor = await this.#attempt();
       if (successor) await Promise.race([successor.ended, successor.caughtUp]);
-      if (current.goodbye?.reason === "replaced") current.goodbye = null; // it is we who replace it
+      if (isReplaced()) current.goodbye = null; // it is we who replace it
       const isFinal = (connection) => connection.goodbye?.reconnect === false;
       if (!successor || (successor.isEnded && !isFinal(successor))) {
         retrying = this.#backoff.failed();
@@ -182,6 +184,8 @@ export class IncidentClient {
         [current, retrying] = [successor, null];
       }
     }
+    // the server may have accepted a replacement that failed here
+    if (retrying !== null && isReplaced()) current.goodbye = null;
     return current;
   }
 

@@ -412,6 +412,43 @@ export const rules = {
     ]),
   ),
 
+  ...Object.fromEntries(
+    ["replaced", "kicked"].map((reason) => [
+      `a replacement whose answer was lost is no reason to leave, being kicked is (${reason})`,
+      within({ ...AT_3, renewalMinutes: [0.1, 0.1] }, async (world) => {
+        const old = await world.live(3);
+        await world.attempt(); // the server accepts it; the client gives it up
+        const { n } = await old.heard("ping");
+        old.say({ type: "pong", at: 1, n });
+        await world.clock.sleep(5_000);
+        equal(world.client.state, "renewing");
+        await world.reached("live");
+        old.say({ ...GOODBYE, reason });
+        if (reason === "kicked") {
+          await world.reached("closed");
+        } else {
+          await (await world.accept()).answer(4, [CHAIN[3]]);
+          equal(await world.has(1), ["all-4"]);
+        }
+        equal(world.goodbyes.map((goodbye) => goodbye.reason), reason === "kicked" ? [reason] : []);
+      }),
+    ]),
+  ),
+
+  "a replacement that failed before a renewal excuses nothing": within(
+    { renewalMinutes: [0.1, 0.1] },
+    async (world) => {
+      await world.live();
+      (await world.attempt()).refuse();
+      const next = await world.live();
+      await world.reached("live");
+      next.say({ ...GOODBYE, reason: "replaced" });
+      await world.reached("closed");
+      equal(world.goodbyes.map(({ reason }) => reason), ["replaced"]);
+      equal(world.attempts.length, 3);
+    },
+  ),
+
   "two tabs never fight": within({}, async (world) => {
     const peer = await world.live();
     await world.reached("live");

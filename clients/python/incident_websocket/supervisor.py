@@ -98,7 +98,7 @@ class Supervisor:
             successor = await self._attempt(group)
             if successor is not None:
                 await _first(successor.ended.wait(), successor.caught_up.wait())
-            if current.goodbye is not None and current.goodbye.reason == "replaced":
+            if _is_replaced(current):
                 current.goodbye = None  # it is we who replace it
             if successor is None or (successor.ended.is_set() and not _is_final(successor)):
                 retrying = self._backoff.failed(self._session.spread_s)
@@ -107,6 +107,8 @@ class Supervisor:
             else:
                 await current.close()
                 current, retrying = successor, None
+        if retrying is not None and _is_replaced(current):
+            current.goodbye = None  # the server may have accepted a replacement that failed here
         return current
 
     async def _until_due(self, connection: Connection, retrying: float | None) -> None:
@@ -145,6 +147,10 @@ class Supervisor:
 
 def _is_final(connection: Connection) -> bool:
     return connection.goodbye is not None and not connection.goodbye.reconnect
+
+
+def _is_replaced(connection: Connection) -> bool:
+    return connection.goodbye is not None and connection.goodbye.reason == "replaced"
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:

@@ -594,6 +594,45 @@ def test_our_own_replacement_is_no_reason_to_leave(succeeds: bool) -> None:
     run(replaced())
 
 
+@pytest.mark.parametrize("reason", ["replaced", "kicked"])
+def test_a_replacement_whose_answer_was_lost_is_no_reason_to_leave(reason: str) -> None:
+    """The server accepted it, and closes the old connection for it after the client gave it up."""
+
+    async def said_late() -> None:
+        async with world(position={"all": 3}, renewal_seconds=(8, 8)) as (here, consumer):
+            old = await here.live(3)
+            await here.server.attempt()
+            await here.reached("renewing")
+            await here.reached("live")
+            old.say(**REPLACED | {"reason": reason})
+            if reason == "kicked":
+                await consumer.end()
+            else:
+                await answer(await here.server.accept(), 4, CHAIN[3])
+                await consumer.has(1)
+
+        assert (consumer.got, [goodbye.reason for goodbye in here.goodbyes]) == (
+            ([], ["kicked"]) if reason == "kicked" else (["all-4"], [])
+        )
+
+    run(said_late())
+
+
+@scenario
+async def test_a_replacement_that_failed_before_a_renewal_excuses_nothing() -> None:
+    """Only the connection that was to be replaced is left for it."""
+    async with world(renewal_seconds=(8, 8)) as (here, consumer):
+        await here.live()
+        (await here.server.attempt()).refuse()
+        new = await here.live()
+        await here.reached("live")
+        new.say(**REPLACED)
+        await consumer.end()
+
+    assert [goodbye.reason for goodbye in here.goodbyes] == ["replaced"]
+    assert len(here.server.attempts) == 3
+
+
 @scenario
 async def test_two_tabs_never_fight() -> None:
     """The one that is replaced stays away."""
