@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -103,6 +104,7 @@ async def _run(plan: Plan, served: Served) -> Report:
             for group in readers:
                 group.end()
             await _empty(plan, served, observer)
+    _keep(served.log.with_name("told.json"), told, publisher)
     return _report(plan, served, observer, troubles, publisher, told, visits)
 
 
@@ -168,6 +170,15 @@ async def _publish(publisher: Publisher, plan: Plan) -> None:
         named = random.random() < NAMED
         publisher.publish(tuple(random.sample(names, random.randint(1, 3))) if named else None)
         await asyncio.sleep(random.uniform(0, 2 * PUBLISH_EVERY_S))
+
+
+def _keep(path: Path, told: Mapping[str, Told], publisher: Publisher) -> None:
+    """Write down what the clients of the libraries were told, beside the log."""
+    evidence = {
+        "published": [asdict(each) for each in publisher.published],
+        "told": {name: vars(each) for name, each in told.items()},
+    }
+    path.write_text(json.dumps(evidence, default=str))
 
 
 async def _empty(plan: Plan, served: Served, observer: Observer) -> None:
