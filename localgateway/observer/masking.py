@@ -11,14 +11,19 @@ if TYPE_CHECKING:
 MASK = "***"
 _NAMES = "token|secret|passw|authorization|cookie|credential|signature|api[-_]?key"
 _NAME = re.compile(_NAMES, re.IGNORECASE)
+# The text is a client's, so each expression reads a byte a bounded number of times: it begins only
+# where a word or a quote does, and never tries again what it has read (`*+`, `(?>…)`).
 _TOKEN = re.compile(
-    rb"eyJ[\w-]{5,}\.[\w-]+\.[\w-]*"  # a JSON Web Token
-    rb"|(?i:(?<=bearer )|(?<=bearer, )|(?<=bearer,))[\w.~+/=-]+"
+    rb"(?i:(?<=bearer )|(?<=bearer, )|(?<=bearer,))[\w.~+/=-]++"
+    # A JSON Web Token, which may have letters before it: `\n` within JSON ends with one.
+    rb"|(?<![\w-])(?P<before>(?>[\w-]*?(?=eyJ)))[\w-]{8,}+\.[\w-]++\.[\w-]*+"
 )
 # A field of JSON, which may be text within JSON: its quotes have backslashes before them then.
 _FIELD = re.compile(
-    rb"(?i:(?P<quote>\\*\")(?P<name>[\w.-]*(?:" + _NAMES.encode() + rb")[\w.-]*)(?P=quote))"
-    rb"(?P<between>\s*:\s*)(?:\[[^\]]*\]|(?P=quote)(?P<value>(?:(?!(?<!\\)(?P=quote)).)*+)(?P=quote)?)",
+    rb"(?P<quote>(?<!\\)\\*+\"|\")"
+    rb"(?P<name>(?i:(?=[\w.-]*?(?:" + _NAMES.encode() + rb")))[\w.-]++)(?P=quote)"
+    rb"(?P<between>\s*+:\s*+)"
+    rb"(?:\[[^\]]*+\]?|(?P=quote)(?P<value>(?:(?!(?<!\\)(?P=quote)).)*+)(?P=quote)?)",
     re.DOTALL,
 )
 # The fields of a handshake's event with what the client sent.
@@ -50,7 +55,7 @@ def masked_text(text: bytes) -> bytes:
     """Return text, or JSON with ASCII only, without what looks like a credential."""
     if not is_suspicious(text):
         return text
-    return _TOKEN.sub(MASK.encode(), _FIELD.sub(_masked_field, text))
+    return _TOKEN.sub(_masked_token, _FIELD.sub(_masked_field, text))
 
 
 def masked_protocols(offered: str) -> str:
@@ -102,3 +107,7 @@ def _masked_field(found: re.Match[bytes]) -> bytes:
     if found["value"] is None:  # a list
         shown = b"[%b]" % shown
     return b"".join((quote, found["name"], quote, found["between"], shown))
+
+
+def _masked_token(found: re.Match[bytes]) -> bytes:
+    return (found["before"] or b"") + MASK.encode()

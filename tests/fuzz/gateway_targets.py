@@ -26,6 +26,7 @@ from localgateway.console.watch import Watch
 from localgateway.faults_api import serve_faults
 from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime.invoke_api import Invocations
+from localgateway.observer.masking import masked_text
 from localgateway.observer.observer import Observer
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ SERVED = (
     ("execute-api", f"/{STAGE}/@connections/id%3D"),
 )
 TOKEN = "token-of-the-run"
+SECRET = b"hunter2-and-more"
 # What a page asks of the console, by the first byte: a path to read, or an action to carry out.
 ASKED = (
     "events/",
@@ -250,3 +252,13 @@ def function_lines(data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     observer.started("notify", event, data)
+
+
+def masking(data: bytes) -> None:
+    """Mask any text, alone and before a field with a credential, which is left nowhere."""
+    masked_text(data)
+    text = data.decode("latin-1")
+    event = json.dumps({"before": text, "token": SECRET.decode()})
+    for each in (event, json.dumps({"body": event})):
+        is_told = SECRET in masked_text(each.encode())
+        assert not is_told or SECRET in data, "told a credential"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.fuzz import application_targets, file_targets, gateway_targets
 
 CORPUS = Path(__file__).with_name("corpus")
-NOT_JSON = frozenset({"tokens", "http_sockets", "websocket_frames"})
+NOT_JSON = frozenset({"tokens", "http_sockets", "websocket_frames", "masking"})
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     target.__name__: target
@@ -31,5 +31,6 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         gateway_targets.console_requests,
         gateway_targets.websocket_frames,
         gateway_targets.function_lines,
+        gateway_targets.masking,
     )
 }

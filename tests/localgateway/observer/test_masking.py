@@ -1,6 +1,7 @@
 """Credentials do not enter the observer."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -57,8 +58,13 @@ def test_the_subprotocol_after_bearer_is_masked(offered: str, shown: str) -> Non
         ('{"Authorization":"Basic %s"}', '{"Authorization":"***"}'),
         (r'{"body": "{\"token\": \"a\\\"%s\"}"}', r'{"body": "{\"token\": \"***\"}"}'),
         ('{"token": "cut off %s', '{"token": "***"'),
+        ('{"tokens": ["cut off %s', '{"tokens": ["***"]'),
+        (r'{"body": "{\"tokens\": [\"%s\"]}"}', r'{"body": "{\"tokens\": [\"***\"]}"}'),
+        ('{"token": 5, "secret": "%s"}', '{"token": 5, "secret": "***"}'),
         ("Authorization: Bearer %s, and more", "Authorization: Bearer ***, and more"),
         (f"the token {JWT} is expired", "the token *** is expired"),
+        (rf'{{"text": "a\n{JWT}"}}', r'{"text": "a\n***"}'),
+        ("eyJ.x.y and a token eyJa.b.c", "eyJ.x.y and a token eyJa.b.c"),
         ('{"token": ""}', '{"token": ""}'),
         ('{"clientId": "ada"}', '{"clientId": "ada"}'),
     ],
@@ -68,6 +74,25 @@ def test_a_credential_in_text_is_masked(text: str, shown: str) -> None:
     given_text = text.replace("%s", SECRET)
 
     assert masked_text(given_text.encode()).decode() == shown
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("token", "api_key", "eyJ", "a.eyJ", "eyJabcdef.", "bearer ", '"token":[', '"token":"'),
+        *('"token"', '"token" ', r"token\\", r"\"token", r"\"token\":\"", '"token', "token "),
+    ],
+)
+def test_a_long_text_is_masked_in_linear_time(part: str) -> None:
+    """A message of 128 KB must not hold up the event loop: careless expressions take minutes."""
+    text = (part * (128 * 1024 // len(part))).encode()
+    ends = (b"", b'"', b" ", b"\\", b"]")
+    started = time.thread_time()
+
+    for end in ends:
+        masked_text(b"token " + text + end)
+
+    assert time.thread_time() - started < 5
 
 
 @given(
