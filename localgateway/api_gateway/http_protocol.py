@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from h11 import IDLE
+from h11 import DONE, IDLE, SEND_BODY
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from localgateway.api_gateway.quotas import HEAD_LIMIT
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import h11
 
-# In seconds, for a complete request header.
+# In seconds, for a complete request header, and for the rest of a body that nobody reads.
 HEAD_TIMEOUT = 10.0
 
 _log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class HttpSocket(H11Protocol):
     """uvicorn's HTTP protocol, which drops sockets over the limit and incomplete requests."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _rest_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
         """Accept the socket, or drop it if too many are open."""
@@ -36,17 +37,27 @@ class HttpSocket(H11Protocol):
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timer when the socket has closed."""
+        """Cancel the timers when the socket has closed."""
         self._cancel_head_timer()
+        self._cancel_rest_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse a part of a request; each request header on the socket has the time limit."""
         super().data_received(data)
+        if not self._has_rest():
+            self._cancel_rest_timer()
         if self.conn.their_state is not IDLE:
             self._cancel_head_timer()
         elif self._head_timer is None and not self.transport.is_closing():
             self._start_head_timer()
+
+    def on_response_complete(self) -> None:
+        """Limit the time for the rest of the body; uvicorn's timer ends with its next byte."""
+        super().on_response_complete()
+        if self._has_rest() and not self.transport.is_closing():
+            self._cancel_rest_timer()
+            self._rest_timer = self.loop.call_later(HEAD_TIMEOUT, self._drop, "body")
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Switch to the WebSocket protocol and keep the spelling of the header names."""
@@ -64,18 +75,28 @@ class HttpSocket(H11Protocol):
         if self.cycle is not None:
             self.cycle.disconnected = True
 
+    def _has_rest(self) -> bool:
+        """Return whether the request was answered before the end of its body."""
+        return self.conn.our_state is DONE and self.conn.their_state is SEND_BODY
+
     def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._drop)
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._drop, "header")
 
     def _cancel_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _drop(self) -> None:
+    def _cancel_rest_timer(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
+
+    def _drop(self, part: str) -> None:
         _log.warning(
-            "dropped a socket from %s: no complete request header after %g s",
+            "dropped a socket from %s: no complete request %s after %g s",
             self.client,
+            part,
             HEAD_TIMEOUT,
         )
         self.transport.abort()

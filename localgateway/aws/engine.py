@@ -28,6 +28,7 @@ from uvicorn.middleware.wsgi import build_environ
 from localgateway.access import Access, Refusal, allowed_hosts, refuse, signature
 from localgateway.aws import event_delivery, items, sns_delivery
 from localgateway.aws.comparisons import match_types
+from localgateway.aws.engine_socket import EngineSocket
 from localgateway.aws.event_source_mappings import Mapping, Mappings
 from localgateway.aws.faults import Faults, happens
 from localgateway.aws.instances import track_no_instances
@@ -140,6 +141,21 @@ class Engine:
             return False
         await asyncio.sleep(self._faults.dynamodb_lag / 1000)
         return happens(self._faults.dynamodb_fail)
+
+
+def configuration(engine: Engine) -> uvicorn.Config:
+    """Return the uvicorn configuration for an engine."""
+    return uvicorn.Config(
+        engine,
+        http=EngineSocket,
+        ws="none",
+        loop="uvloop",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=3600,  # AWS clients reuse a connection without checking it
+    )
 
 
 def correct_moto() -> None:
@@ -265,18 +281,8 @@ def main(
     keys = os.environ.get("ACCESS_KEYS", os.environ["AWS_ACCESS_KEY_ID"]).split(",")
     access = Access(allowed_hosts("127.0.0.1", allow_host))
     correct_moto()
-    config = uvicorn.Config(
-        Engine(faults, access, None if "*" in keys else frozenset(keys)),
-        http="httptools",
-        ws="none",
-        loop="uvloop",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        timeout_keep_alive=3600,  # AWS clients reuse a connection without checking it
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    engine = Engine(faults, access, None if "*" in keys else frozenset(keys))
+    uvicorn.Server(configuration(engine)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

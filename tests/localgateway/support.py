@@ -350,7 +350,9 @@ def answered(opened: socket.socket) -> bytes:
     """Read a response whose body is a JSON object."""
     read = b""
     while not read.endswith(b"}"):
-        read += opened.recv(1024)
+        part = opened.recv(1024)
+        assert part, f"closed after {read!r}"
+        read += part
     return read
 
 

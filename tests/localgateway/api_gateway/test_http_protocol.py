@@ -1,5 +1,6 @@
 """Hostile and broken HTTP clients, over real sockets."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from localgateway import gateway as gateway_module
 from localgateway.api_gateway import http_protocol, server
 from tests.localgateway.support import (
+    SIGNED,
     UPGRADE,
     Gateway,
     answered,
@@ -79,6 +81,50 @@ def test_a_later_head_on_the_same_socket_is_limited_as_well(
         opened.sendall(b"GET /live HTTP/1.1\r\nX-Slow: ")
 
         assert drained(opened) == b""
+
+
+@pytest.mark.parametrize("part", [b"x", b"x" * 400])
+def test_a_body_that_nobody_reads_has_to_end_in_time(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    """The answer comes before it; a byte of it must not keep the socket open for ever."""
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
+    head = request_head("GET /live HTTP/1.1", "Host: localhost", "Content-Length: 1000")
+    with raw(gateway) as opened:
+        opened.sendall(head)
+        assert answered(opened).startswith(b"HTTP/1.1 426 ")
+
+        opened.sendall(part)
+
+        assert drained(opened) == b""
+
+
+def test_a_body_that_nobody_reads_may_come_later(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next request on the socket is served, however long its own answer takes."""
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
+    head = request_head("GET /live HTTP/1.1", "Host: localhost", "Content-Length: 4")
+    event = json.dumps({"by": "later", "do": "hold"}).encode()
+    invoking = request_head(
+        "POST /2015-03-31/functions/sample-dev-work/invocations HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: {SIGNED.format(service='lambda')}",
+        f"Content-Length: {len(event)}",
+    )
+    with raw(gateway) as opened:
+        opened.sendall(head + b"ab")
+        assert answered(opened).startswith(b"HTTP/1.1 426 ")
+
+        opened.sendall(b"cd" + invoking + event)
+        [told] = gateway.recorder.wait(
+            lambda told: told.kind == "work" and told.content["by"] == "later"
+        )
+        with raw(gateway) as idle:
+            assert drained(idle) == b""
+        told.release()
+
+        assert answered(opened).startswith(b"HTTP/1.1 200 ")
 
 
 def test_sockets_over_the_limit_are_dropped(

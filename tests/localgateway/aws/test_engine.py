@@ -16,9 +16,17 @@ from botocore.exceptions import ClientError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from localgateway.access import Access
-from localgateway.aws.engine import Engine
+from localgateway.aws import engine_socket
+from localgateway.aws.engine import Engine, configuration
 from localgateway.aws.faults import Faults
-from tests.localgateway.support import PATIENCE, SESSION, SIGNED
+from tests.localgateway.support import (
+    PATIENCE,
+    SESSION,
+    SIGNED,
+    answered,
+    drained,
+    request_head,
+)
 
 ONE_TRY = Config(retries={"total_max_attempts": 1})
 
@@ -28,7 +36,7 @@ def engine(faults: Faults) -> Iterator[str]:
     """Serve an engine on a free port and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         subject = Engine(faults, Access(), {"local"})
-        server = uvicorn.Server(uvicorn.Config(subject, log_config=None, ws="none"))
+        server = uvicorn.Server(configuration(subject))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -276,3 +284,47 @@ def test_what_other_services_raise_is_an_error_without_a_traceback(
             sns.list_topics()
 
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+LIST_TABLES = request_head(
+    "POST / HTTP/1.1",
+    "Host: localhost",
+    f"Authorization: {SIGNED.format(service='dynamodb').replace('ANYKEY', 'local')}",
+    "X-Amz-Target: DynamoDB_20120810.ListTables",
+    "Content-Length: 2",
+)
+
+
+@contextmanager
+def opened(address: str) -> Iterator[socket.socket]:
+    """Open a socket to an engine within the block."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nX: ", LIST_TABLES, LIST_TABLES + b"{"])
+def test_a_socket_without_a_whole_request_is_dropped_in_time(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """A first one, and a later one on the same socket."""
+    monkeypatch.setattr(engine_socket, "REQUEST_TIMEOUT", 0.2)
+    with engine(Faults()) as address:
+        with opened(address) as first:
+            first.sendall(sent)
+            assert drained(first) == b""
+        with opened(address) as kept:
+            kept.sendall(LIST_TABLES + b"{}" + (sent or b"P"))
+            assert drained(kept).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_may_pause_between_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS clients keep a connection, and the next request on it may come late."""
+    monkeypatch.setattr(engine_socket, "REQUEST_TIMEOUT", 0.2)
+    with engine(Faults()) as address, opened(address) as kept:
+        for _ in range(2):
+            with opened(address) as idle:
+                kept.sendall(LIST_TABLES + b"{}")
+                assert answered(kept).startswith(b"HTTP/1.1 200 ")
+
+                assert drained(idle) == b""
