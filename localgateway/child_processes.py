@@ -64,14 +64,21 @@ class Child:
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines of its output until it exits; a line over 1 MB is left out."""
         output = cast(asyncio.StreamReader, self._process.stdout)  # it is a pipe
+        is_rest = False
         while True:
             try:
-                line = await output.readline()
-            except ValueError:
+                line = await output.readuntil()
+            except asyncio.LimitOverrunError as error:
+                await output.readexactly(error.consumed)
+                is_rest = True
                 continue
-            if not line:
+            except asyncio.IncompleteReadError as error:
+                if error.partial and not is_rest:
+                    yield error.partial
                 return
-            yield line
+            if not is_rest:
+                yield line
+            is_rest = False
 
     async def end(self) -> ChildError:
         """Wait for a long-running process to exit; return the error that describes its exit."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import logging
 import os
 import resource
@@ -29,8 +28,8 @@ from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime import project
 from localgateway.lambda_runtime.invoke_api import Invocations
 from localgateway.listener import listen_as_localhost
-from localgateway.observer.events import Reported
-from localgateway.observer.observer import Observer, content
+from localgateway.observer.observer import Observer
+from localgateway.observer.reports import record_reports
 from localgateway.one_address import OneAddress
 from localgateway.process_environment import Credentials, embedded, shell_credentials, with_dynamodb
 from localgateway.reloading import Reloader
@@ -121,7 +120,7 @@ async def serve(options: Options, started: Callable[[str, Callable[[], None]], N
             configured, lambda: started(text, server.stop), registry.__len__, console.close
         )
         await versions.serve(described)
-        reporting = asyncio.create_task(_reports(engine, observer))
+        reporting = asyncio.create_task(record_reports(engine.lines(), observer))
         stack.callback(reporting.cancel)
         if reloader:
             await stack.enter_async_context(reloader.running(versions, engine, variables))
@@ -243,16 +242,6 @@ def _run_of(
         tables=tables,
         console=console,
     )
-
-
-async def _reports(engine: Child, observer: Observer) -> None:
-    async for line in engine.lines():
-        report = json.loads(line)
-        fields = {
-            name: content(value.encode()).decode() if isinstance(value, str) else value
-            for name, value in report["fields"].items()
-        }
-        observer.record(Reported(report["what"], fields))
 
 
 async def _run(server: Server, listeners: list[socket.socket], engine: Child) -> None:

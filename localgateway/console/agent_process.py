@@ -73,16 +73,21 @@ class AgentProcess:
 
     async def _read(self, child: Child) -> None:
         async for line in child.lines():
-            message = json.loads(line)
-            if "id" not in message:
-                self._hear(message)
-            elif (answer := self._waiting.get(message["id"])) and not answer.done():
-                if "error" in message:
-                    answer.set_exception(ActionError(message["error"]))
-                else:
-                    answer.set_result(message["result"])
+            try:
+                self._take(json.loads(line))
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                _log.warning("left out a line of the console's agent: %r", error)
         self._child = None
         self._hear({"ended": True})
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(ActionError("the console's agent has ended; try again"))
+
+    def _take(self, message: Any) -> None:
+        if "id" not in message:
+            self._hear(message)
+        elif (answer := self._waiting.get(message["id"])) and not answer.done():
+            if "error" in message:
+                answer.set_exception(ActionError(message["error"]))
+            else:
+                answer.set_result(message["result"])

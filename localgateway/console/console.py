@@ -11,7 +11,7 @@ from localgateway.console.agent_process import AgentProcess
 from localgateway.console.http_api import PREFIX, ConsoleApi
 from localgateway.console.watch import Watch
 from localgateway.observer.events import Reported
-from localgateway.observer.observer import content
+from localgateway.observer.observer import content_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -104,9 +104,7 @@ class Console:
         if news["what"] == "closed":
             self._clients.pop(number, None)
         shown = {
-            name: content(value.encode()).decode(errors="replace")
-            if isinstance(value, str)
-            else value
+            name: content_text(value) if isinstance(value, str) else value
             for name, value in news.items()
         }
         fields = {**shown, "connectionId": known.get("connectionId")}

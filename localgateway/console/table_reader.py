@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 # Characters of a value, and attributes of a row, that are shown.
 _VALUE = 300
 _ATTRIBUTES = 40
-# Rows in one line to the gateway, whose length is bounded.
+# Rows, and characters of their JSON, in one line to the gateway, which leaves out longer ones than
+# 1 MB; a row has 300 KB at most, if each character takes twelve (`\ud83d\ude00`).
 BATCH = 50
+BATCH_SIZE = 500_000
 
 
 class TableReader:
@@ -34,18 +36,22 @@ class TableReader:
         """Yield the changes since the last reading in batches; the last one is `done`."""
         began, found = round(time.time() * 1000), {}
         changed: dict[str, Any] = {}
-        others = 0
+        others = size = 0
         for item in self._items():
             name = plain(item.get(self._key, {"NULL": True}))
             if not is_connection_id(name):
                 others += 1
                 continue
             found[name] = hashlib.blake2b(json.dumps(item).encode(), digest_size=8).digest()
-            if self._known.get(name) != found[name]:
-                changed[name] = shown(item)
-            if len(changed) == BATCH:
+            if self._known.get(name) == found[name]:
+                continue
+            row = shown(item)
+            length = len(json.dumps(row))
+            if len(changed) == BATCH or size + length > BATCH_SIZE:
                 yield {"changed": changed}
-                changed = {}
+                changed, size = {}, 0
+            changed[name] = row
+            size += length
         removed = [name for name in self._known if name not in found]
         self._known = found
         for start in range(0, len(removed), 20 * BATCH):
@@ -67,8 +73,9 @@ class TableReader:
 
 
 def shown(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item for people: plain values, the long ones cut."""
-    return {name: _short(plain(value)) for name, value in list(item.items())[:_ATTRIBUTES]}
+    """Return an item for people: plain values; long values and names are cut."""
+    attributes = list(item.items())[:_ATTRIBUTES]
+    return {_short(name): _short(plain(value)) for name, value in attributes}
 
 
 def plain(value: Mapping[str, Any]) -> Any:

@@ -93,6 +93,11 @@ def content(text: bytes) -> bytes:
     return masked_text(text if len(text) <= CONTENT else text[:CONTENT])
 
 
+def content_text(text: str) -> str:
+    """Return a text as the observer keeps it; half a character at its end is replaced."""
+    return content(text.encode(errors="replace")).decode(errors="replace")
+
+
 def origin(event: Any) -> tuple[str, str | None, str | None, str | None]:
     """Return the service that sent an event, its route, connection id and SNS message id."""
     if not isinstance(event, dict):

@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,7 +30,7 @@ def test_a_process_that_takes_too_long_is_an_error() -> None:
 
 
 def test_lines_are_read_until_the_process_ends() -> None:
-    """One that is too long is left out."""
+    """One that is too long is left out, with its end."""
 
     async def run() -> list[bytes]:
         child = await Child.start(
@@ -36,10 +39,44 @@ def test_lines_are_read_until_the_process_ends() -> None:
             *("-n1", "-r1", "-s", "print('first'); print('x' * 3_000_000); print('last')", "pass"),
             environ=embedded(os.environ, Credentials()),
         )
-        return [line async for line in child.lines()]
+        lines = await _all(child.lines())
+        await child.stop()
+        return lines
 
     lines = asyncio.run(run())
 
-    assert lines[0] == b"first\n"
-    assert b"last\n" in lines
-    assert max(map(len, lines)) < 2_000_000
+    assert lines[:2] == [b"first\n", b"last\n"]
+    assert max(map(len, lines)) < 1000
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 1000])
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (b"1\n2\n", [b"1\n", b"2\n"]),
+        (b"1\n%b\n2\n" % (b"x" * 50), [b"1\n", b"2\n"]),
+        (b"%b\n%b\n2" % (b"x" * 50, b"y" * 9), [b"2"]),
+        (b"1\n\n%b" % (b"x" * 50), [b"1\n", b"\n"]),
+        (b"%b\n" % (b"x" * 8), [b"x" * 8 + b"\n"]),
+    ],
+)
+def test_a_long_line_is_left_out_up_to_its_end(
+    output: bytes, expected: list[bytes], size: int
+) -> None:
+    """However its parts arrive; the lines around it are whole."""
+
+    async def run() -> list[bytes]:
+        reader = asyncio.StreamReader(limit=8)
+        process: Any = SimpleNamespace(stdout=reader)
+        reading = asyncio.create_task(_all(Child("printing one", process).lines()))
+        for start in range(0, len(output), size):
+            reader.feed_data(output[start : start + size])
+            await asyncio.sleep(0)
+        reader.feed_eof()
+        return await reading
+
+    assert asyncio.run(run()) == expected
+
+
+async def _all(lines: AsyncIterator[bytes]) -> list[bytes]:
+    return [line async for line in lines]

@@ -193,6 +193,14 @@ def test_the_stream_shows_each_step_of_a_connection(page: Page, gateway: Gateway
     assert ended["disconnect"] == "delivered"
 
 
+def test_a_long_publication_does_not_end_the_reports(page: Page, gateway: Gateway) -> None:
+    """It is cut within a character; the embedded AWS goes on to be heard."""
+    with page.stream() as wait:
+        for message in ("\ud55c" * 87_000, "afterwards"):
+            gateway.sns().publish(TopicArn=gateway.run.topics[0], Message=message)
+        wait(lambda e: e["kind"] == "reported" and e["fields"].get("message") == "afterwards")
+
+
 def test_a_row_that_expires_is_reported(hasty: Gateway) -> None:
     row = {"id": {"S": "expiring"}, "expires": {"N": "1700000000"}}
     with Page(hasty).stream() as wait:

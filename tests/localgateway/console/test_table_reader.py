@@ -1,5 +1,6 @@
 """Readings of the connections table."""
 
+import json
 from typing import Any
 
 import pytest
@@ -70,6 +71,18 @@ def test_many_rows_come_in_batches() -> None:
     batches = list(TableReader(pages, "Connections", "id").read())
 
     assert [len(each["changed"]) for each in batches] == [BATCH, BATCH, 1]
+
+
+@pytest.mark.parametrize("character", ["\ud55c", "\U0001f600", "\x00", "\ud800"])
+def test_no_line_is_longer_than_the_gateway_reads(character: str) -> None:
+    """Names and values may be long and take many characters in JSON."""
+    attributes = {f"{number}{character * 900}": {"S": character * 900} for number in range(40)}
+    pages = Pages(*(item(number, **attributes) for number in range(5)))
+
+    batches = list(TableReader(pages, "Connections", "id").read())
+
+    assert max(len(json.dumps({"rows": each})) for each in batches) < 1_000_000
+    assert sum(len(each["changed"]) for each in batches) == 5
 
 
 @pytest.mark.parametrize(
