@@ -74,14 +74,21 @@ export class Connection {
     this.#settle();
   }
 
-  /** Acknowledge what was handled, until the server has answered. */
+  /** Acknowledge what was handled, each until the server has answered. */
   async sendReceipts() {
     const { receipts } = this.#session;
     if (this.#sending || !this.isCaughtUp) return;
     this.#sending = true;
+    let backoff = new Backoff(this.#session);
     for (const seq of receipts) {
-      for (let i = 0; i < TRIES && !(await this.#ask("received", { seq })); i++);
-      receipts.delete(seq);
+      const answer = await this.#ask("received", { seq });
+      const isWaiting = receipts.delete(seq);
+      if (answer !== null && answer.code !== "try_again") {
+        backoff = new Backoff(this.#session);
+      } else {
+        if (isWaiting) receipts.add(seq); // after the others
+        await this.#sleep(backoff.failed());
+      }
     }
     this.#sending = false;
   }
@@ -161,7 +168,11 @@ export class Connection {
   #takePage(page, asked) {
     const session = this.#session;
     for (const entry of page.notifications) entry.recovered = true;
-    session.clientId = page.clientId ?? null;
+    const clientId = page.clientId ?? null;
+    if (session.clientId !== null && session.clientId !== clientId) {
+      session.receipts.clear(); // another client cannot acknowledge them
+    }
+    session.clientId = clientId;
     session.advice = page.advice;
     session.put(session.merge.recovered(page, asked));
     this.#knownClient = true;

@@ -14,6 +14,7 @@ const PATIENCE = 10 * SECOND; // for a token, and for a handshake
 const TICK = 20 * SECOND;
 const LATE = 30 * SECOND; // a timer later than this means that the machine has slept
 const ROOM = 1000; // items; further ones stay in the history until the handlers have caught up
+const MOST_RECEIPTS = 1000; // the oldest are given up: their senders have waited longest
 const LONGEST = 2 ** 31 - 1; // a longer timer would fire at once
 
 const CLOCK = {
@@ -300,7 +301,9 @@ export class IncidentClient {
       this.#save();
     }
     if (item?.receipt && item !== this.#unhandled) {
-      this.#session.receipts.add(item.seq);
+      const { receipts } = this.#session;
+      receipts.add(item.seq);
+      if (receipts.size > MOST_RECEIPTS) receipts.delete(Math.min(...receipts));
       for (const connection of this.#connections) connection.sendReceipts();
     }
   }

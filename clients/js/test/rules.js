@@ -655,6 +655,74 @@ export const rules = {
     },
   ),
 
+  ...Object.fromEntries(
+    [
+      { type: "error", code: "try_again", message: "busy", n: true },
+      { type: "error", code: "try_again", message: "busy" },
+      { message: "Too Many Requests", connectionId: "a", requestId: "b" },
+      null,
+    ].map((failure, i) => [
+      `a receipt that the server cannot take now is sent again, ever more rarely (${i})`,
+      within({}, async (world) => {
+        let peer = await world.live(0, { client: "ada" });
+        peer.say(notification("own", 1, 0, { receipt: true }));
+        let tries = 0;
+        while (world.clock.time < 900_000) {
+          const { action, n } = await peer.request();
+          if (action === "ping") {
+            peer.say({ type: "pong", at: 1, n });
+            continue;
+          }
+          tries++;
+          if (failure) peer.say({ ...failure, ...(failure.n && { n }) });
+        }
+        ok(tries > 10 && tries < 60, `${tries} tries`);
+        peer.end();
+        peer = await world.live(0, { client: "ada" });
+        const { seq, n } = await peer.heard("received");
+        equal([seq, world.attempts.length], [1, 2]);
+        peer.say({ type: "pong", at: 1, n });
+        equal((await peer.request()).action, "ping");
+      }),
+    ]),
+  ),
+
+  "a receipt that the server refuses is given up, and one that it cannot take lets others by": within(
+    {},
+    async (world) => {
+      const peer = await world.live(0, { client: "ada" });
+      for (const seq of [1, 2, 3]) peer.say(notification("own", seq, seq - 1, { receipt: true }));
+      const heard = [];
+      for (const code of ["bad_request", "try_again", "bad_request", "bad_request"]) {
+        const { seq, n } = await peer.heard("received");
+        heard.push(seq);
+        peer.say({ type: "error", code, message: "no", n });
+      }
+      equal(heard, [1, 2, 3, 2]);
+      equal((await peer.request()).action, "ping");
+    },
+  ),
+
+  "of a thousand receipts the oldest are given up": within({}, async (world) => {
+    const peer = await world.live(0, { client: "ada" });
+    for (let seq = 1; seq <= 1002; seq++) {
+      peer.say(notification("own", seq, seq - 1, { receipt: true }));
+      await world.has(seq);
+    }
+    const { seq, n } = await peer.heard("received"); // on its way already
+    peer.say({ type: "pong", at: 1, n });
+    equal([seq, (await peer.heard("received")).seq], [1, 3]);
+  }),
+
+  "no receipt is sent as another client": within({}, async (world) => {
+    const first = await world.live(0, { client: "ada" });
+    first.say(notification("own", 1, 0, { receipt: true }));
+    await first.heard("received");
+    first.end();
+    const second = await world.live(0, { client: "bob" });
+    equal((await second.request()).action, "ping");
+  }),
+
   "a handler that fails sends no receipt": async () => {
     await within({}, async (world) => {
       world.client.on("notification", ({ seq }) => { if (seq === 1) throw new Error("cannot"); });

@@ -213,13 +213,23 @@ class Connection:
             self._expires_at = answer.expires_at or credentials.expiry(token)
 
     async def _send_receipts(self) -> None:
+        """Acknowledge what is finished, each until the server has answered."""
+        receipts, random = self._session.receipts, self._session.options.random
         await self.caught_up.wait()
+        backoff = Backoff(random)
         while True:
-            seq = await self._session.receipts.oldest()
-            for _ in range(TRIES):
-                try:
-                    await self._requests.ask("received", seq=seq)
-                except TimeoutError:
-                    continue
-                break
-            self._session.receipts.remove(seq)
+            seq = await receipts.next()
+            if await self._acknowledged(seq):
+                receipts.remove(seq)
+                backoff = Backoff(random)
+            else:
+                receipts.postpone(seq)
+                await asyncio.sleep(backoff.failed(self._session.spread_s))
+
+    async def _acknowledged(self, seq: int) -> bool:
+        """Send a receipt. Return False if there is no answer, or the server cannot take it now."""
+        try:
+            answer = await self._requests.ask("received", seq=seq)
+        except TimeoutError:
+            return False
+        return not isinstance(answer, Refused) or answer.code != "try_again"

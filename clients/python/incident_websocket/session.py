@@ -14,6 +14,7 @@ from .protocol import Advice, Notification, Recovered
 
 KEEP_ALIVE_S = 300.0  # API Gateway closes a connection after 10 idle minutes
 SPREAD_S = 5.0
+MOST_RECEIPTS = 1000
 RENEWAL_S = (105 * 60.0, 115 * 60.0)  # API Gateway closes a connection after 2 hours
 
 
@@ -31,7 +32,10 @@ class Options:
 
 
 class Receipts:
-    """Notifications whose sender waits for a receipt, by number, until the server has it."""
+    """Notifications whose sender waits for a receipt, by number, until the server has answered.
+
+    Of more than `MOST_RECEIPTS` the oldest are given up: their senders have waited longest.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[int, None] = {}
@@ -40,13 +44,25 @@ class Receipts:
     def add(self, seq: int) -> None:
         """Remember a notification that was handled."""
         self._waiting[seq] = None
+        if len(self._waiting) > MOST_RECEIPTS:
+            self.remove(min(self._waiting))
         self._changed.set()
 
     def remove(self, seq: int) -> None:
-        """Forget one that the server knows of."""
+        """Forget one that the server has answered."""
         self._waiting.pop(seq, None)
 
-    async def oldest(self) -> int:
+    def postpone(self, seq: int) -> None:
+        """Let the others go first."""
+        if seq in self._waiting:
+            self.remove(seq)
+            self._waiting[seq] = None
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._waiting.clear()
+
+    async def next(self) -> int:
         """Wait for one."""
         while not self._waiting:
             self._changed.clear()
@@ -78,6 +94,8 @@ class Session:
 
     def take_page(self, answer: Recovered, asked: Position | None) -> bool:
         """Merge a page and return whether the reader has all that was recorded before it."""
+        if self.client_id not in {None, answer.client_id}:
+            self.receipts.clear()  # another client cannot acknowledge them
         self.client_id, self._advice = answer.client_id, answer.advice
         self.inbox.put(self.merge.recovered(answer, asked))
         return not answer.more and not self.merge.behind(answer.heads)

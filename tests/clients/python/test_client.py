@@ -854,6 +854,89 @@ async def test_a_receipt_is_sent_once_the_item_is_finished() -> None:
     assert request["heads"]
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"type": "error", "code": "try_again", "message": "busy", "n": 1},
+        {"type": "error", "code": "try_again", "message": "busy"},
+        {"message": "Too Many Requests", "connectionId": "a", "requestId": "b"},
+        None,
+    ],
+)
+def test_a_receipt_that_the_server_cannot_take_now_is_sent_again(
+    failure: dict[str, Any] | None,
+) -> None:
+    """Ever more rarely, and on the next connection."""
+
+    async def fails() -> None:
+        tries = 0
+        async with world() as (here, _):
+            peer = await here.live(client="ada")
+            peer.say(**notification("own", 1, 0) | {"receipt": True})
+            while now() < 900:
+                request = await peer.request()
+                if request["action"] == "ping":
+                    peer.say(type="pong", at=1, n=request["n"])
+                    continue
+                tries += 1
+                if failure is not None:
+                    peer.say(**failure | ({"n": request["n"]} if "n" in failure else {}))
+            peer.end()
+            peer = await here.live(client="ada")
+            request = await peer.heard("received")
+            peer.say(type="pong", at=1, n=request["n"])
+            await peer.heard("ping")
+
+        assert request["seq"] == 1
+        assert 10 < tries < 60
+        assert len(here.server.attempts) == 2
+
+    run(fails())
+
+
+@scenario
+async def test_a_refused_receipt_is_given_up_and_one_that_has_to_wait_lets_others_by() -> None:
+    heard = []
+    async with world() as (here, _):
+        peer = await here.live(client="ada")
+        for seq in (1, 2, 3):
+            peer.say(**notification("own", seq, seq - 1) | {"receipt": True})
+        for code in ("bad_request", "try_again", "bad_request", "bad_request"):
+            request = await peer.heard("received")
+            heard.append(request["seq"])
+            peer.say(type="error", code=code, message="no", n=request["n"])
+        await peer.heard("ping")
+
+    assert heard == [1, 2, 3, 2]
+
+
+@scenario
+async def test_of_a_thousand_receipts_the_oldest_are_given_up() -> None:
+    """The memory stays bounded if the server never answers. The first is on its way already."""
+    async with world() as (here, consumer):
+        peer = await here.live(client="ada")
+        for seq in range(1, 1003):
+            peer.say(**notification("own", seq, seq - 1) | {"receipt": True})
+            await consumer.has(seq)
+        first = await peer.heard("received")
+        peer.say(type="pong", at=1, n=first["n"])
+        second = await peer.heard("received")
+
+    assert (first["seq"], second["seq"]) == (1, 3)
+
+
+@scenario
+async def test_no_receipt_is_sent_as_another_client() -> None:
+    """Its numbers are those of another stream."""
+    async with world() as (here, _):
+        peer = await here.live(client="ada")
+        peer.say(**notification("own", 1, 0) | {"receipt": True})
+        await peer.heard("received")
+        peer.end()
+        peer = await here.live(client="bob")
+        await peer.heard("ping")
+
+
 @scenario
 async def test_an_unfinished_item_has_no_receipt() -> None:
     made = World()
