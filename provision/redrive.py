@@ -20,14 +20,12 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provision.errors import ProvisionError, QueueMessageError
+from provision.failure_queue import HIDDEN_S, FailureQueue
 from provision.session import client
 from provision.template import load_queues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-# How long a message that was received stays hidden from others, in s; far longer than one resend.
-HIDDEN_S = 60
+    from collections.abc import Mapping
 
 
 def event_of(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,23 +76,6 @@ def describe(message: Mapping[str, Any], now_ms: int) -> str:
     return f"{about} left {age_s} s ago: {subject or '(no subject)'}"
 
 
-def messages(sqs: Any, url: str) -> Iterator[Mapping[str, Any]]:
-    """Return each message of the queue once, until none comes."""
-    seen: set[str] = set()
-    while True:
-        received = sqs.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=1,
-            VisibilityTimeout=HIDDEN_S,
-            WaitTimeSeconds=1,
-            MessageSystemAttributeNames=["SentTimestamp"],
-        ).get("Messages", [])
-        if not received or received[0]["MessageId"] in seen:
-            return
-        seen.add(received[0]["MessageId"])
-        yield received[0]
-
-
 @dataclass(frozen=True)
 class Places:
     """Where messages come from and go to: the URLs of two queues, and the function `notify`."""
@@ -104,37 +85,47 @@ class Places:
     notify: str
 
 
-def redrive(sqs: Any, lambda_: Any, places: Places, *, dry_run: bool) -> tuple[int, int]:
-    """Send each message of the queue again; return how many were sent and how many stay.
+@dataclass(frozen=True)
+class Outcome:
+    """How many messages were sent again, are left, and were hidden when the run began.
+
+    SQS counts the hidden ones only about; another receiver has them, or a run that was killed.
+    """
+
+    sent: int
+    left: int
+    hidden: int
+
+
+def redrive(sqs: Any, lambda_: Any, places: Places, *, dry_run: bool) -> Outcome:
+    """Send each message of the queue again, and leave those that are no notifications.
 
     A message is deleted after Lambda or SQS has accepted it. If the answer to that is lost, the
-    message stays and its notification may come twice; it is dropped by its id.
+    message stays and its notification may come twice; it is dropped by its id. What is left is
+    visible again at the end, also of a run that fails or is interrupted.
     """
-    sent = stayed = 0
-    shown = []
-    for message in messages(sqs, places.failed):
-        try:
-            click.echo(describe(message, time.time_ns() // 1_000_000))
-        except QueueMessageError as error:
-            click.echo(str(error))
-            stayed += 1
-            continue
-        if dry_run:
-            shown.append(message)
-            continue
-        if is_unclaimed(message):
-            sqs.send_message(QueueUrl=places.unclaimed, MessageBody=message["Body"])
-        else:
-            event = json.dumps(event_of(message))
-            lambda_.invoke(FunctionName=places.notify, InvocationType="Event", Payload=event)
-        sqs.delete_message(QueueUrl=places.failed, ReceiptHandle=message["ReceiptHandle"])
-        sent += 1
-    for message in shown:
-        handle = message["ReceiptHandle"]
-        sqs.change_message_visibility(
-            QueueUrl=places.failed, ReceiptHandle=handle, VisibilityTimeout=0
-        )
-    return sent, stayed + len(shown)
+    queue, sent = FailureQueue(sqs, places.failed), 0
+    hidden = queue.hidden()
+    try:
+        for message in queue.messages():
+            try:
+                click.echo(describe(message, time.time_ns() // 1_000_000))
+            except QueueMessageError as error:
+                click.echo(str(error))
+                continue
+            if dry_run:
+                continue
+            if is_unclaimed(message):
+                sqs.send_message(QueueUrl=places.unclaimed, MessageBody=message["Body"])
+            else:
+                event = json.dumps(event_of(message))
+                lambda_.invoke(FunctionName=places.notify, InvocationType="Event", Payload=event)
+            queue.delete(message)
+            sent += 1
+    finally:
+        if still_hidden := queue.show_again():
+            click.echo(f"{still_hidden} may stay hidden for up to {HIDDEN_S // 60} minutes")
+    return Outcome(sent, queue.left, hidden)
 
 
 @click.command(name="python -m provision.redrive")
@@ -158,10 +149,13 @@ def main(stage: str, *, dry_run: bool, resources: Path, region: str | None) -> N
             for each in ("FailedNotifications", "UnclaimedQueue")
         )
         places = Places(failed, unclaimed, f"incident-websocket-{stage}-notify")
-        sent, stayed = redrive(sqs, lambda_, places, dry_run=dry_run)
+        outcome = redrive(sqs, lambda_, places, dry_run=dry_run)
     except (ProvisionError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{sent} sent again, {stayed} still in {queues['FailedNotifications'].name}")
+    if outcome.hidden:
+        click.echo(f"about {outcome.hidden} were hidden when this began; run it again later")
+    name = queues["FailedNotifications"].name
+    click.echo(f"{outcome.sent} sent again, about {outcome.left} still in {name}")
 
 
 if __name__ == "__main__":

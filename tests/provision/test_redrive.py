@@ -40,16 +40,21 @@ NOTIFICATION = {
 
 
 class Lambda:
-    """Records asynchronous invocations; refuses the events after the first `accepts`."""
+    """Records asynchronous invocations; fails after the first `accepts`, as boto3 does by default.
 
-    def __init__(self, accepts: int = 100) -> None:
-        self.accepts = accepts
+    An operator who presses Ctrl-C is a `KeyboardInterrupt`.
+    """
+
+    def __init__(self, accepts: int = 100, failure: BaseException | None = None) -> None:
+        self.accepts, self.failure = accepts, failure
         self.events: list[Any] = []
 
     def invoke(self, **call: Any) -> None:
-        """Accept an event, or fail as boto3 does without an answer."""
+        """Accept an event, or fail."""
         if len(self.events) == self.accepts:
-            raise boto3.client("lambda", REGION).exceptions.ServiceException({}, "Invoke")
+            raise self.failure or boto3.client("lambda", REGION).exceptions.ServiceException(
+                {}, "Invoke"
+            )
         assert (call["FunctionName"], call["InvocationType"]) == (FUNCTION, "Event")
         self.events.append(json.loads(call["Payload"]))
 
@@ -63,6 +68,14 @@ def queue() -> Any:
 
 def run(monkeypatch: pytest.MonkeyPatch, lambda_: Lambda, *options: str) -> tuple[int, str]:
     """Run the command against this Lambda; return its status and its last line."""
+    status, lines = output(monkeypatch, lambda_, *options)
+    return status, lines[-1]
+
+
+def output(
+    monkeypatch: pytest.MonkeyPatch, lambda_: Lambda, *options: str
+) -> tuple[int, list[str]]:
+    """Run the command against this Lambda; return its status and its lines."""
     real = session.client
     monkeypatch.setattr(
         "provision.redrive.client",
@@ -70,7 +83,7 @@ def run(monkeypatch: pytest.MonkeyPatch, lambda_: Lambda, *options: str) -> tupl
     )
     arguments = ["--stage", "dev", "--resources", str(RESOURCES), "--region", REGION]
     result = CliRunner().invoke(main, [*arguments, *options])
-    return result.exit_code, result.output.splitlines()[-1]
+    return result.exit_code, result.output.splitlines()
 
 
 def left(queue: Any) -> int:
@@ -138,7 +151,7 @@ def test_every_notification_is_sent_again_and_leaves_the_queue(
 
     result = run(monkeypatch, lambda_)
 
-    assert result == (0, "2 sent again, 1 still in IncidentNotificationsFailed-dev")
+    assert result == (0, "2 sent again, about 1 still in IncidentNotificationsFailed-dev")
     ids = [event["Records"][0]["Sns"]["MessageId"] for event in lambda_.events]
     assert sorted(ids) == sorted(
         [EVENT["Records"][0]["Sns"]["MessageId"], NOTIFICATION["MessageId"]]
@@ -157,7 +170,7 @@ def test_an_unclaimed_notification_goes_back_to_its_own_queue(
 
     result = run(monkeypatch, lambda_)
 
-    assert result == (0, "1 sent again, 0 still in IncidentNotificationsFailed-dev")
+    assert result == (0, "1 sent again, about 0 still in IncidentNotificationsFailed-dev")
     assert lambda_.events == []
     own = boto3.resource("sqs", REGION).get_queue_by_name(QueueName="IncidentUnclaimed-dev")
     assert [message.body for message in own.receive_messages()] == [text]
@@ -187,23 +200,42 @@ def test_a_dry_run_leaves_every_message_where_it_is(
 
     result = run(monkeypatch, lambda_, "--dry-run")
 
-    assert result == (0, "0 sent again, 1 still in IncidentNotificationsFailed-dev")
+    assert result == (0, "0 sent again, about 1 still in IncidentNotificationsFailed-dev")
     assert lambda_.events == []
     assert len(queue.receive_messages()) == 1
 
 
-def test_a_notification_that_lambda_does_not_accept_stays(
-    queue: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("failure", "said"), [(None, "Error: An error occurred"), (KeyboardInterrupt(), "Aborted!")]
+)
+def test_a_run_that_fails_or_is_interrupted_leaves_the_rest_visible(
+    failure: BaseException | None, said: str, queue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command ends; those sent before are gone from the queue."""
-    for _ in range(2):
-        queue.send_message(MessageBody=json.dumps(RECORD))
+    """Those sent before are gone from the queue. The next run finds the others at once."""
+    for body in ("something else", *[json.dumps(RECORD)] * 2):
+        queue.send_message(MessageBody=body)
 
-    status, line = run(monkeypatch, Lambda(accepts=1))
+    status, line = run(monkeypatch, Lambda(1, failure))
 
     assert status == 1
-    assert line.startswith("Error: An error occurred")
-    assert left(queue) == 1
+    assert line.startswith(said)
+    assert left(queue) == 2
+    assert len(queue.receive_messages(MaxNumberOfMessages=10)) == 2
+
+
+def test_messages_that_another_receiver_hides_are_told(
+    queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed cannot show them again."""
+    queue.send_message(MessageBody=json.dumps(RECORD))
+    queue.receive_messages(VisibilityTimeout=60)
+
+    lines = output(monkeypatch, Lambda())[1]
+
+    assert lines == [
+        "about 1 were hidden when this began; run it again later",
+        "0 sent again, about 0 still in IncidentNotificationsFailed-dev",
+    ]
 
 
 def test_a_missing_queue_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
