@@ -79,14 +79,19 @@ class ConnectionStore(ConnectionReader):
             ":mine": {"N": str(connection.created_at)},
             ":ttl": {"N": str(connection.ttl)},
         }
-        return self.call_if(
-            "update_item",
-            Key=key(connection.connection_id),
-            UpdateExpression="SET createdAt = :mine, #ttl = :ttl",
-            ConditionExpression=_IS_UNCHANGED,
-            ExpressionAttributeNames={"#ttl": "ttl"},
-            ExpressionAttributeValues=values,
-        )
+        try:
+            return self.call_if(
+                "update_item",
+                Key=key(connection.connection_id),
+                UpdateExpression="SET createdAt = :mine, #ttl = :ttl",
+                ConditionExpression=_IS_UNCHANGED,
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues=values,
+            )
+        except StoreError as error:
+            # Not uncertain: the other delivery may have opened the connection by this row, so that
+            # the refusal of this one must not remove it.
+            raise StoreError(error.operation, error.table, error.code, error.cause) from error
 
     def delete(self, connection_id: str) -> Removed | None:
         """Remove one row, or return None if there was none to remove.
@@ -170,32 +175,29 @@ class ConnectionStore(ConnectionReader):
 
         A connection that has expired is marked only if its token was not renewed since it was
         judged. Nothing stays of an earlier intent, which may have had a reason that this one has
-        not.
+        not, except that it is due.
         """
         values: dict[str, AttributeValueTypeDef] = {
-            ":cause": {"S": intent.cause},
-            ":at": {"N": str(intent.at)},
+            "closing": {"S": intent.cause},
+            "closingAt": {"N": str(intent.at)},
         }
-        given, absent = "SET closing = :cause, closingAt = :at", []
         if intent.reason is not None:
-            values[":reason"] = {"S": intent.reason}
-            given += ", closeReason = :reason"
-        else:
-            absent.append("closeReason")
+            values["closeReason"] = {"S": intent.reason}
         if intent.reconnect is not None:
-            values[":reconnect"] = {"BOOL": intent.reconnect}
-            given += ", closeReconnect = :reconnect"
-        else:
-            absent.append("closeReconnect")
+            values["closeReconnect"] = {"BOOL": intent.reconnect}
+        if intent.is_due:
+            values["closeDue"] = {"BOOL": True}
+        absent = [name for name in ("closeReason", "closeReconnect") if name not in values]
+        expression = "SET " + ", ".join(f"{name} = :{name}" for name in values)
         condition = _IS_UNCHANGED
         if intent.cause == Cause.EXPIRED:
-            values[":expiresAt"] = {"N": str(connection.expires_at)}
+            values["expiresAt"] = {"N": str(connection.expires_at)}
             condition += " AND expiresAt = :expiresAt"
         return self._change_if(
             connection,
-            f"{given} REMOVE {', '.join(absent)}" if absent else given,
+            f"{expression} REMOVE {', '.join(absent)}" if absent else expression,
             condition,
-            values,
+            {f":{name}": value for name, value in values.items()},
         )
 
     def _change_if(
@@ -226,7 +228,8 @@ class ConnectionStore(ConnectionReader):
         return self.call_if(
             "update_item",
             Key=key(connection.connection_id),
-            UpdateExpression="REMOVE closing, closingAt, closeReason, closeReconnect",
+            UpdateExpression="REMOVE closing, closingAt, closeReason, closeReconnect"
+            + (", closeDue" if intent.is_due else ""),
             ConditionExpression=f"{_IS_UNCHANGED} AND closingAt = :at",
             ExpressionAttributeValues=values | _created_at(connection),
         )

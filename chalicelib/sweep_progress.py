@@ -6,13 +6,16 @@ The lease keeps a second run out while one is active.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from chalicelib.adapters.table import CONFLICT, Table
 from chalicelib.domain.errors import StoreError, SweepActiveError
 from chalicelib.domain.sweep_position import SWEEP_ROW, from_item, to_item
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from chalicelib.domain.sweep_position import Position
 
 _KEY = {"connectionId": {"S": SWEEP_ROW}}
@@ -44,7 +47,10 @@ class SweepProgress(Table):
                 raise
             if not error.repeated:
                 raise SweepActiveError from error
-            return self.position()  # the lease was taken by an attempt whose answer was lost
+            item = self._item()
+            if item.get("leaseUntil") != {"N": str(until_ms)}:
+                raise SweepActiveError from error
+            return from_item(item)  # the lease was taken by an attempt whose answer was lost
         return from_item(answer.body["Attributes"])
 
     def end(self) -> None:
@@ -53,9 +59,12 @@ class SweepProgress(Table):
 
     def position(self) -> Position | None:
         """Return the position, or None before the first run."""
-        response = self.call("get_item", Key=_KEY, ConsistentRead=True).body
-        return from_item(response.get("Item", {}))
+        return from_item(self._item())
 
     def save(self, position: Position) -> None:
         """Save the position and end the lease."""
         self.call("put_item", Item=to_item(position))
+
+    def _item(self) -> Mapping[str, Any]:
+        response = self.call("get_item", Key=_KEY, ConsistentRead=True).body
+        return cast("Mapping[str, Any]", response.get("Item", {}))

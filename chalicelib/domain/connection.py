@@ -42,13 +42,15 @@ CLOSE_S = 30
 class Intent:
     """Why the server is about to close a connection, since `at` (epoch ms).
 
-    `reconnect` says whether the client may come back; None leaves that to the cause.
+    `reconnect` says whether the client may come back; None leaves that to the cause. With `is_due`
+    the sweep closes the connection if it is still open.
     """
 
     cause: str
     at: int
     reason: str | None = None
     reconnect: bool | None = None
+    is_due: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Connection:
     `created_at` and `connected_at` are epoch ms, the second by API Gateway's clock; `ttl` is
     epoch s. `closing` is the cause with which the server is about to close the connection, since
     `closing_at` (epoch ms), `close_reason` the reason given by a person, and `close_reconnect`
-    whether that person lets the client come back. `expires_at` (epoch s) is when the client's token
+    whether that person lets the client come back; with `close_due` the sweep has to close it.
+    `expires_at` (epoch s) is when the client's token
     expires, which ends the connection.
     A field that is None was unknown and is not an attribute of the row.
     """
@@ -78,6 +81,7 @@ class Connection:
     closing_at: int | None = None
     close_reason: str | None = None
     close_reconnect: bool | None = None
+    close_due: bool | None = None
     expires_at: int | None = None
 
     @property
@@ -104,6 +108,7 @@ class Connection:
             "closingAt": self.closing_at,
             "closeReason": self.close_reason,
             "closeReconnect": self.close_reconnect,
+            "closeDue": self.close_due,
             "expiresAt": self.expires_at,
         }
         return {name: value for name, value in attributes.items() if value is not None}

@@ -94,8 +94,8 @@ class Tally:
 
     @property
     def live(self) -> int:
-        """Connections presumed alive."""
-        return self.verdicts.total() - self.dead - self.verdicts[Verdict.SILENT]
+        """Connections presumed alive, silent ones that could not be closed among them."""
+        return self.verdicts.total() - self.dead - self.silent
 
     @property
     def missed_share(self) -> float:

@@ -18,6 +18,8 @@ MAX_ENVELOPE_BYTES = 128 * 1024
 # With a history, an envelope and the fields of its place have to fit a page.
 MAX_RECORDED_BYTES = PAGE_BYTES - POSITION_BYTES
 MAX_CLIENT_ID_BYTES = 128  # `$connect` refuses longer ones
+# JSON is encoded by recursion, whose limit counts the frames of the callers, too.
+SPARE_LEVELS = 20
 EXPECTED_CLIENT_IDS = (
     "a String, or a String.Array of at least one string, "
     f"each of 1 to {MAX_CLIENT_ID_BYTES} bytes of UTF-8"
@@ -95,9 +97,16 @@ def _json_or_text(text: str) -> Any:
     """Parse strict JSON. Anything else, such as `NaN` or a number over a double, stays text."""
     try:
         value = json.loads(text, parse_int=_integer)
-        json.dumps([value], allow_nan=False)  # one level deeper, as in the envelope
+        json.dumps(_nested(value), allow_nan=False)
     except (OverflowError, ValueError, RecursionError):
         return text
+    return value
+
+
+def _nested(value: Any) -> Any:
+    """Return a value as deep as in any envelope, and deeper than any caller needs it."""
+    for _ in range(SPARE_LEVELS):
+        value = [value]
     return value
 
 

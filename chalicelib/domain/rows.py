@@ -50,6 +50,7 @@ def from_item(item: Item) -> Connection:
         closing_at=_integer(item, "closingAt"),
         close_reason=_text(item, "closeReason"),
         close_reconnect=_boolean(item, "closeReconnect"),
+        close_due=_boolean(item, "closeDue"),
         expires_at=_integer(item, "expiresAt"),
     )
 

@@ -23,7 +23,9 @@ class Position:
     The next run continues behind the row `start`, or begins a new pass if it is None. `since_ms`
     is the start of the pass, `previous_ms` that of the last complete pass before it, or 0. `live`
     counts the connections presumed alive that the pass has met. `clients` are over their limit or
-    could not be looked up, and are looked at again.
+    could not be looked up, and are looked at again. Every client that has not connected since
+    `settled_ms` is within its limit, unless it is one of these; this pass `is_settled` if that
+    holds for its own start, too.
     """
 
     start: str | None
@@ -31,6 +33,8 @@ class Position:
     previous_ms: int = 0
     live: int = 0
     clients: tuple[str, ...] = field(default=())
+    settled_ms: int = 0
+    is_settled: bool = True
 
 
 def to_item(position: Position) -> Item:
@@ -40,6 +44,8 @@ def to_item(position: Position) -> Item:
         "since": {"N": str(position.since_ms)},
         "previous": {"N": str(position.previous_ms)},
         "live": {"N": str(position.live)},
+        "settled": {"N": str(position.settled_ms)},
+        "isSettled": {"BOOL": position.is_settled},
     }
     if position.start is not None:
         item["start"] = {"S": position.start}
@@ -54,4 +60,12 @@ def from_item(item: Mapping[str, Any]) -> Position | None:
         return None
     since, previous, live = (int(item[name]["N"]) for name in ("since", "previous", "live"))
     clients = tuple(client["S"] for client in item.get("clients", {}).get("L", ()))
-    return Position(item.get("start", {}).get("S"), since, previous, live, clients)
+    return Position(
+        item.get("start", {}).get("S"),
+        since,
+        previous,
+        live,
+        clients,
+        settled_ms=int(item.get("settled", {"N": "0"})["N"]),
+        is_settled=item.get("isSettled", {"BOOL": True})["BOOL"],
+    )

@@ -139,6 +139,7 @@ def _same_connection(stored: Connection, written: Connection) -> bool:
         closing_at=stored.closing_at,
         close_reason=stored.close_reason,
         close_reconnect=stored.close_reconnect,
+        close_due=stored.close_due,
         expires_at=stored.expires_at,
     )
     return stored == expected and (

@@ -66,7 +66,8 @@ class Closing:
 
     `wait_for_opening`: a connection whose handshake is running answers 410. It is tried again
     until it opens; with no time left its outcome is `not open yet`, and the sweep closes it.
-    `timeout` (s) is the time for one request.
+    `is_due`: it was promised, so that a close that fails is due again in the next sweep. `timeout`
+    (s) is the time for one request.
     """
 
     cause: Cause
@@ -78,6 +79,7 @@ class Closing:
     message: str | None = None
     reconnect: bool | None = None
     wait_for_opening: bool = False
+    is_due: bool = False
     timeout: float = ConnectionsApiClient.timeout
     outcomes: dict[str, CloseOutcome] = field(default_factory=dict)
     # Whether the client was told, by connection id; False where that is unknown.
@@ -111,8 +113,7 @@ class Closing:
                 break
             time.sleep(NOT_OPEN_PAUSE_S)
         self._withdraw()
-        dead = [each for each in self._gone if not is_young(each, now_ms())]
-        remove_orphans(dead, self.store, self.config, self.log, self.deadline)
+        remove_orphans(self._gone, self.store, self.config, self.log, self.deadline)
         return self.outcomes
 
     @property
@@ -176,7 +177,9 @@ class Closing:
             if connection.connection_id in self._intents:  # a connection that was not open yet
                 yield connection
                 continue
-            intent = Intent(self.cause, now_ms(), self.reason, self.reconnect)
+            at = now_ms()
+            is_due = self.is_due or (self.wait_for_opening and connection.may_be_opening(at))
+            intent = Intent(self.cause, at, self.reason, self.reconnect, is_due)
             try:
                 is_marked = self.store.mark_closing(connection, intent)
             except StoreError as error:
@@ -206,6 +209,8 @@ class Closing:
             )
             if _is_unknown(reply):
                 self._lasting.add(connection_id)
+            elif connection_id not in self._told:  # it was not open before, and is refused now
+                self._lasting.discard(connection_id)
 
     def _on_gone(self, connection: Connection) -> None:
         """Handle a 410. A client that was told may have closed first, and has a `$disconnect`."""
@@ -220,11 +225,14 @@ class Closing:
             self.outcomes[connection_id] = CloseOutcome.ALREADY_GONE
             if told is None:
                 self._lasting.discard(connection_id)
-                self._gone.append(connection)
+                if not is_young(connection, now_ms()):
+                    self._gone.append(connection)
 
     def _withdraw(self) -> None:
-        """Remove the intents of closes that certainly did not happen."""
-        dead = {each.connection_id for each in self._gone if not is_young(each, now_ms())}
+        """Remove the intents of closes that certainly did not happen, and are not due."""
+        if self.is_due:
+            return
+        dead = {each.connection_id for each in self._gone}
         for connection_id, (connection, intent) in self._intents.items():
             if connection_id in self._lasting or connection_id in dead:
                 continue

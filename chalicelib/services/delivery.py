@@ -137,13 +137,12 @@ class Delivery:
         return False
 
     def remove_gone(self, deadline: Deadline) -> None:
-        """Remove the rows of gone connections past the grace period and announce their ends.
+        """Remove the rows of gone connections and announce their ends.
 
         What cannot be removed in time is left to the sweep.
         """
-        dead = [connection for connection in self._gone if not is_young(connection, now_ms())]
         store = self.store.until(deadline.minus(FOLLOWING_S))
-        remove_orphans(dead, store, self.config, self.log, deadline)
+        remove_orphans(self._gone, store, self.config, self.log, deadline)
 
     def _run_pass(self) -> bool:
         """Deliver to one API's connections. Return True when there are no more."""
@@ -238,5 +237,9 @@ class Delivery:
             self.log.warning(
                 "not delivered", failedId=call.connection_id, status=reply.status, error=reply.error
             )
-        elif outcome is DeliveryOutcome.GONE and len(self._gone) < REMOVALS:
+        elif (
+            outcome is DeliveryOutcome.GONE
+            and len(self._gone) < REMOVALS
+            and not is_young(connection, now_ms())  # asked now: its handshake may end well later
+        ):
             self._gone.append(connection)

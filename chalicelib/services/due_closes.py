@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chalicelib.domain.close_causes import Cause
-from chalicelib.domain.connection import OPENING_S
 from chalicelib.services.closing import CloseOutcome, Closing
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class DueCloses:
     def close_left(self, connections: Iterable[Connection]) -> None:
         """Close the connections that were kicked while their handshake was running."""
         for connection in connections:
-            if not _is_left(connection) or connection.may_be_opening(self.now_ms):
+            if not connection.close_due or connection.may_be_opening(self.now_ms):
                 continue
             closing = Closing(
                 Cause.KICKED,
@@ -46,6 +45,7 @@ class DueCloses:
                 self.deadline,
                 connection.close_reason,
                 reconnect=connection.close_reconnect,
+                is_due=True,
             )
             outcomes = closing.close([connection])
             self.log.info(
@@ -59,7 +59,7 @@ class DueCloses:
             each
             for each in connections
             if each.is_expired(self.now_ms)
-            and not (each.may_be_opening(self.now_ms) or _is_left(each))
+            and not (each.may_be_opening(self.now_ms) or each.close_due)
         ]
 
     def close_expired(self, connections: Sequence[Connection]) -> int:
@@ -70,14 +70,3 @@ class DueCloses:
         outcomes = Counter(closing.close(connections).values())
         self.log.info("closed expired connections", outcomes=outcomes)
         return outcomes[CloseOutcome.CLOSED]
-
-
-def _is_left(connection: Connection) -> bool:
-    """Return whether somebody asked to close this connection before it was open.
-
-    One that was to be closed for the limit is not left: newer connections may have ended since, so
-    the limit is looked at again.
-    """
-    if connection.closing != Cause.KICKED or connection.closing_at is None:
-        return False
-    return connection.closing_at - connection.created_at < OPENING_S * 1000

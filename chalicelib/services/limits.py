@@ -64,7 +64,7 @@ def enforce_on_connect(
             if other.connection_id != connection.connection_id
         ]
         if len(others) >= limit:
-            excess = _Excess(limit - 1, within, config, log, CONNECT_TIMEOUT_S)
+            excess = _Excess(limit, within, config, log, CONNECT_TIMEOUT_S, connection)
             excess.close(others[:CONNECT_ROWS])
     except Exception as error:  # noqa: BLE001 - whatever it is, the handshake goes on
         log.error("limit not enforced", error=str(error), clientId=client_id)
@@ -72,13 +72,18 @@ def enforce_on_connect(
 
 @dataclass(frozen=True)
 class _Excess:
-    """Closes the connections beyond the `allowed` ones of one client, by the store's deadline."""
+    """Closes the connections beyond the `allowed` ones of one client, by the store's deadline.
+
+    `opening` is the connection whose handshake is running. It counts by its age, for newer ones may
+    have opened meanwhile, and is never closed: the sweep does that.
+    """
 
     allowed: int
     store: ConnectionStore
     config: Settings
     log: Log
     timeout: float
+    opening: Connection | None = None
 
     def close(self, connections: list[Connection]) -> None:
         # Imported here because most handshakes close nothing: 10 ms of a cold start.
@@ -105,7 +110,9 @@ class _Excess:
         from chalicelib.services.closing import Closing
 
         living = [each for each, verdict in verdicts.items() if verdict is Verdict.LIVE]
-        excess = over_limit(living, self.allowed)
+        if self.opening is not None:
+            living.append(self.opening)
+        excess = [each for each in over_limit(living, self.allowed) if each is not self.opening]
         if not excess:
             return {}
         closing = Closing(
@@ -133,10 +140,10 @@ class _Excess:
 class SweepLimit:
     """Enforces the limit for the clients that a run of the sweep meets, each once.
 
-    A client can only be over its limit if it has connected since the last complete pass, or if it
-    could not be brought within its limit then. `replaced` counts the closed connections, and
-    `pending` are the clients to be looked at again. Costs one Query for each such client. With
-    `dry_run` nothing is closed.
+    A client can only be over its limit if it has connected since the last pass that settled the
+    limit, or if it could not be brought within its limit then. `replaced` counts the closed
+    connections, and `pending` are the clients to be looked at again. Costs one Query for each such
+    client. With `dry_run` nothing is closed.
     """
 
     limit: int
@@ -154,9 +161,9 @@ class SweepLimit:
         for client_id in clients:
             self._look_at(client_id, deadline)
 
-    def enforce(self, connections: Iterable[Connection], previous_ms: int) -> None:
-        """Look at the clients of these connections. `previous_ms` is the last pass's epoch ms."""
-        since_ms = previous_ms - GRACE_S * 1000  # the index follows the table with a delay
+    def enforce(self, connections: Iterable[Connection], settled_ms: int) -> None:
+        """Look at the clients of these connections that have connected since `settled_ms`."""
+        since_ms = settled_ms - GRACE_S * 1000  # the index follows the table with a delay
         for connection in connections:
             client_id = connection.known_client_id
             if client_id and (connection.created_at >= since_ms or connection.closing):
@@ -186,7 +193,8 @@ class SweepLimit:
         judged = list(itertools.takewhile(lambda each: verdicts[each] is not None, connections))
         known: Verdicts = {connection: verdicts[connection] for connection in judged}
         living = [each for each in judged if known[each] is Verdict.LIVE]
-        unproven = sum(verdict is Verdict.UNPROVEN for verdict in known.values())
+        # A silent one that could not be closed may speak again.
+        unproven = sum(verdict in (Verdict.UNPROVEN, Verdict.SILENT) for verdict in known.values())
         is_proven = min(len(living), self.limit) + unproven <= self.limit
         complete = is_proven and len(judged) == len(connections) < SWEEP_ROWS + self.limit
         if self.dry_run:

@@ -70,7 +70,8 @@ class Prober:
         def on_reply(call: Call, reply: Reply) -> None:
             self.answers.add(reply)
             connection = by_id[call.connection_id]
-            young = is_young(connection, self.now_ms)
+            # Its handshake may have begun long after the run.
+            young = is_young(connection, self.now_ms) or is_young(connection, now_ms())
             verdicts[connection] = judge_reply(
                 reply.status, young, is_silent=self._is_silent(reply)
             )

@@ -68,7 +68,7 @@ class TablePass:
             if limit:
                 limit.look_again(position.clients, self.deadline.within(self.deadline.left() / 2))
             for page in self._pages(position.start):
-                examined = self._examine(page, limit, position.previous_ms)
+                examined = self._examine(page, limit, position.settled_ms)
                 if examined:
                     position = replace(position, start=examined[-1].connection_id)
                 if len(examined) < len(page.connections):
@@ -96,8 +96,10 @@ class TablePass:
         saved = self.progress.position() if self.dry_run else self.progress.begin(now_ms, until_ms)
         if saved and saved.start is not None:
             return saved
-        previous_ms, clients = (saved.since_ms, saved.clients) if saved else (0, ())
-        return Position(None, now_ms, previous_ms, clients=clients)
+        if saved is None:
+            return Position(None, now_ms)
+        settled_ms = saved.since_ms if saved.is_settled else saved.settled_ms
+        return Position(None, now_ms, saved.since_ms, 0, saved.clients, settled_ms)
 
     def _limit(self) -> SweepLimit | None:
         limit = self.config.max_connections_per_client
@@ -108,15 +110,15 @@ class TablePass:
     def _with_pending(self, position: Position, limit: SweepLimit | None) -> Position:
         """Return the position with the clients that the next run looks at again.
 
-        With too many of them, the pass does not count as complete for the limit: the next one
-        looks at every client that has connected since the last complete one.
+        With too many of them, or without a limit, the pass settles nothing: the next one looks at
+        every client that has connected since the last one that did.
         """
         if limit is None:
-            return replace(position, clients=())
+            return replace(position, clients=(), is_settled=False)
         self.tally.replaced = limit.replaced
         if len(limit.pending) > PENDING_CLIENTS:
             self.log.warning("limit not enforced in this pass", clients=len(limit.pending))
-            return replace(position, clients=(), since_ms=position.previous_ms)
+            return replace(position, clients=(), is_settled=False)
         return replace(position, clients=tuple(limit.pending))
 
     def _save(self, position: Position) -> None:
@@ -134,7 +136,7 @@ class TablePass:
                 self.progress.end()
             raise
 
-    def _examine(self, page: Page, limit: SweepLimit | None, previous_ms: int) -> list[Connection]:
+    def _examine(self, page: Page, limit: SweepLimit | None, settled_ms: int) -> list[Connection]:
         """Judge, remove and close. Return the connections before the first not reached in time."""
         self._handle_malformed(page.malformed)
         verdicts = self.prober.verdicts(page.connections)
@@ -144,7 +146,7 @@ class TablePass:
         self._close_silent([each for each in examined if verdicts[each] is Verdict.SILENT])
         self._close([each for each in examined if verdicts[each] not in (*DEAD, Verdict.SILENT)])
         if limit:
-            limit.enforce(examined, previous_ms)
+            limit.enforce(examined, settled_ms)
         return examined
 
     def _handle_malformed(self, items: Sequence[Item]) -> None:

@@ -122,6 +122,25 @@ def test_a_take_over_whose_answer_was_lost_has_happened(dynamodb: DynamoDBClient
     assert stored(dynamodb) == second
 
 
+@pytest.mark.parametrize("unsent", [0, 3])
+def test_a_take_over_without_any_answer_leaves_the_row_to_the_other_delivery(
+    dynamodb: DynamoDBClient, unsent: int
+) -> None:
+    """That one may have opened the connection, so that nobody is to clean up."""
+    second = replace(ONE, created_at=ONE.created_at + 5, ttl=ONE.ttl + 5)
+    put(dynamodb, ONE)
+    store = ConnectionStore(
+        Losing(dynamodb, {"update_item": 3 - unsent}, {"update_item": unsent}),  # type: ignore[arg-type] # a fake
+        TABLE,
+        NO_DEADLINE,
+    )
+
+    with pytest.raises(StoreError) as caught:
+        store.put(second)
+
+    assert not caught.value.uncertain
+
+
 def test_a_put_replaces_a_row_that_is_not_a_connection(dynamodb: DynamoDBClient) -> None:
     dynamodb.put_item(TableName=TABLE, Item={"connectionId": {"S": "one="}})
 

@@ -76,7 +76,7 @@ def test_the_names_of_the_verdicts_are_those_of_the_report() -> None:
 
 
 def test_a_connection_that_is_not_proven_dead_counts_as_live() -> None:
-    tally = Tally()
+    tally = Tally(silent=1)
     tally.verdicts.update(Verdict)
 
     assert (tally.live, tally.dead) == (3, 2)

@@ -82,15 +82,19 @@ def test_any_other_message_is_received_as_text(message: str) -> None:
 
 
 def test_json_nested_too_deeply_for_an_envelope_is_received_as_text() -> None:
-    """The deepest message that counts as JSON still fits one level deeper, into an envelope."""
+    """The deepest message that counts as JSON fits an envelope, also where the stack is deeper."""
 
     def envelope(depth: int) -> bytes:
         return from_sns(sns_event("[" * depth + "]" * depth)).envelope()
 
+    def deeper(frames: int, notification: Notification) -> bytes:
+        return deeper(frames - 1, notification) if frames else notification.envelope()
+
     first = bisect.bisect(range(20_000), 0, key=lambda depth: envelope(depth).endswith(b']"}'))
+    deepest = from_sns(sns_event("[" * (first - 1) + "]" * (first - 1)))
 
     assert first < 20_000
-    assert envelope(first - 1).endswith(b"]]}")
+    assert deeper(10, deepest).endswith(b"]]}")
 
 
 @given(st.text(max_size=50))

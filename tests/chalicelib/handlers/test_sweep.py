@@ -14,7 +14,9 @@ from chalicelib.clock import Deadline
 from chalicelib.domain.connection import Intent
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.sweep_position import SWEEP_ROW, Position
+from chalicelib.handlers import sweep as handler
 from chalicelib.handlers.sweep import REMOVAL_S, RESERVE_S, report_of
+from chalicelib.services.limits import PENDING_CLIENTS
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
 from chalicelib.store import ConnectionStore
@@ -592,6 +594,18 @@ def put_connections(connections: ConnectionStore, client_id: str, *ages_s: float
     return ids
 
 
+def test_a_handshake_that_begins_late_in_a_long_run_keeps_its_row(
+    dynamodb: DynamoDBClient, connections: ConnectionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API Gateway answers 410 for it, and it is not of the run's beginning."""
+    connections.put(tracked("opening=", 1))
+    monkeypatch.setattr(handler, "now_ms", lambda: now_ms() - 311_000)
+
+    sweep()
+
+    assert left(dynamodb) == ["opening="]
+
+
 @pytest.mark.usefixtures("limit")
 def test_a_client_over_its_limit_loses_its_oldest_connections(
     connections: ConnectionStore, api: ConnectionsApi
@@ -663,6 +677,39 @@ def test_a_connection_that_could_not_be_closed_is_closed_by_the_next_sweep(
     assert sweep()["replaced"] == 1
 
     assert api.alive == set(theirs[:3])
+
+
+@pytest.mark.usefixtures("limit")
+def test_many_clients_over_their_limit_do_not_make_the_sweep_late(
+    connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    """They are too many to be remembered, so that the next pass looks at all clients again."""
+    for client in range(PENDING_CLIENTS + 1):
+        theirs = put_connections(connections, f"client{client}", 100, 200, 300, 400)
+        api.alive |= set(theirs)
+        api.statuses[theirs[3]] = 403
+
+    first, second = sweep(), sweep()
+    api.statuses.clear()
+    third = sweep()
+
+    assert [each["finished"] for each in (first, second, third)] == [True] * 3
+    assert max(each["lagSeconds"] for each in (first, second, third)) < 300
+    assert third["replaced"] == PENDING_CLIENTS + 1
+
+
+def test_a_limit_that_is_set_later_holds_for_connections_from_before(
+    connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = put_connections(connections, "alice", 500, 600)
+    api.alive = set(theirs)
+    assert [sweep()["finished"], sweep()["finished"]] == [True, True]
+    monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
+
+    report = sweep()
+
+    assert report["replaced"] == 1
+    assert api.alive == {theirs[0]}
 
 
 @pytest.mark.usefixtures("limit")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from chalicelib.adapters.connections_api.calls import Call
 from chalicelib.adapters.connections_api.client import ConnectionsApiClient
 from chalicelib.adapters.connections_api.endpoint import by_endpoint
 from chalicelib.domain.close_causes import Cause
+from chalicelib.domain.connection import Intent
 from chalicelib.services.closing import Closing
 from chalicelib.settings import load
 from chalicelib.store import ConnectionStore
@@ -287,7 +287,7 @@ def test_the_client_is_told_what_the_request_says(
 
 @pytest.mark.parametrize(
     ("reconnect", "told"),
-    [(None, False), (True, True), (False, False)],  # a row of the version before has None, too
+    [(None, False), (True, True), (False, False)],
 )
 def test_a_close_that_is_left_to_the_sweep_says_the_same(
     connections: ConnectionStore,
@@ -298,8 +298,9 @@ def test_a_close_that_is_left_to_the_sweep_says_the_same(
 ) -> None:
     """Its message is not kept: the row stays small."""
     opened = tracked("late=", age_s=70)
-    at = opened.created_at + 2_000
-    connections.put(replace(opened, closing="kicked", closing_at=at, close_reconnect=reconnect))
+    due = Intent("kicked", opened.created_at + 2_000, reconnect=reconnect, is_due=True)
+    connections.put(opened)
+    connections.mark_closing(opened, due)
     api.alive = {"late="}
 
     app.sweep({}, Context(60))
@@ -308,6 +309,43 @@ def test_a_close_that_is_left_to_the_sweep_says_the_same(
     assert (goodbye["reason"], goodbye["reconnect"]) == ("kicked", told)
     assert goodbye["message"]
     assert api.alive == set()
+
+
+@pytest.mark.parametrize("status", [403, 500, SILENT])
+def test_a_close_that_is_left_to_the_sweep_is_tried_until_it_succeeds(
+    connections: ConnectionStore, api: ConnectionsApi, status: int
+) -> None:
+    opened = tracked("late=", age_s=70)
+    connections.put(opened)
+    connections.mark_closing(opened, Intent("kicked", opened.created_at + 2_000, is_due=True))
+    api.alive = {"late="}
+    answer = api.behave
+
+    def fail(request: Received) -> Answer | Fault:
+        failed: Answer | Fault = "hang" if status == SILENT else Answer(status)
+        return answer(request) if request.method == "GET" else failed
+
+    api.behave = fail
+    app.sweep({}, Context(60))
+    assert api.alive == {"late="}
+    api.behave = answer
+
+    app.sweep({}, Context(60))
+
+    assert api.alive == set()
+
+
+def test_a_mark_is_withdrawn_if_the_close_is_refused_after_the_connection_has_opened(
+    connections: ConnectionStore, api: ConnectionsApi
+) -> None:
+    connections.put(tracked("one=", age_s=2))
+    api.behave = lambda _: Answer(403 if api.asked("POST")[1:] else 410)
+
+    assert close(connectionId="one=") == {"connections": {"one=": "failed"}}
+
+    row = connections.get("one=")
+    assert row is not None
+    assert (row.closing, row.close_due) == (None, None)
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 429, 500, SILENT])

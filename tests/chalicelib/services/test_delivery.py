@@ -252,6 +252,24 @@ def test_a_connection_that_is_gone_loses_its_row_past_the_grace_only(
     assert done.outcomes == {DeliveryOutcome.DELIVERED: 1, DeliveryOutcome.GONE: 2}
 
 
+def test_a_connection_that_opens_later_in_a_long_delivery_keeps_its_row(
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is past the grace by the end of the delivery, but was not when the 410 came."""
+    put(connections, "opening=", age_s=1)
+    api.behave = lambda _: Answer(410)
+    run = delivery_of(connections)
+
+    assert run.run()
+    monkeypatch.setattr(delivery, "now_ms", lambda: now_ms() + 70_000)
+    run.remove_gone(run.deadline)
+
+    assert left(dynamodb) == {"opening="}
+
+
 def test_a_gone_connection_of_a_named_client_loses_its_row_too(
     dynamodb: DynamoDBClient, connections: ConnectionStore, api: ConnectionsApi
 ) -> None:

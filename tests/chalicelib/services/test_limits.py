@@ -11,6 +11,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 import app
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.limits import over_limit
+from chalicelib.services import limits
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
 from tests.support.connections import NO_DEADLINE, tracked
@@ -64,6 +65,29 @@ def test_the_oldest_connection_goes_when_one_too_many_opens(
     assert connections.get("new=") is not None
     [line] = [line for line in logged() if line["message"] == "replaced"]
     assert (line["clientId"], line["outcomes"]) == ("alice", {"3000=": "closed"})
+
+
+def test_a_slow_handshake_closes_no_connection_that_is_newer_than_its_own(
+    connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page was loaded again meanwhile; who waits for the older handshake is gone."""
+    monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
+    enforce = limits.enforce_on_connect
+    opened: list[str] = []
+
+    def slow(connection: Connection, *rest: Any) -> None:
+        if not opened:
+            opened.append("newer=")
+            connections.put(tracked("newer=", -1, client_id="alice"))
+            api.alive.add("newer=")
+        enforce(connection, *rest)
+
+    monkeypatch.setattr(limits, "enforce_on_connect", slow)
+
+    assert connect("older=") == 200
+
+    assert api.alive == {"newer="}
+    assert api.asked("DELETE") == []
 
 
 def test_the_end_of_a_replaced_connection_is_told_as_such(

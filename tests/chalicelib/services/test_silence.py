@@ -235,6 +235,32 @@ def test_a_silent_connection_does_not_count_for_the_limit(
     assert api.asked("POST") == []
 
 
+def test_a_client_over_its_limit_is_kept_in_mind_while_one_of_its_connections_looks_silent(
+    connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be closed, and its network may return."""
+    monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
+    for name, seconds, age_s in (("new=", 10, 500), ("old=", 100, 600)):
+        connections.put(tracked(name, age_s, client_id="alice"))
+        api.alive.add(name)
+        api.last_active[name] = ago(seconds)
+    answer = api.behave
+
+    def refuse(request: Received) -> Answer | Fault:
+        return Answer(403) if request.method == "DELETE" else answer(request)
+
+    api.behave = refuse
+    first = sweep()
+    api.behave = answer
+    api.last_active["old="] = ago(1)
+
+    second = sweep()
+
+    assert (first["silent"], first["live"]) == (0, 4)
+    assert second["replaced"] == 1
+    assert "old=" not in api.alive
+
+
 def test_only_the_silent_are_closed_among_many(
     connections: ConnectionStore, api: ConnectionsApi
 ) -> None:
