@@ -38,14 +38,18 @@ class GatewayLine(logging.Formatter):
 def pretty(function: str, line: str, now: datetime) -> str:
     """Return a function's log line for people, on several lines if it has a traceback.
 
-    Text that is not a JSON object with a `message` is shown as it is, with the time `now`.
+    Text that is not a JSON object with a `message`, or whose other fields cannot be shown, is shown
+    as it is, with the time `now`.
     """
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict) or not isinstance(record.get("message"), str):
+        return _record(function, json.loads(line), now)
+    except Exception:  # noqa: BLE001 - functions print anything, and no line may end the log
         return _line(now, "", function, line, "")
+
+
+def _record(function: str, record: Any, now: datetime) -> str:
+    if not isinstance(record["message"], str):
+        raise TypeError("the message is no text")
     at = _time(record.get("timestamp")) or now
     fields = list(_fields(record))
     short = [(name, value) for name, value in fields if "\n" not in str(value)][:_FIELDS_SHOWN]

@@ -89,13 +89,13 @@ class TerminalLog:
                 for stream in {self._stream, self._output} if self._plain else ():
                     texts = [line.decode(errors="replace") for to, _, line in lines if to is stream]
                     if texts:
-                        click.echo("\n".join(texts), file=stream)
+                        _echo("\n".join(texts), stream, None)
                 for _, function, line in () if self._plain else lines:
                     text = pretty(function, line.decode(errors="replace"), datetime.now(UTC))
-                    click.echo(text, file=self._stream, color=self._color)
+                    _echo(text, self._stream, self._color)
                 if left_out:
                     text = f"... {left_out} log lines left out: the terminal reads too slowly"
-                    click.echo(text, file=self._stream, color=self._color)
+                    _echo(text, self._stream, self._color)
 
     def _next(self) -> tuple[list[tuple[TextIO, str, bytes]], int] | None:
         if self._plain:
@@ -108,6 +108,14 @@ class TerminalLog:
             self._waiting.clear()
             self._size = self._left_out = 0
             return lines, left_out
+
+
+def _echo(text: str, stream: TextIO, color: bool | None) -> None:
+    try:
+        click.echo(text, file=stream, color=color)
+    except UnicodeError:  # the terminal has fewer characters
+        shown = text.encode("ascii", "backslashreplace").decode()
+        click.echo(shown, file=stream, color=color)
 
 
 def color_wanted(stream: TextIO) -> bool:

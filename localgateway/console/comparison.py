@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from localgateway.console.summaries import cut
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -156,15 +158,18 @@ class Comparison:
 
 
 def shown_socket(socket: Socket) -> dict[str, Any]:
-    """Return a socket for the page."""
+    """Return a socket for the page; long texts of the client are cut."""
     handshake = socket.handshake
-    return {
-        "phase": socket.phase,
-        "since": socket.since,
-        "connectedAt": handshake.connected_at,
-        "sourceIp": handshake.source_ip,
-        "userAgent": handshake.user_agent,
-        "query": dict(handshake.query),
-        "subprotocols": handshake.subprotocols,
-        "origin": handshake.origin,
-    }
+    shown: dict[str, Any] = cut(
+        {
+            "phase": socket.phase,
+            "since": socket.since,
+            "connectedAt": handshake.connected_at,
+            "sourceIp": handshake.source_ip,
+            "userAgent": handshake.user_agent,
+            "query": dict(handshake.query),
+            "subprotocols": handshake.subprotocols,
+            "origin": handshake.origin,
+        }
+    )
+    return shown

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from localgateway import request_bodies
@@ -139,12 +139,14 @@ class ConsoleApi:
 
     async def _lines(self, after: int) -> AsyncIterator[bytes]:
         with self._watch.watcher() as watcher:
-            shown, step = "", 0
+            shown, step = b"", 0
             while not self._closing:
                 self._watch.refresh()
-                if step % _STATE_STEPS == 0 and (state := json.dumps(self._whole_state())) != shown:
-                    shown = state
-                    yield f'{{"state": {state}}}\n'.encode()
+                if step % _STATE_STEPS == 0:
+                    state = _line({"state": self._whole_state()})
+                    if state != shown:
+                        shown = state
+                        yield state
                 while entries := self._observer.after(after, _EVENTS):
                     after = entries[-1].seq
                     yield _line({"events": [summary(each) for each in entries]})
@@ -190,8 +192,13 @@ async def _redirect(_: Request) -> Response:
 
 
 def _line(message: Any) -> bytes:
-    return json.dumps(message).encode() + b"\n"
+    return _encoded(message) + b"\n"
 
 
 def _json(body: Any, status: int = HTTPStatus.OK) -> Response:
-    return JSONResponse(body, status, dict(HEADERS))
+    return Response(_encoded(body), status, dict(HEADERS), "application/json")
+
+
+def _encoded(body: Any) -> bytes:
+    # Texts are of functions and clients, which may have halves of characters (lone surrogates).
+    return json.dumps(body, ensure_ascii=False).encode(errors="replace")

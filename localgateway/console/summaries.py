@@ -61,7 +61,7 @@ def _short(event: Event) -> dict[str, Any]:
     fields = _fields(event)
     match event:
         case HandshakeBegan():
-            fields["query"] = dict(event.query)
+            fields = cut({**fields, "query": dict(event.query)})
         case Started():
             fields["event"] = len(event.event)
             if (body := _body(event)) is not None:
@@ -75,7 +75,7 @@ def _short(event: Event) -> dict[str, Any]:
         case ConnectionsCall() | Replied():
             fields |= {"text": _cut(event.text), "ids": _ids(event.text)}
         case _:
-            fields = {name: _cut_value(value) for name, value in fields.items()}
+            fields = cut(fields)
     return fields
 
 
@@ -98,7 +98,7 @@ def _body(event: Started) -> str | None:
         body = json.loads(event.event)["body"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    return _cut_value(body) if isinstance(body, str) else None
+    return cut(body) if isinstance(body, str) else None
 
 
 def _line(line: bytes) -> dict[str, Any]:
@@ -128,9 +128,10 @@ def _cut(text: bytes) -> str:
     return shown if len(shown) <= SHORT else f"{shown[:SHORT]}…"
 
 
-def _cut_value(value: Any) -> Any:
+def cut(value: Any) -> Any:
+    """Return a text, or an object with texts, for a list: each at most `SHORT` long."""
     if isinstance(value, dict):
-        return {name: _cut_value(each) for name, each in value.items()}
+        return {name: cut(each) for name, each in value.items()}
     return f"{value[:SHORT]}…" if isinstance(value, str) and len(value) > SHORT else value
 
 

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MINUTES = 15
-# Lines that wait for somebody to look.
+# Lines that wait for somebody to look, and their length in bytes; the oldest ones go.
 LINES = 10_000
+LINES_SIZE = 4 * 1024 * 1024
+# What CloudWatch takes of a value and of a text: NaN and infinity are neither.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
+_LARGEST = 2.0**360
+_TEXT = 1024
 # Different series, beyond which new ones are left out: names and dimensions may be a client's.
 SERIES = 500
 
@@ -47,16 +52,21 @@ class Metrics:
 
     def __init__(self) -> None:
         self._series: dict[Series, dict[int, Statistics]] = {}
-        self._lines: deque[tuple[bytes, float]] = deque(maxlen=LINES)
+        self._lines: deque[tuple[bytes, float]] = deque()
+        self._size = 0
 
     def add(self, line: bytes, now: float) -> None:
         """Add the metrics of a log line, if it has some; `now` is in epoch s."""
         self._lines.append((line, now))
+        self._size += len(line)
+        while len(self._lines) > LINES or self._size > LINES_SIZE:
+            self._size -= len(self._lines.popleft()[0])
 
     def parse(self) -> None:
         """Parse the lines that were added."""
         while self._lines:
             self._parse(*self._lines.popleft())
+        self._size = 0
 
     def _parse(self, line: bytes, now: float) -> None:
         try:
@@ -104,13 +114,29 @@ class Metrics:
 
 
 def values(record: Any) -> Iterator[tuple[Series, float]]:
-    """Return each series of a record in the embedded metric format, and its values."""
+    """Return each series of a record in the embedded metric format, and its values.
+
+    What CloudWatch would not take as a value or unit is left out; long texts are cut.
+    """
     for directive in record["_aws"]["CloudWatchMetrics"]:
         for names in directive.get("Dimensions") or [[]]:
-            dimensions = tuple((name, str(record[name])) for name in sorted(names))
+            dimensions = tuple((name[:_TEXT], _text(record[name])) for name in sorted(names))
             for metric in directive["Metrics"]:
                 value = record[metric["Name"]]
-                series = Series(metric["Name"], metric.get("Unit", "None"), dimensions)
+                unit = metric.get("Unit")
+                shown_unit = _text(unit) if isinstance(unit, str) else "None"
+                series = Series(_text(metric["Name"]), shown_unit, dimensions)
                 for each in value if isinstance(value, list) else [value]:
-                    if isinstance(each, int | float) and not isinstance(each, bool):
+                    if _is_value(each):
                         yield series, float(each)
+
+
+def _is_value(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= _LARGEST
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"{type(value).__name__} is no text")
+    return str(value)[:_TEXT]

@@ -40,6 +40,7 @@ class Observer:
         self.metrics = Metrics()
         self._limits = entries, memory
         self._kept: deque[Entry] = deque()
+        self._sizes: deque[int] = deque()
         self._memory = 0
         self._numbers = itertools.count(1)
         self.last = 0
@@ -49,10 +50,12 @@ class Observer:
         self.last += 1
         at = int(time.time() * 1000)
         self._kept.append(Entry(self.last, at, event))
-        self._memory += event.size
+        self._sizes.append(event.size)
+        self._memory += self._sizes[-1]
         entries, memory = self._limits
         while len(self._kept) > entries or self._memory > memory:
-            self._memory -= self._kept.popleft().event.size
+            self._kept.popleft()
+            self._memory -= self._sizes.popleft()
         if isinstance(event, SocketEvent):
             self.sockets.apply(event, at)
 

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.server import ServerState
@@ -22,10 +23,12 @@ from localgateway.api_gateway.websocket_api import WebSocketApi
 from localgateway.console.actions import Actions
 from localgateway.console.errors import ActionError
 from localgateway.console.http_api import PREFIX, ConsoleApi
+from localgateway.console.summaries import summary
 from localgateway.console.watch import Watch
 from localgateway.faults_api import serve_faults
 from localgateway.forwarding import Forwarder
 from localgateway.lambda_runtime.invoke_api import Invocations
+from localgateway.log_format import pretty
 from localgateway.observer.masking import masked_text
 from localgateway.observer.observer import Observer
 
@@ -247,6 +250,10 @@ def function_lines(data: bytes) -> None:
     """Observe any event, and any line that a function prints."""
     observer = Observer()
     observer.logged("notify", 1, data)
+    observer.metrics.add(data, 0.0)
+    shown = [summary(each) for each in observer.after(0, 10)]
+    json.dumps([shown, observer.metrics.shown(0.0)], allow_nan=False)
+    pretty("notify", data.decode(errors="replace"), datetime.now(UTC))
     try:
         event = json.loads(data)
     except (ValueError, RecursionError):

@@ -57,11 +57,37 @@ def shown(line: object) -> str:
         ({**LINE, "message": "a\x1b[2Jb"}, " INFO    connect      a\\x1b[2Jb"),
         ({**LINE, "clientId": "\x1b[2J"}, ' INFO    connect      connected clientId="\\u001b[2J"'),
         ("\x1b[2J\tü", "         connect      \\x1b[2J\tü"),
+        *(
+            (odd, f"         connect      {odd}")
+            for odd in (
+                '{"message":"x","timestamp":"0001-01-01T00:00:00"}',
+                '{"message":"x","timestamp":"9999-12-31T23:59:59-12:00"}',
+                '{"message":"x","_aws":{"CloudWatchMetrics":5}}',
+                '{"message":"x","_aws":{"CloudWatchMetrics":["a"]}}',
+                '{"message":"x","_aws":{"CloudWatchMetrics":[{"Metrics":[1]}]}}',
+            )
+        ),
     ],
 )
 def test_a_line_shows_what_matters(line: object, expected: str) -> None:
-    """Control characters from a client never reach the terminal."""
+    """Control characters from a client never reach the terminal; an odd line is shown as it is."""
     assert shown(line) == expected
+
+
+VALUES = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text() | st.datetimes().map(str),
+    lambda each: st.lists(each) | st.dictionaries(st.sampled_from(["Metrics", "Name"]), each),
+)
+
+
+@given(
+    VALUES, st.recursive(VALUES, lambda each: st.fixed_dictionaries({"CloudWatchMetrics": each}))
+)
+def test_no_line_fails(timestamp: object, metrics: object) -> None:
+    """Whatever a function prints."""
+    line = json.dumps({**LINE, "timestamp": timestamp, "_aws": metrics})
+
+    assert "connected" in pretty("connect", line, NOW)
 
 
 @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text())))

@@ -81,6 +81,22 @@ def test_a_terminal_that_is_gone_stops_nothing() -> None:
     assert messages(terminal) == ["lost"]
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_one_line_never_ends_the_log(plain: bool) -> None:
+    """Neither what cannot be formatted nor a character that the terminal does not have."""
+    written = io.BytesIO()
+    terminal = io.TextIOWrapper(written, encoding="ascii")
+    lines = ('{"message":"x","timestamp":"0001-01-01T00:00:00"}', "\ud55c", "last")
+
+    with TerminalLog(terminal, plain=plain).running() as log:
+        for line in lines:
+            log.write("connect", line.encode())
+    terminal.flush()
+
+    shown = [line.split()[-1] for line in written.getvalue().decode().splitlines()]
+    assert shown == [lines[0], r"\ud55c", "last"]
+
+
 @pytest.mark.parametrize(
     ("no_color", "terminal", "wanted"),
     [("", True, True), (None, True, True), ("1", True, False), (None, False, False)],

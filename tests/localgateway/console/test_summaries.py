@@ -11,6 +11,7 @@ from localgateway.observer.events import (
     Finished,
     HandshakeBegan,
     Logged,
+    Refused,
     Replied,
     Reported,
     Started,
@@ -104,6 +105,16 @@ def test_a_handshake_shows_what_the_client_sent() -> None:
     shown = short(HandshakeBegan(ID, 1, "::1", 5, "<b>", {"clientId": "ada"}, "v1", None))
 
     assert (shown["userAgent"], shown["query"]) == ("<b>", {"clientId": "ada"})
+
+
+def test_long_texts_of_a_handshake_are_cut() -> None:
+    long = "x" * 7000
+
+    shown = short(HandshakeBegan(ID, 1, "::1", 5, long, {"clientId": long}, long, long))
+    refused = short(Refused(ID, 403, long, 1.0))
+
+    texts = [shown["userAgent"], shown["query"]["clientId"], shown["subprotocols"]]
+    assert [len(text) for text in (*texts, shown["origin"], refused["cause"])] == [SHORT + 1] * 5
 
 
 def test_details_of_an_invocation_have_event_answer_and_lines() -> None:

@@ -19,6 +19,7 @@ from localgateway.observer.events import (
     Refused,
     Replied,
     Reported,
+    Started,
 )
 from localgateway.observer.observer import CONTENT, Observer, origin
 
@@ -63,6 +64,14 @@ def test_the_oldest_entries_go() -> None:
         ConnectionsCall(ID, "POST", 200, 1.0, b"x" * 1000),
         Finished(1, "connect", "ok", 1.0, False, 1, b"x" * 1000),
         Reported("published", {"message": "x" * 1000}),
+        Reported("published", {"messages": ["x" * 500, {"x" * 500: 5}]}),
+        HandshakeBegan(ID, 1, "::1", 5, "x" * 1000, {}, None, None),
+        HandshakeBegan(ID, 1, "::1", 5, None, {"x" * 500: "x" * 500}, None, None),
+        HandshakeBegan(ID, 1, "::1", 5, None, {}, "x" * 1000, None),
+        HandshakeBegan(ID, 1, "::1", 5, None, {}, None, "x" * 1000),
+        Refused(ID, 403, "x" * 1000, 1.0),
+        Opened(ID, "x" * 1000, 1.0),
+        Started(1, "work", "invoke", "x" * 500, "x" * 500, None, b"{}"),
     ],
 )
 def test_memory_is_bounded_by_contents(event: Event) -> None:
