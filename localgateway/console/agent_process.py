@@ -76,7 +76,8 @@ class AgentProcess:
             try:
                 self._take(json.loads(line))
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-                _log.warning("left out a line of the console's agent: %r", error)
+                reason = f"{type(error).__name__}: {error}"
+                _log.warning("left out a line of the console's agent: %s", reason)
         self._child = None
         self._hear({"ended": True})
         for answer in self._waiting.values():

@@ -27,7 +27,9 @@ async def record_reports(lines: AsyncIterator[bytes], observer: Observer) -> Non
         try:
             observer.record(_reported(line))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            _log.warning("left out a line of the embedded AWS: %r", error)
+            # Without the line: it may be long, or tell a credential.
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("left out a line of the embedded AWS: %s", reason)
 
 
 def _reported(line: bytes) -> Reported:

@@ -9,6 +9,7 @@ import pytest
 
 from localgateway.child_processes import Child
 from localgateway.console.agent_process import AgentProcess
+from tests.localgateway.support import PATIENCE
 
 
 class Agent:
@@ -48,7 +49,8 @@ def test_a_line_that_is_no_message_is_logged_and_left_out(
 
     async def run() -> Any:
         process = AgentProcess("ws://x", {}, hear)
-        answers = [await process.ask("open"), await process.ask("close")]
+        async with asyncio.timeout(PATIENCE):
+            answers = [await process.ask("open"), await process.ask("close")]
         await process.stop()
         return answers
 

@@ -11,8 +11,10 @@ from localgateway.console.comparison import (
     Verdict,
     connections_table,
     is_connection_id,
+    shown_socket,
     verdict,
 )
+from localgateway.console.summaries import SHORT
 from localgateway.observer.events import Closed, Ended, HandshakeBegan, Opened
 from localgateway.observer.sockets import Socket, Sockets
 
@@ -55,6 +57,17 @@ def socket(phase: Any, since: int) -> Socket:
 def test_a_verdict(open_socket: Socket | None, row: Any, ended: int | None, expected: Any) -> None:
     """What a reading may have missed, because it began before the last change, is settling."""
     assert verdict(open_socket, row, ended, READING, NOW_S, "ttl") == expected
+
+
+def test_long_texts_of_a_client_are_cut() -> None:
+    """All connections are in the page's state, with what their clients sent."""
+    long = "x" * 7000
+    began = HandshakeBegan(ID, 1, "::1", 5, long, {"clientId": long}, long, long)
+
+    shown = shown_socket(Socket(began, "open", 1))
+
+    texts = (shown["userAgent"], shown["query"]["clientId"], shown["subprotocols"], shown["origin"])
+    assert [len(text) for text in texts] == [SHORT + 1] * 4
 
 
 def test_without_a_time_to_live_no_row_expires() -> None:
