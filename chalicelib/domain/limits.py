@@ -12,5 +12,13 @@ if TYPE_CHECKING:
 
 def over_limit(connections: Iterable[Connection], limit: int) -> list[Connection]:
     """Return one client's connections beyond `limit`: all but the newest, newest first."""
-    newest_first = sorted(connections, key=lambda c: (c.created_at, c.connection_id), reverse=True)
-    return newest_first[limit:]
+    return sorted(connections, key=_age, reverse=True)[limit:]
+
+
+def _age(connection: Connection) -> tuple[int, str]:
+    """Return what orders connections by age: the handshake, as API Gateway saw it.
+
+    `createdAt` is later where a function was slow, or where `$connect` was delivered twice.
+    """
+    at = connection.created_at if connection.connected_at is None else connection.connected_at
+    return at, connection.connection_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from h11 import DONE, IDLE, SEND_BODY
+from h11 import DONE, IDLE, SEND_BODY, SEND_RESPONSE
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from localgateway.api_gateway.quotas import HEAD_LIMIT
@@ -71,7 +71,10 @@ class HttpSocket(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse the rest of a broken request; the answer that is being made has no place then."""
-        super().send_400_response(msg)
+        if self.conn.our_state in (IDLE, SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # the request has its answer, or a part of it
+            self.transport.close()
         if self.cycle is not None:
             self.cycle.disconnected = True
 

@@ -77,7 +77,7 @@ class Observer:
 
     def after(self, seq: int, limit: int) -> list[Entry]:
         """Return the first entries after a number, at most `limit`."""
-        missing = min(self.last - seq, len(self._kept))
+        missing = max(0, min(self.last - seq, len(self._kept)))
         start = len(self._kept) - missing
         return list(itertools.islice(self._kept, start, start + limit))
 

@@ -14,7 +14,7 @@ from chalicelib.domain.limits import over_limit
 from chalicelib.services import limits
 from chalicelib.store import ConnectionStore
 from tests.conftest import TABLE, Wire
-from tests.support.connections import NO_DEADLINE, tracked
+from tests.support.connections import NO_DEADLINE, now_ms, tracked
 from tests.support.connections_api import Answer, ConnectionsApi, api_in_use
 from tests.support.events import connect_event, disconnect_event
 from tests.support.lambda_context import Context
@@ -33,10 +33,12 @@ def connections(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Co
     return ConnectionStore(dynamodb, TABLE, NO_DEADLINE)
 
 
-def connect(connection_id: str, client_id: str | None = "alice") -> int:
+def connect(connection_id: str, client_id: str | None = "alice", at_ms: int | None = None) -> int:
     """Open a connection, and give the status that API Gateway sees."""
     query = {"clientId": [client_id]} if client_id else {}
-    answer = app.connect(connect_event(connection_id, query=query), Context())
+    event = connect_event(connection_id, query=query)
+    event["requestContext"]["connectedAt"] = now_ms() if at_ms is None else at_ms
+    answer = app.connect(event, Context())
     return int(answer["statusCode"])
 
 
@@ -138,10 +140,11 @@ def test_others_and_the_dead_do_not_count(
 
 
 def test_a_repeated_connect_counts_once(connections: ConnectionStore, api: ConnectionsApi) -> None:
+    at_ms = now_ms()
     """A retry of the same `$connect` closes nothing more, least of all itself."""
     put_connections(connections, api, 10, 20)
 
-    assert [connect("new=") for _ in range(3)] == [200, 200, 200]
+    assert [connect("new=", at_ms=at_ms) for _ in range(3)] == [200, 200, 200]
 
     assert api.requests == []
 
@@ -206,6 +209,13 @@ def test_an_api_that_does_not_close_refuses_nobody(
 
     [line] = [line for line in logged() if line["message"] == "replaced"]
     assert line["outcomes"] == {"30=": "failed"}
+
+
+def test_a_row_that_a_second_delivery_took_over_is_as_old_as_its_handshake() -> None:
+    taken_over = Connection("old=", 90_000, 0, connected_at=1_000)
+    newer = Connection("new=", 5_010, 0, connected_at=5_000)
+
+    assert over_limit([newer, taken_over], 1) == [taken_over]
 
 
 @given(

@@ -389,7 +389,12 @@ def test_a_body_that_is_no_object_is_refused(page: Page, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("events/nothing", 404), (f"events/{'9' * 5000}", 404), (f"stream?after={'9' * 5000}", 400)],
+    [
+        ("events/nothing", 404),
+        (f"events/{'9' * 5000}", 404),
+        (f"events/{'9' * 40}", 404),
+        (f"stream?after={'9' * 5000}", 400),
+    ],
 )
 def test_what_is_no_number_of_an_event_is_refused(page: Page, path: str, status: int) -> None:
     assert page.get(f"api/{path}").status == status
