@@ -140,8 +140,8 @@ def test_others_and_the_dead_do_not_count(
 
 
 def test_a_repeated_connect_counts_once(connections: ConnectionStore, api: ConnectionsApi) -> None:
-    at_ms = now_ms()
     """A retry of the same `$connect` closes nothing more, least of all itself."""
+    at_ms = now_ms()
     put_connections(connections, api, 10, 20)
 
     assert [connect("new=", at_ms=at_ms) for _ in range(3)] == [200, 200, 200]
