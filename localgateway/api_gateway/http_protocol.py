@@ -69,12 +69,11 @@ class HttpSocket(H11Protocol):
         self.headers = event.headers.raw_items()
         super().handle_websocket_upgrade(event)
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn passes it
         """Refuse the rest of a broken request; the answer that is being made has no place then."""
-        if self.conn.our_state in (IDLE, SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:  # the request has its answer, or a part of it
-            self.transport.close()
+        if self.conn.our_state in (IDLE, SEND_RESPONSE):  # it has no part of an answer yet
+            self.transport.write(_response("400 Bad Request"))
+        self.transport.close()
         if self.cycle is not None:
             self.cycle.disconnected = True
 
