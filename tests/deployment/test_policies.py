@@ -105,8 +105,10 @@ class Scenario:
 
 
 def connect_of(client_id: str) -> dict[str, Any]:
-    """Return the `$connect` event of a client with this id."""
-    return {**connect_event(), "multiValueQueryStringParameters": {"clientId": [client_id]}}
+    """Return the `$connect` event of a client with this id, whose handshake is new."""
+    event = connect_event()
+    del event["requestContext"]["connectedAt"]
+    return {**event, "multiValueQueryStringParameters": {"clientId": [client_id]}}
 
 
 def message_event(body: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from chalicelib.domain.errors import StoreError
 from chalicelib.domain.sweep_position import SWEEP_ROW, Position
 from chalicelib.handlers import sweep as handler
 from chalicelib.handlers.sweep import REMOVAL_S, RESERVE_S, report_of
-from chalicelib.services.limits import PENDING_CLIENTS
+from chalicelib.services import table_pass
 from chalicelib.services.probing import Prober
 from chalicelib.services.table_pass import TablePass
 from chalicelib.store import ConnectionStore
@@ -681,10 +681,11 @@ def test_a_connection_that_could_not_be_closed_is_closed_by_the_next_sweep(
 
 @pytest.mark.usefixtures("limit")
 def test_many_clients_over_their_limit_do_not_make_the_sweep_late(
-    connections: ConnectionStore, api: ConnectionsApi
+    connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are too many to be remembered, so that the next pass looks at all clients again."""
-    for client in range(PENDING_CLIENTS + 1):
+    monkeypatch.setattr(table_pass, "PENDING_CLIENTS", 2)
+    for client in range(3):
         theirs = put_connections(connections, f"client{client}", 100, 200, 300, 400)
         api.alive |= set(theirs)
         api.statuses[theirs[3]] = 403
@@ -695,7 +696,7 @@ def test_many_clients_over_their_limit_do_not_make_the_sweep_late(
 
     assert [each["finished"] for each in (first, second, third)] == [True] * 3
     assert max(each["lagSeconds"] for each in (first, second, third)) < 300
-    assert third["replaced"] == PENDING_CLIENTS + 1
+    assert third["replaced"] == 3
 
 
 def test_a_limit_that_is_set_later_holds_for_connections_from_before(
