@@ -61,8 +61,7 @@ class Connection:
     epoch s. `closing` is the cause with which the server is about to close the connection, since
     `closing_at` (epoch ms), `close_reason` the reason given by a person, and `close_reconnect`
     whether that person lets the client come back; with `close_due` the sweep has to close it.
-    `expires_at` (epoch s) is when the client's token
-    expires, which ends the connection.
+    `expires_at` (epoch s) is when the client's token expires, which ends the connection.
     A field that is None was unknown and is not an attribute of the row.
     """
 

@@ -139,7 +139,7 @@ class Closing:
     def _say_goodbye(
         self, endpoint: Endpoint, connections: Iterator[Connection], until: Deadline
     ) -> list[Connection]:
-        """Say goodbye to each connection. Return those that API Gateway still has, to be closed.
+        """Say goodbye to each connection, and return those that API Gateway still has.
 
         A goodbye that fails stops nothing: the client meets the end of its connection without a
         word, and comes back once.

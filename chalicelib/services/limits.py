@@ -17,6 +17,7 @@ from chalicelib.domain.connection import GRACE_S
 from chalicelib.domain.errors import StoreError
 from chalicelib.domain.limits import over_limit
 from chalicelib.domain.liveness import DEAD, Verdict
+from chalicelib.reader import PAGE_ROWS
 from chalicelib.services.endings import remove_orphans
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ CONNECT_TIMEOUT_S = 1.0
 # The rows of a client that `$connect` looks at; the sweep looks at more.
 CONNECT_ROWS = 50
 SWEEP_ROWS = 1000
-# The clients that the next sweep looks at again.
-PENDING_CLIENTS = 100
+# The clients that the next sweep looks at again: those on a page for which time ran out, and 100
+# others. Their ids take up to 80 KB of the sweep's row.
+PENDING_CLIENTS = PAGE_ROWS + 100
 
 
 def enforce_on_connect(

@@ -699,6 +699,29 @@ def test_many_clients_over_their_limit_do_not_make_the_sweep_late(
     assert third["replaced"] == 3
 
 
+@pytest.mark.usefixtures("limit")
+def test_a_page_for_which_time_runs_out_does_not_leave_the_pass_unsettled(
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Logged,
+) -> None:
+    """In a large table most runs end so; the next one looks at the rest of that page."""
+    for client in range(120):
+        api.alive |= set(put_connections(connections, f"client{client}", 200))
+    run = run_of(connections, 60)
+    dynamodb.meta.events.register("before-call.dynamodb.Query", end_of_time(monkeypatch, 60))
+
+    report_on(run)
+
+    saved = SweepProgress(dynamodb, TABLE, NO_DEADLINE).position()
+    assert saved is not None
+    assert len(saved.clients) > 100
+    assert saved.is_settled
+    assert not [line for line in logged() if line["message"] == "limit not enforced in this pass"]
+
+
 def test_a_limit_that_is_set_later_holds_for_connections_from_before(
     connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,14 @@ def ago(seconds: float) -> str:
     return datetime.fromtimestamp(now_ms() / 1000 - seconds, UTC).isoformat()
 
 
+def put_two_of_alice(connections: ConnectionStore, api: ConnectionsApi) -> None:
+    """Have a client with a connection that speaks and an older one that is silent."""
+    for name, seconds, age_s in (("new=", 10, 200), ("old=", 100, 300)):
+        connections.put(tracked(name, age_s, client_id="alice"))
+        api.alive.add(name)
+        api.last_active[name] = ago(seconds)
+
+
 def sweep(seconds: float = 60.0, **event: Any) -> Any:
     return app.sweep(event, Context(seconds))
 
@@ -223,10 +231,7 @@ def test_a_silent_connection_does_not_count_for_the_limit(
 ) -> None:
     """A client whose old connection is dead keeps the new one, although that is over the limit."""
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
-    for name, seconds, age_s in (("new=", 10, 200), ("old=", 100, 300)):
-        connections.put(tracked(name, age_s, client_id="alice"))
-        api.alive.add(name)
-        api.last_active[name] = ago(seconds)
+    put_two_of_alice(connections, api)
 
     report = sweep()
 
@@ -240,10 +245,7 @@ def test_a_client_over_its_limit_is_kept_in_mind_while_one_of_its_connections_lo
 ) -> None:
     """It could not be closed, and its network may return."""
     monkeypatch.setenv("MAX_CONNECTIONS_PER_CLIENT", "1")
-    for name, seconds, age_s in (("new=", 10, 500), ("old=", 100, 600)):
-        connections.put(tracked(name, age_s, client_id="alice"))
-        api.alive.add(name)
-        api.last_active[name] = ago(seconds)
+    put_two_of_alice(connections, api)
     answer = api.behave
 
     def refuse(request: Received) -> Answer | Fault:

@@ -75,7 +75,7 @@ def test_many_rows_come_in_batches() -> None:
 
 @pytest.mark.parametrize("character", ["\ud55c", "\U0001f600", "\x00", "\ud800"])
 def test_no_line_is_longer_than_the_gateway_reads(character: str) -> None:
-    """Names and values may be long and take many characters in JSON."""
+    """Long names and values are cut, whatever a character takes in JSON."""
     attributes = {f"{number}{character * 900}": {"S": character * 900} for number in range(40)}
     pages = Pages(*(item(number, **attributes) for number in range(5)))
 
