@@ -595,7 +595,10 @@ def put_connections(connections: ConnectionStore, client_id: str, *ages_s: float
 
 
 def test_a_handshake_that_begins_late_in_a_long_run_keeps_its_row(
-    dynamodb: DynamoDBClient, connections: ConnectionStore, monkeypatch: pytest.MonkeyPatch
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """API Gateway answers 410 for it, and it is not of the run's beginning."""
     connections.put(tracked("opening=", 1))
@@ -603,6 +606,7 @@ def test_a_handshake_that_begins_late_in_a_long_run_keeps_its_row(
 
     sweep()
 
+    assert api.asked("GET") == ["opening="]
     assert left(dynamodb) == ["opening="]
 
 

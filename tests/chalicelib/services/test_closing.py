@@ -19,7 +19,7 @@ from chalicelib.settings import load
 from chalicelib.store import ConnectionStore
 from chalicelib.telemetry.logs import Log
 from tests.conftest import TABLE, Wire, store_in_use
-from tests.support.connections import NO_DEADLINE, tracked
+from tests.support.connections import NO_DEADLINE, now_ms, tracked
 from tests.support.connections_api import (
     SILENT,
     Answer,
@@ -333,6 +333,25 @@ def test_a_close_that_is_left_to_the_sweep_is_tried_until_it_succeeds(
     app.sweep({}, Context(60))
 
     assert api.alive == set()
+
+
+def test_a_connection_that_does_not_open_in_time_is_closed_by_the_sweep(
+    connections: ConnectionStore, api: ConnectionsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections.put(tracked("one=", age_s=2))
+    monkeypatch.setattr("chalicelib.services.closing.NOT_OPEN_PAUSE_S", 60.0)
+
+    assert close(connectionId="one=", reason="left the team") == {
+        "connections": {"one=": "not open yet"}
+    }
+    api.alive = {"one="}
+    monkeypatch.setattr("chalicelib.handlers.sweep.now_ms", lambda: now_ms() + 100_000)
+    app.sweep({}, Context(60))
+
+    assert api.alive == set()
+    row = connections.get("one=")
+    assert row is not None
+    assert (row.closing, row.close_reason) == ("kicked", "left the team")
 
 
 def test_a_mark_is_withdrawn_if_the_close_is_refused_after_the_connection_has_opened(
