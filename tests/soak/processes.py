@@ -1,4 +1,4 @@
-"""Samples of the memory, the open files and the threads of every process."""
+"""Samples of the machine's CPU, and of the memory, files and threads of every process."""
 
 import time
 from collections.abc import Mapping
@@ -21,13 +21,20 @@ class _Samples:
 
 
 class Sampler:
-    """Samples processes; those that end soon are forgotten."""
+    """Samples processes; those that end soon are forgotten.
+
+    `busy` has the time (epoch s) and the share of the machine's CPU that was in use since the
+    sample before.
+    """
 
     def __init__(self) -> None:
+        self.busy: list[tuple[float, float]] = []
         self._samples: dict[int, _Samples] = {}
+        psutil.cpu_percent()  # the first call has nothing to compare with
 
     def sample(self, gateway: int, others: Mapping[str, int]) -> None:
         """Sample the gateway, its children and other processes, given by pid."""
+        self.busy.append((time.time(), psutil.cpu_percent() / 100))
         named = {pid: name for name, pid in others.items()} | {gateway: "gateway"}
         try:
             functions = {child.pid: name for child, name in environments(gateway).items()}

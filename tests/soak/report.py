@@ -9,6 +9,7 @@ from tests.soak.soak import Report
 
 MOST_BREACHES = 40
 MOST_SERIES = 10
+FULL = 0.95  # of the CPU: with no time to spare, things are late that would not be
 UNITS = {"memory": (1e6, "MB"), "files": (1, ""), "threads": (1, "")}
 
 
@@ -21,6 +22,9 @@ def text_of(report: Report) -> Iterator[str]:
     for name, number in report.messages.most_common():
         if not name.startswith("INFO"):
             yield f"  {number:8} {name}"
+    shares = sorted(share for _, share in report.busy)
+    full = sum(share >= FULL for share in shares) / len(shares)
+    yield f"CPU of the machine: {shares[len(shares) // 2]:.0%} (median), full in {full:.0%} of the time"
     yield "processes that lived long enough, by how much they rose (and the bounds of 99 %):"
     yield from _slopes(report.series)
     for kind, number in summary(report.breaches).items():
@@ -30,7 +34,7 @@ def text_of(report: Report) -> Iterator[str]:
 
 
 def plot_of(report: Report) -> str:
-    """Return the plot: rows and sockets, then memory, files and threads of processes."""
+    """Return the plot: rows and sockets, the CPU, then memory, files and threads of processes."""
     longest = sorted(report.series, key=lambda each: -len(each.times))[:MOST_SERIES]
     panels = [
         Panel(
@@ -39,7 +43,10 @@ def plot_of(report: Report) -> str:
                 "rows": [(time, rows) for time, rows, _ in report.timeline],
                 "sockets": [(time, sockets) for time, _, sockets in report.timeline],
             },
-        )
+        ),
+        Panel(
+            "CPU of the machine %", {"in use": [(time, 100 * share) for time, share in report.busy]}
+        ),
     ]
     for name, (unit, label) in UNITS.items():
         lines = {

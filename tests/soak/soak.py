@@ -40,7 +40,8 @@ class Report:
     """What happened.
 
     `counts` are the numbers of things by name, `messages` those of the log's lines, `timeline` the
-    time (epoch s) and the numbers of rows and of open sockets.
+    time (epoch s) and the numbers of rows and of open sockets, `busy` the time and the share of
+    the machine's CPU that was in use.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Report:
     timeline: list[tuple[float, int, int]]
     marks: list[tuple[float, str]]
     series: list[Series]
+    busy: list[tuple[float, float]]
     breaches: list[Breach] = field(default_factory=list)
 
 
@@ -243,6 +245,7 @@ def _report(
         observer.timeline,
         troubles.marks,
         series,
+        observer.sampler.busy,
         breaches,
     )
 

@@ -22,6 +22,7 @@ REPORT = Report(
             {"memory": [5e7 + time for time in TIMES], "files": TIMES, "threads": TIMES},
         )
     ],
+    busy=[(time, 0.5 if time < 380 else 1.0) for time in TIMES],
     breaches=[Breach("end not told", "a"), Breach("end not told", "b")],
 )
 
@@ -33,6 +34,7 @@ def test_the_text_tells_what_broke_and_how_to_repeat_it() -> None:
     assert "BREACH end not told: 2" in text
     assert "2 ERROR row not removed" in text
     assert "INFO" not in text
+    assert "CPU of the machine: 50% (median), full in 5% of the time" in text
     assert "files 280 +239.0 " in text
 
 
@@ -40,6 +42,6 @@ def test_the_plot_is_svg_with_a_line_for_each_series() -> None:
     root = ET.fromstring(plot_of(REPORT))  # noqa: S314 - it is the project's own
 
     tag = "{http://www.w3.org/2000/svg}"
-    assert len(root.findall(f"{tag}polyline")) == 2 + 3
+    assert len(root.findall(f"{tag}polyline")) == 2 + 1 + 3
     assert {each.text for each in root.iter(f"{tag}title")} == {"restarts & more"}
     assert "engine <1>" in {each.text for each in root.iter(f"{tag}text")}
