@@ -24,7 +24,8 @@ def text_of(report: Report) -> Iterator[str]:
             yield f"  {number:8} {name}"
     shares = sorted(share for _, share in report.busy)
     full = sum(share >= FULL for share in shares) / len(shares)
-    yield f"CPU of the machine: {shares[len(shares) // 2]:.0%} (median), full in {full:.0%} of the time"
+    median = shares[len(shares) // 2]
+    yield f"CPU of the machine: {median:.0%} (median), full in {full:.0%} of the time"
     yield "processes that lived long enough, by how much they rose (and the bounds of 99 %):"
     yield from _slopes(report.series)
     for kind, number in summary(report.breaches).items():
