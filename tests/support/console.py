@@ -80,6 +80,16 @@ class Console:
         self.page.locator("#open").click()
         self.said(f"Opened {count}")
 
+    def close_clients(self) -> None:
+        """Close all trial clients, also those that the page does not show yet."""
+        base, _, token = self.address.partition("#")
+        answer = self.page.request.post(
+            f"{base}api/actions/close",
+            data={"client": None},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        assert answer.ok, answer.text()
+
     def said(self, text: str) -> None:
         """Wait until the page says that something was done."""
         expect(self.page.locator(".toast")).to_contain_text(text)

@@ -45,9 +45,7 @@ def console(browser: Browser, gateway: Gateway) -> Iterator[Console]:
         console.show("try")
         console.page.get_by_role("button", name="No faults").click()
         console.said("No faults")
-        if console.page.get_by_role("button", name="Close all").is_visible():
-            console.page.get_by_role("button", name="Close all").click()
-            expect(console.page.get_by_text("No test client is open.")).to_be_visible()
+        console.close_clients()
 
 
 def test_two_sockets_appear_with_their_rows(console: Console, gateway: Gateway) -> None:
