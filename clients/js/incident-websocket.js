@@ -295,14 +295,15 @@ export class IncidentClient {
     }
   }
 
-  #finish({ item, stream, seq, of }) {
+  #finish({ item, stream, seq, of, receipt = null, given }) {
     if (stream !== null) {
       this.#position[stream] = stream === "all" ? seq : { seq, of };
       this.#save();
     }
-    if (item?.receipt && item !== this.#unhandled) {
+    if (given && item !== null && item === this.#unhandled) given.hasFailed = true;
+    if (receipt !== null && !given.hasFailed) {
       const { receipts } = this.#session;
-      receipts.add(item.seq);
+      receipts.add(receipt);
       if (receipts.size > MOST_RECEIPTS) receipts.delete(Math.min(...receipts));
       for (const connection of this.#connections) connection.sendReceipts();
     }

@@ -6,11 +6,32 @@
  * that it is gone. Nothing here does I/O or knows the time.
  *
  * A step is {item, stream, seq, of}: an item for the handlers, or null, and the position `seq` of
- * `stream` once the item is finished. `of` is the client whose stream `own` is.
+ * `stream` once the item is finished. `of` is the client whose stream `own` is. A notification's step
+ * also has `receipt`, the number to acknowledge then, or null, and `given`, which repeats share.
  */
 
 const REMEMBERED_IDS = 4096;
 const MOST_HELD = 1000; // entries; a recovery brings the rest again
+
+/** The ids of the last notifications given, and the number of each, if it has one. */
+class GivenIds {
+  #known = new Map();
+
+  /**
+   * Return the entry as `item`, if its id is new, and the number to acknowledge. A repeat under
+   * another number is not given, but acknowledged: the first may have come before it was recorded.
+   */
+  take(entry) {
+    const { id, seq = null } = entry;
+    const isNew = !this.#known.has(id);
+    if (isNew) this.#known.set(id, { seq: null, hasFailed: false });
+    if (this.#known.size > REMEMBERED_IDS) this.#known.delete(this.#known.keys().next().value);
+    const given = this.#known.get(id);
+    const isAsked = entry.receipt === true && seq !== null && seq !== given.seq;
+    given.seq = seq ?? given.seq;
+    return { item: isNew ? entry : null, receipt: isAsked ? seq : null, given };
+  }
+}
 
 class StreamMerge {
   held = new Map();
@@ -76,7 +97,7 @@ class StreamMerge {
     this.held.delete(entry.seq);
     if (entry.seq <= this.pos) return;
     this.pos = entry.seq;
-    yield this.#step(this.#ids.add(entry.id) ? entry : null);
+    yield { ...this.#step(null), ...this.#ids.take(entry) };
   }
 
   #move(to) {
@@ -96,15 +117,7 @@ class StreamMerge {
 
 /** Both streams of a reader. Without `order`, live entries are given as they come. */
 export class Merge {
-  #ids = {
-    known: new Set(),
-    add(id) {
-      if (this.known.has(id)) return false;
-      this.known.add(id);
-      if (this.known.size > REMEMBERED_IDS) this.known.delete(this.known.values().next().value);
-      return true;
-    },
-  };
+  #ids = new GivenIds();
 
   constructor(position, order = true) {
     this.order = order;
@@ -139,15 +152,18 @@ export class Merge {
   /** Until the first answer on a connection it is not known whose the stream `own` is. */
   *live(entry, knownClient = true) {
     if (entry.seq === undefined) {
-      if (this.#ids.add(entry.id)) yield { item: entry, stream: null, seq: null, of: null };
+      yield* this.#atOnce(entry);
       return;
     }
     const stream = this[entry.stream];
     stream.hold(entry);
-    if (!this.order && stream.held.has(entry.seq) && this.#ids.add(entry.id)) {
-      yield { item: entry, stream: null, seq: null, of: null };
-    }
+    if (!this.order && stream.held.has(entry.seq)) yield* this.#atOnce(entry);
     if (knownClient || stream === this.all) yield* stream.joining();
+  }
+
+  *#atOnce(entry) {
+    const step = { ...this.#ids.take(entry), stream: null, seq: null, of: null };
+    if (step.item !== null || step.receipt !== null) yield step;
   }
 
   *recovered({ notifications, position, more, clientId = null }, asked) {

@@ -723,10 +723,40 @@ export const rules = {
     equal((await second.request()).action, "ping");
   }),
 
+  "what was posted before it was recorded is acknowledged by its number": within(
+    {},
+    async (world) => {
+      const peer = await world.live(0, { client: "ada" });
+      const asked = notification("own", 1, 0, { receipt: true });
+      const { stream, seq, prev, recordedAt, ...unrecorded } = asked;
+      peer.say(unrecorded);
+      peer.say(asked);
+      const request = await peer.heard("received");
+      peer.say({ type: "pong", at: 1, n: request.n });
+      equal((await peer.request()).action, "ping");
+      equal([request.seq, world.items], [1, ["own-1"]]);
+    },
+  ),
+
+  "without order a receipt is sent once": within({ order: false }, async (world) => {
+    const peer = await world.live(0, { client: "ada" });
+    for (const seq of [2, 1]) {
+      peer.say(notification("own", seq, seq - 1, { receipt: true }));
+      const { n } = await peer.heard("received");
+      peer.say({ type: "pong", at: 1, n });
+    }
+    equal((await peer.request()).action, "ping");
+    equal(world.client.position.own.seq, 2);
+  }),
+
   "a handler that fails sends no receipt": async () => {
     await within({}, async (world) => {
-      world.client.on("notification", ({ seq }) => { if (seq === 1) throw new Error("cannot"); });
+      world.client.on("notification", ({ message }) => {
+        if (message === 1) throw new Error("cannot");
+      });
       const peer = await world.live(0, { client: "ada" });
+      const { stream, seq, prev, recordedAt, ...unrecorded } = notification("own", 1, 0);
+      peer.say({ ...unrecorded, receipt: true });
       for (const seq of [1, 2, 3]) peer.say(notification("own", seq, seq - 1, { receipt: true }));
       for (const expected of [2, 3]) {
         const { seq, n } = await peer.heard("received");
@@ -778,9 +808,9 @@ function renews(life, test) {
 /** Check that the merge rule does what it does in Python. */
 export function checkMerge({ start, order, operations, steps }) {
   const merge = new Merge(start, order);
-  const plain = ({ item, ...step }) => {
+  const plain = ({ item, stream, seq, of }) => {
     const { type, ...gap } = item ?? {};
-    return { item: item && (type === "gap" ? gap : item.id), ...step };
+    return { item: item && (type === "gap" ? gap : item.id), stream, seq, of };
   };
   operations.forEach((operation, i) => {
     const given = "live" in operation

@@ -6,7 +6,7 @@ that it is gone. Nothing here does I/O or knows the time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .position import Position, Stream
 from .protocol import Gap, Notification, Recovered
@@ -20,28 +20,35 @@ class Step:
     """What comes next: an item for the consumer, a new position, or both.
 
     `seq` is the position in `stream` once the item is finished; `of` is the client of `own`.
+    `receipt` is the number to acknowledge then.
     """
 
     item: Notification | Gap | None
     stream: Stream | None = None
     seq: int | None = None
     of: str | None = None
+    receipt: int | None = None
 
 
 class GivenIds:
-    """The ids of the last notifications given."""
+    """The ids of the last notifications given, and the number of each, if it has one."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, None] = {}
+        self._numbers: dict[str, int | None] = {}
 
-    def add(self, identifier: str) -> bool:
-        """Return whether the id is new."""
-        if identifier in self._ids:
-            return False
-        self._ids[identifier] = None
-        if len(self._ids) > REMEMBERED_IDS:
-            del self._ids[next(iter(self._ids))]
-        return True
+    def take(self, entry: Notification) -> Step:
+        """Return a step with the entry, if its id is new, and the number to acknowledge.
+
+        A repeat under another number is not given, but acknowledged: the first one may have come
+        before it was recorded.
+        """
+        is_new = entry.id not in self._numbers
+        is_asked = entry.receipt and self._numbers.get(entry.id) != entry.seq
+        if is_new or entry.seq is not None:
+            self._numbers[entry.id] = entry.seq
+        if len(self._numbers) > REMEMBERED_IDS:
+            del self._numbers[next(iter(self._numbers))]
+        return Step(entry if is_new else None, receipt=entry.seq if is_asked else None)
 
 
 class StreamMerge:
@@ -106,14 +113,14 @@ class StreamMerge:
         self.held.pop(_seq(entry), None)
         if _seq(entry) > (self.pos or 0):
             self.pos = _seq(entry)
-            yield self._step(entry if self._ids.add(entry.id) else None)
+            yield replace(self._ids.take(entry), stream=self.name, seq=self.pos, of=self.of)
 
     def _gap(self, to: int) -> Step:
         gap = Gap(self.name, self.pos or 0, to)
         self.pos = to
         return self._step(gap)
 
-    def _step(self, item: Notification | Gap | None) -> Step:
+    def _step(self, item: Gap | None) -> Step:
         return Step(item, self.name, self.pos, self.of)
 
 
@@ -159,15 +166,19 @@ class Merge:
         Until the first answer on a connection it is not known whose the stream `own` is.
         """
         if entry.stream is None:
-            if self._ids.add(entry.id):
-                yield Step(entry)
+            yield from self._at_once(entry)
             return
         stream = self._own if entry.stream == "own" else self._all
         stream.hold(entry)
-        if not self._order and _seq(entry) in stream.held and self._ids.add(entry.id):
-            yield Step(entry)
+        if not self._order and _seq(entry) in stream.held:
+            yield from self._at_once(entry)
         if known_client or stream is self._all:
             yield from stream.joining()
+
+    def _at_once(self, entry: Notification) -> Iterator[Step]:
+        step = self._ids.take(entry)
+        if step.item is not None or step.receipt is not None:
+            yield step
 
     def recovered(self, answer: Recovered, asked: Position | None) -> Iterator[Step]:
         """Merge a page that answers a recovery from `asked`."""

@@ -10,7 +10,7 @@ from random import Random
 from .inbox import Inbox
 from .merge import Merge
 from .position import Position
-from .protocol import Advice, Notification, Recovered
+from .protocol import Advice, Recovered
 
 KEEP_ALIVE_S = 300.0  # API Gateway closes a connection after 10 idle minutes
 SPREAD_S = 5.0
@@ -77,7 +77,7 @@ class Session:
         self.options = options
         self.merge = Merge(position, order=options.order)
         self.receipts = Receipts()
-        self.inbox = Inbox(deepcopy(position or {}), self._finished)
+        self.inbox = Inbox(deepcopy(position or {}), self.receipts.add)
         self.client_id: str | None = None
         self._advice = Advice()
 
@@ -99,7 +99,3 @@ class Session:
         self.client_id, self._advice = answer.client_id, answer.advice
         self.inbox.put(self.merge.recovered(answer, asked))
         return not answer.more and not self.merge.behind(answer.heads)
-
-    def _finished(self, item: Notification) -> None:
-        if item.receipt and item.seq is not None:
-            self.receipts.add(item.seq)

@@ -937,6 +937,38 @@ async def test_no_receipt_is_sent_as_another_client() -> None:
         await peer.heard("ping")
 
 
+UNRECORDED = ("type", "id", "sentAt", "subject", "message", "receipt")
+
+
+@scenario
+async def test_what_was_posted_before_it_was_recorded_is_acknowledged_by_its_number() -> None:
+    """It is shown at once, and its repeat is not shown, but somebody waits for its receipt."""
+    asked = notification("own", 1, 0) | {"receipt": True}
+    async with world() as (here, consumer):
+        peer = await here.live(client="ada")
+        peer.say(**{key: asked[key] for key in UNRECORDED})
+        peer.say(**asked)
+        request = await peer.heard("received")
+        peer.say(type="pong", at=1, n=request["n"])
+        await peer.heard("ping")
+
+    assert request["seq"] == 1
+    assert consumer.got == ["own-1"]
+
+
+@scenario
+async def test_without_order_a_receipt_is_sent_once() -> None:
+    async with world(order=False) as (here, _):
+        peer = await here.live(client="ada")
+        for seq in (2, 1):
+            peer.say(**notification("own", seq, seq - 1) | {"receipt": True})
+            request = await peer.heard("received")
+            peer.say(type="pong", at=1, n=request["n"])
+        await peer.heard("ping")
+
+    assert here.client.position["own"]["seq"] == 2
+
+
 @scenario
 async def test_an_unfinished_item_has_no_receipt() -> None:
     made = World()
