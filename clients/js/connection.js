@@ -204,7 +204,7 @@ export class Connection {
   }
 
   async #page() {
-    const { merge, last, emit } = this.#session;
+    const { merge, last, emit, put } = this.#session;
     const asked = merge.position;
     const answer = await this.#ask("recover", { after: asked, ...(asked ? {} : { last }) });
     if (answer === null) {
@@ -216,7 +216,10 @@ export class Connection {
     if (answer.code === "try_again") return "failed";
     emit("error", new Error(`recover: ${answer.message}`));
     const isRefused = asked !== null && answer.code === "bad_request" && answer.n !== undefined;
-    if (!isRefused) return "complete"; // the server has no history
+    if (!isRefused) {
+      put(merge.release());
+      return "complete"; // the server has no history
+    }
     merge.forget();
     return "more";
   }

@@ -6,8 +6,8 @@
  * that it is gone. Nothing here does I/O or knows the time.
  *
  * A step is {item, stream, seq, of}: an item for the handlers, or null, and the position `seq` of
- * `stream` once the item is finished. `of` is the client whose stream `own` is. A notification's step
- * also has `receipt`, the number to acknowledge then, or null, and `given`, which repeats share.
+ * `stream` once the item is finished. `of` is the client whose stream `own` is. A notification also
+ * has `receipt`, the number to acknowledge then, or null, and `given`, which its repeats share.
  */
 
 const REMEMBERED_IDS = 4096;
@@ -59,6 +59,16 @@ class StreamMerge {
     while (this.held.size && this.pos !== null) {
       const entry = this.held.get(Math.min(...this.held.keys()));
       if (entry.seq > this.pos && !this.#joins(entry)) return;
+      yield* this.#take(entry);
+    }
+  }
+
+  /** Give all held entries: no history tells what is missing before them. */
+  *release() {
+    for (const entry of [...this.held.values()].sort((a, b) => a.seq - b.seq)) {
+      this.pos ??= entry.prev;
+      const isNext = entry.seq <= this.pos || this.#joins(entry);
+      if (!isNext) yield this.#move(entry.prev || entry.seq - 1);
       yield* this.#take(entry);
     }
   }
@@ -166,12 +176,19 @@ export class Merge {
     if (step.item !== null || step.receipt !== null) yield step;
   }
 
+  /** Give what is held: the server has no history that could bring what is missing. */
+  *release() {
+    yield* this.own.release();
+    yield* this.all.release();
+  }
+
   *recovered({ notifications, position, more, clientId = null }, asked) {
     const of = (name) => notifications.filter((entry) => entry.stream === name);
     if (this.own.of !== null && this.own.of !== clientId) {
       this.own = new StreamMerge("own", null, this.#ids);
     }
     this.own.of = clientId;
+    if (position.own === undefined) yield* this.own.release(); // it is not in the history
     if (position.own !== undefined && position.own.of === clientId) {
       const from = asked?.own?.of === clientId ? asked.own.seq : null;
       yield* this.own.page(of("own"), from, position.own.seq, more);

@@ -129,6 +129,32 @@ export const rules = {
     ]),
   ),
 
+  "what is held is given when the history is switched off": within(AT_3, async (world) => {
+    const peer = await world.live(3);
+    for (const entry of [CHAIN[5], CHAIN[8]]) peer.say(entry);
+    await peer.heard("recover");
+    peer.say({ type: "error", code: "bad_request", message: "unknown message" });
+    equal(await world.has(4), [[3, 5], "all-6", [6, 8], "all-9"]);
+    for (let i = 0; i < 3; i++) {
+      const { n } = await peer.heard("ping");
+      peer.say({ type: "pong", at: 1, n });
+    }
+  }),
+
+  "what is held of its own stream is given when that is switched off": within(
+    AT_3,
+    async (world) => {
+      const peer = await world.accept();
+      peer.say(notification("own", 7, 6));
+      await peer.answer(3);
+      equal(await world.has(1), ["own-7"]);
+      for (let i = 0; i < 3; i++) {
+        const { n } = await peer.heard("ping");
+        peer.say({ type: "pong", at: 1, n, heads: { all: 3 } });
+      }
+    },
+  ),
+
   "a position that the server refuses is a gap": within(AT_3, async (world) => {
     const peer = await world.accept();
     const { n } = await peer.heard("recover");

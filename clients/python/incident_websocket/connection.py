@@ -160,6 +160,7 @@ class Connection:
         if isinstance(answer, Refused) and answer.code != "try_again":
             self._report(RefusedError(f"recover: {answer.message}"))
             if asked is None or answer.code != "bad_request" or answer.n is None:
+                self._session.inbox.put(self._session.merge.release())
                 return True  # the server has no history
             self._session.merge.forget()
             return False

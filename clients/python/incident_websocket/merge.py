@@ -79,6 +79,15 @@ class StreamMerge:
                 return
             yield from self._take(entry)
 
+    def release(self) -> Iterator[Step]:
+        """Yield all held entries: no history tells what is missing before them."""
+        for entry in sorted(self.held.values(), key=_seq):
+            if self.pos is None:
+                self.pos = _prev(entry)
+            if _seq(entry) > self.pos and not self._joins(entry):
+                yield self._gap(_prev(entry) or _seq(entry) - 1)
+            yield from self._take(entry)
+
     def page(
         self, entries: Sequence[Notification], asked: int | None, position: int, more: bool
     ) -> Iterator[Step]:
@@ -180,6 +189,11 @@ class Merge:
         if step.item is not None or step.receipt is not None:
             yield step
 
+    def release(self) -> Iterator[Step]:
+        """Give what is held: the server has no history that could bring what is missing."""
+        yield from self._own.release()
+        yield from self._all.release()
+
     def recovered(self, answer: Recovered, asked: Position | None) -> Iterator[Step]:
         """Merge a page that answers a recovery from `asked`."""
         asked = asked or {}
@@ -187,6 +201,8 @@ class Merge:
             self._own = StreamMerge("own", None, self._ids)
         self._own.of = answer.client_id
         own, asked_own = answer.position.get("own"), asked.get("own")
+        if own is None:  # the history does not have this client's stream
+            yield from self._own.release()
         if own is not None and own["of"] == answer.client_id:
             same = asked_own is not None and asked_own["of"] == answer.client_id
             number = asked_own["seq"] if asked_own is not None and same else None

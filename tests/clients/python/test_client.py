@@ -277,6 +277,37 @@ def test_a_server_without_a_history_still_notifies(
 
 
 @scenario
+async def test_what_is_held_is_given_when_the_history_is_switched_off() -> None:
+    """Nothing can bring what is missing, so it is told, and the client does not go on asking."""
+    async with world(position={"all": 3}) as (here, consumer):
+        peer = await here.live(3)
+        for entry in (CHAIN[5], CHAIN[8]):
+            peer.say(**entry)
+        await peer.heard("recover")
+        peer.say(type="error", code="bad_request", message="unknown message")
+        got = await consumer.has(4)
+        for _ in range(3):
+            request = await peer.heard("ping")
+            peer.say(type="pong", at=1, n=request["n"])
+
+    assert got == [(3, 5), "all-6", (6, 8), "all-9"]
+
+
+@scenario
+async def test_what_is_held_of_its_own_stream_is_given_when_that_is_switched_off() -> None:
+    async with world(position={"all": 3}) as (here, consumer):
+        peer = await here.server.accept()
+        peer.say(**notification("own", 7, 6))
+        await answer(peer, 3)
+        got = await consumer.has(1)
+        for _ in range(3):
+            request = await peer.heard("ping")
+            peer.say(type="pong", at=1, n=request["n"], heads={"all": 3})
+
+    assert got == ["own-7"]
+
+
+@scenario
 async def test_a_position_that_the_server_refuses_is_a_gap() -> None:
     async with world(position={"all": 3}) as (here, consumer):
         peer = await here.server.accept()
