@@ -261,13 +261,9 @@ export class IncidentClient {
   }
 
   #emit(name, news) {
+    const tell = (error) => (name === "error" ? console.error(error) : this.#emit("error", error));
     for (const listener of this.#listeners[name]) {
-      try {
-        listener(news);
-      } catch (error) {
-        if (name === "error") console.error(error);
-        else this.#emit("error", error);
-      }
+      new Promise((resolve) => { resolve(listener(news)); }).catch(tell); // it may be asynchronous
     }
   }
 

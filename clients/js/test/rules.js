@@ -626,8 +626,12 @@ export const rules = {
 
   "a listener that fails does not stop the client": within({}, async (world) => {
     world.client.on("state", () => { throw new Error("cannot"); });
+    world.client.on("state", async () => { throw new Error("cannot later"); });
     await world.live();
     await world.reached("live");
+    await settle();
+    const told = ["Error: cannot", "Error: cannot later"];
+    equal(world.errors.map(String), [...told, ...told]); // of recovering and live
   }),
 
   // Rule 9: whose position
