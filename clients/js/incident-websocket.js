@@ -38,8 +38,7 @@ export class IncidentClient {
   #unhandled = null; // the item whose handler failed
   #consuming = false;
   #closed = false;
-  #stop;
-  #stopped = new Promise((resolve) => { this.#stop = resolve; });
+  #pauses = new Set(); // how to end them
   #hurry = () => {};
   #unwatch = () => {};
 
@@ -198,15 +197,19 @@ export class IncidentClient {
     await this.#pause(delay, new Promise((resolve) => { this.#hurry = resolve; }));
   }
 
-  /** Wait for the first of several things, at most some ms. */
+  /** Wait for the first of several things, at most some ms, and not after the client's end. */
   #pause(ms, ...others) {
+    if (this.#closed) return undefined;
     const { clock } = this.#session;
     return new Promise((resolve) => {
-      const timer = clock.setTimeout(resolve, Math.max(0, ms));
-      Promise.race([this.#stopped, ...others]).then(() => {
+      const end = () => {
         clock.clearTimeout(timer);
+        this.#pauses.delete(end);
         resolve();
-      });
+      };
+      const timer = clock.setTimeout(end, Math.max(0, ms));
+      this.#pauses.add(end);
+      for (const other of others) other.then(end);
     });
   }
 
@@ -248,7 +251,7 @@ export class IncidentClient {
     if (this.#closed && this.#state === "closed") return;
     this.#closed = true;
     for (const connection of this.#connections) connection.end();
-    this.#stop();
+    for (const end of this.#pauses) end();
     this.#unwatch();
     this.#arrived();
     this.#enter("closed");
