@@ -131,6 +131,7 @@ export class IncidentClient {
       const connection = await this.#dial(token);
       this.#connections.add(connection);
       connection.ended.then(() => this.#connections.delete(connection));
+      if (this.#closed) connection.end(); // just now
       return connection;
     } catch (error) {
       if (!this.#closed) this.#emit("error", error);
@@ -153,6 +154,7 @@ export class IncidentClient {
     try {
       return await this.#within(PATIENCE, "the handshake", opened);
     } catch (error) {
+      opened.then((connection) => connection.end(), () => {}); // it may have opened just now
       discard(socket);
       throw error;
     }

@@ -64,6 +64,19 @@ export const rules = {
     equal(await world.has(1), ["all-4"]);
   }),
 
+  "a client that is closed as its connection opens leaves nothing open": async () => {
+    for (let later = 0; later < 12; later++) {
+      const opened = within({}, async (world) => {
+        const peer = (await world.attempt()).accept();
+        for (let i = 0; i < later; i++) await null;
+        world.client.close();
+        await settle();
+        equal(peer.closed, 1000);
+      });
+      await opened();
+    }
+  },
+
   "an unanswered recovery is repeated on a connection that answers pings": within(
     AT_3,
     async (world) => {
