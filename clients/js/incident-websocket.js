@@ -33,6 +33,7 @@ export class IncidentClient {
   #listeners = { notification: [], gap: [], state: [], goodbye: [], error: [] };
   #connections = new Set();
   #steps = []; // that wait for the consumer
+  #current = null; // the step that the consumer has
   #arrived = () => {};
   #full = null; // {room, resolve} while the consumer is far behind
   #unhandled = null; // the item whose handler failed
@@ -99,10 +100,7 @@ export class IncidentClient {
 
   /** Notifications and gaps. An item is finished when the next one is asked for. */
   async *[Symbol.asyncIterator]() {
-    for (let step; (step = await this.#take());) {
-      yield step.item;
-      this.#finish(step);
-    }
+    for (let step; (step = await this.#take());) yield step.item;
   }
 
   async #run() {
@@ -282,9 +280,11 @@ export class IncidentClient {
   }
 
   async #take() {
+    if (this.#current) this.#finish(this.#current); // also that of an iteration that has stopped
+    this.#current = null;
     for (;;) {
       const step = this.#steps.shift();
-      if (step?.item) return step;
+      if (step?.item) return (this.#current = step);
       if (step) {
         this.#finish(step);
         continue;

@@ -620,6 +620,18 @@ export const rules = {
     equal(world.client.position, { all: 4 });
   }, { consume: false }),
 
+  "an iteration finishes the item of the one before it": within({}, async (world) => {
+    const next = async () => {
+      for await (const item of world.client) return item.id;
+    };
+    const peer = await world.live(0, { client: "ada" });
+    for (const seq of [1, 2]) peer.say(notification("own", seq, seq - 1, { receipt: true }));
+    equal(await world.clock.until(next()), "own-1");
+    equal(await world.clock.until(next()), "own-2");
+    equal((await peer.heard("received")).seq, 1);
+    equal(world.client.position.own.seq, 1);
+  }, { consume: false }),
+
   "handlers run one at a time, and their errors are told": async () => {
     const log = [];
     await within(AT_3, async (world) => {
