@@ -18,7 +18,6 @@ const TRIES = 3;
  */
 export class Connection {
   goodbye = null;
-  isCaughtUp = false;
   isEnded = false;
   #session;
   #socket;
@@ -66,18 +65,19 @@ export class Connection {
     while (this.#wanted) {
       this.#wanted = false;
       await this.#catchUp();
-      this.isCaughtUp = true;
       this.resolveCaughtUp();
-      this.sendReceipts();
     }
     this.#recovering = false;
     this.#settle();
   }
 
-  /** Acknowledge what was handled, each until the server has answered. */
+  /**
+   * Acknowledge what was handled, each until the server has answered. This does not wait until the
+   * handlers have caught up: the senders wait for seconds.
+   */
   async sendReceipts() {
     const { receipts } = this.#session;
-    if (this.#sending || !this.isCaughtUp) return;
+    if (this.#sending || !this.#knownClient) return;
     this.#sending = true;
     let backoff = new Backoff(this.#session);
     for (const seq of receipts) {
@@ -176,6 +176,7 @@ export class Connection {
     session.advice = page.advice;
     session.put(session.merge.recovered(page, asked));
     this.#knownClient = true;
+    this.sendReceipts();
     const { all, own } = page.position;
     page.isComplete = !page.more && !session.merge.behind({ all, own: own?.seq });
     page.hasMoved = JSON.stringify(session.merge.position) !== JSON.stringify(asked);

@@ -778,6 +778,25 @@ export const rules = {
     equal((await second.request()).action, "ping");
   }),
 
+  "a receipt does not wait until the handlers have caught up": within(
+    { position: { all: 0 } },
+    async (world) => {
+      const handled = [];
+      world.client.on("notification", ({ id }) => {
+        handled.push(id);
+        return handled.length === 2 ? new Promise(() => {}) : undefined;
+      });
+      const peer = await world.accept();
+      const { n } = await peer.heard("recover");
+      const entries = [notification("own", 1, 0, { receipt: true }), ...CHAIN.slice(0, 1100)];
+      const position = { own: { seq: 1, of: "ada" }, all: 1100 };
+      peer.say(recovered(n, entries, position, { more: true, client: "ada" }));
+      equal((await peer.heard("received")).seq, 1);
+      equal(handled, ["own-1", "all-1"]);
+    },
+    { consume: false },
+  ),
+
   "what was posted before it was recorded is acknowledged by its number": within(
     {},
     async (world) => {

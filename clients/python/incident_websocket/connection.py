@@ -46,7 +46,7 @@ class Connection:
         self._wanted.set()
         self._suspected = asyncio.Event()  # of being dead
         self._settling: asyncio.TimerHandle | None = None
-        self._known_client = False
+        self._known_client = asyncio.Event()
         self._asked = session.merge.position
         self._complete = False  # as of the last page
 
@@ -98,14 +98,15 @@ class Connection:
         if self._requests.answered(answer) and isinstance(answer, Recovered):
             # now, because live notifications may be right behind it
             self._complete = self._session.take_page(answer, self._asked)
-            self._known_client = True
+            self._known_client.set()
 
     def _take_live(self, notification: Notification) -> None:
         session = self._session
         if session.inbox.full and notification.seq is not None:
             self._wanted.set()  # the recovery waits for room
             return
-        session.inbox.put(session.merge.live(notification, known_client=self._known_client))
+        known = self._known_client.is_set()
+        session.inbox.put(session.merge.live(notification, known_client=known))
         self._settle()
 
     def _settle(self) -> None:
@@ -214,9 +215,12 @@ class Connection:
             self._expires_at = answer.expires_at or credentials.expiry(token)
 
     async def _send_receipts(self) -> None:
-        """Acknowledge what is finished, each until the server has answered."""
+        """Acknowledge what is finished, each until the server has answered.
+
+        This does not wait until the consumer has caught up: the senders wait for seconds.
+        """
         receipts, random = self._session.receipts, self._session.options.random
-        await self.caught_up.wait()
+        await self._known_client.wait()
         backoff = Backoff(random)
         while True:
             seq = await receipts.next()

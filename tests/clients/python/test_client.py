@@ -968,6 +968,25 @@ async def test_no_receipt_is_sent_as_another_client() -> None:
         await peer.heard("ping")
 
 
+@scenario
+async def test_a_receipt_does_not_wait_until_the_consumer_has_caught_up() -> None:
+    """Its sender waits for seconds, a long backlog can take hours."""
+    asked = notification("own", 1, 0) | {"receipt": True}
+    made = World(position={"all": 0})
+    async with made.client as client:
+        peer = await made.server.accept()
+        request = await peer.heard("recover")
+        position = {"own": {"seq": 1, "of": "ada"}, "all": 1100}
+        page = recovered([asked, *CHAIN[:1100]], position, more=True)
+        peer.say(**page | {"n": request["n"]})
+        for _ in range(2):
+            await anext(client)
+        received = await peer.heard("received")
+
+    assert received["seq"] == 1
+    assert client.position["all"] == 0
+
+
 UNRECORDED = ("type", "id", "sentAt", "subject", "message", "receipt")
 
 
