@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from copy import deepcopy
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -81,8 +82,8 @@ class IncidentClient:
 
     @property
     def position(self) -> Position:
-        """What the consumer has finished."""
-        return self._session.inbox.position
+        """What the consumer has finished: a copy, which stays as it is."""
+        return deepcopy(self._session.inbox.position)
 
     @property
     def client_id(self) -> str | None:

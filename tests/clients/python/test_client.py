@@ -162,7 +162,7 @@ async def test_without_a_position_it_asks_for_the_last_and_has_one_from_then_on(
         peer = await here.server.accept()
         first = await answer(peer, 7)
         await here.reached("live")
-        position = dict(here.client.position)
+        position = here.client.position
         peer.end()
         peer = await here.server.accept()
         second = await answer(peer, 8, CHAIN[7])
@@ -824,7 +824,7 @@ async def test_the_position_is_what_the_consumer_has_finished() -> None:
         peer = await made.server.accept()
         await answer(peer, 7, *CHAIN[3:5])
         async for item in client:
-            positions.append(dict(client.position))
+            positions.append(client.position)
             if isinstance(item, Gap):
                 break
 
