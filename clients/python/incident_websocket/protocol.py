@@ -115,6 +115,9 @@ def parse(text: str | bytes) -> Message | None:
 
 
 def _parsed(fields: dict[str, Any]) -> Message | None:
+    n, client_id = fields.get("n"), fields.get("clientId")
+    if not (n is None or is_number(n)) or not isinstance(client_id, str | None):
+        raise TypeError("n or clientId is wrong")
     match fields.get("type"):
         case "notification":
             return _notification(fields)
@@ -125,14 +128,14 @@ def _parsed(fields: dict[str, Any]) -> Message | None:
                 notifications=tuple(_recovered(each) for each in fields["notifications"]),
                 position=parse_position(fields["position"]),
                 more=fields["more"] is True,
-                client_id=fields.get("clientId"),
+                client_id=client_id,
                 advice=Advice(
                     _seconds(advice.get("keepAliveSeconds")), _seconds(advice.get("spreadSeconds"))
                 ),
             )
         case "pong":
             heads = fields.get("heads") or {}
-            return Pong(fields.get("n"), {key: heads[key] for key in _streams(heads)})
+            return Pong(n, {key: heads[key] for key in _streams(heads)})
         case "authenticated":
             return Authenticated(_seconds(fields.get("expiresAt")))
         case "goodbye":
@@ -143,7 +146,7 @@ def _parsed(fields: dict[str, Any]) -> Message | None:
                 after_seconds=_seconds(fields.get("afterSeconds")) or 0,
             )
         case "error":
-            return Refused(str(fields.get("message")), fields.get("code"), fields.get("n"))
+            return Refused(str(fields.get("message")), fields.get("code"), n)
         case None if "message" in fields:
             return Refused(str(fields["message"]), "try_again")
     return None

@@ -1040,10 +1040,12 @@ async def test_messages_that_make_no_sense_are_reported() -> None:
         peer = await here.live(3)
         for text in ("{", "[]", '{"type": "notification"}', '{"type": "from the future"}'):
             peer.say_text(text)
+        peer.say(type="pong", n=[1])
+        peer.say(**recovered([], {"all": 3}, more=False) | {"clientId": []})
         peer.say(**CHAIN[3])
         await consumer.has(1)
 
-    assert len(here.errors) == 3
+    assert len(here.errors) == 5
     assert all(isinstance(error, ValueError) for error in here.errors)
 
 
