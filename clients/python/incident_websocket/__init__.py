@@ -1,7 +1,13 @@
 """Notifications of incident-websocket, each once and in order. See the README beside this."""
 
 from .client import IncidentClient
-from .errors import AttemptError, ClientError, ConnectionEndedError, RefusedError
+from .errors import (
+    AttemptError,
+    ClientError,
+    ConnectionEndedError,
+    RefusedError,
+    TokenCancelledError,
+)
 from .position import OwnPosition, Position, parse_position
 from .protocol import Gap, Goodbye, Notification
 from .supervisor import State
@@ -18,5 +24,6 @@ __all__ = [
     "Position",
     "RefusedError",
     "State",
+    "TokenCancelledError",
     "parse_position",
 ]

@@ -6,6 +6,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from .errors import TokenCancelledError
+
 TOKEN_S = 10.0
 EARLY_S = 60.0
 EARLY_SHARE = 0.8  # of a life so short that `EARLY_S` would be most of it
@@ -15,9 +17,18 @@ GetToken: TypeAlias = Callable[[], Awaitable[str]]
 
 
 async def ask(get_token: GetToken) -> str:
-    """Return a new token. Raise `TimeoutError`, or what `get_token` raises."""
+    """Return a new token.
+
+    Raise `TimeoutError`, `TokenCancelledError`, or what `get_token` raises.
+    """
     async with asyncio.timeout(TOKEN_S):
-        return await get_token()
+        try:
+            return await get_token()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # by `close`, or since the time is up
+                raise
+            raise TokenCancelledError("what `token` waits for was cancelled") from error
 
 
 def expiry(token: str | None) -> float | None:

@@ -13,5 +13,9 @@ class AttemptError(ClientError):
     """No connection was opened; the cause is in `__cause__`."""
 
 
+class TokenCancelledError(ClientError):
+    """The function `token` has waited for something that was cancelled."""
+
+
 class RefusedError(ClientError):
     """The server answered with an error."""

@@ -12,6 +12,7 @@ import pytest
 
 from incident_websocket import Gap, Goodbye, IncidentClient, Notification, Position
 from incident_websocket.backoff import Backoff
+from incident_websocket.errors import TokenCancelledError
 from tests.support.scripted_server import Peer, ScriptedServer
 from tests.support.streams import notification, recovered
 from tests.support.virtual_time import run
@@ -340,6 +341,37 @@ async def test_a_token_that_fails_or_hangs_is_a_failed_attempt() -> None:
     assert calls[2] - calls[1] >= 10
     assert [attempt.token for attempt in here.server.attempts] == ["secret"]
     assert [type(error.__cause__) for error in here.errors] == [RuntimeError, TimeoutError]
+
+
+@scenario
+async def test_a_token_whose_source_is_cancelled_is_a_failed_attempt() -> None:
+    """It is not the client that is cancelled."""
+    refreshing = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    refreshing[0].cancel()
+    refreshing[1].set_result("secret")
+    sources = iter(refreshing)
+
+    async def token() -> str:
+        return str(await next(sources))
+
+    async with world(token=token) as (here, _):
+        await here.live()
+
+    assert [attempt.token for attempt in here.server.attempts] == ["secret"]
+    assert [type(error.__cause__) for error in here.errors] == [TokenCancelledError]
+
+
+@scenario
+async def test_a_client_that_is_closed_does_not_wait_for_its_token() -> None:
+    async def token() -> str:
+        await asyncio.Event().wait()
+        return "secret"
+
+    async with world(token=token) as (here, _):
+        await here.reached("connecting")
+
+    assert now() < 1
+    assert here.errors == []
 
 
 @scenario
