@@ -13,6 +13,7 @@ const MINUTE = 60 * SECOND;
 const PATIENCE = 10 * SECOND; // for a token, and for a handshake
 const TICK = 20 * SECOND;
 const LATE = 30 * SECOND; // a timer later than this means that the machine has slept
+const MOST_LAST = 50;
 const ROOM = 1000; // items; further ones stay in the history until the handlers have caught up
 const MOST_RECEIPTS = 1000; // the oldest are given up: their senders have waited longest
 const LONGEST = 2 ** 31 - 1; // a longer timer would fire at once
@@ -46,6 +47,9 @@ export class IncidentClient {
   constructor(address, options = {}) {
     if (!/^wss?:/.test(address)) throw new TypeError(`address is '${address}'; expected wss://…`);
     const { clientId, last = 0, order = true, clock = CLOCK, random = Math.random } = options;
+    if (!(Number.isInteger(last) && last >= 0 && last <= MOST_LAST)) {
+      throw new TypeError(`last is ${last}; expected an integer from 0 to ${MOST_LAST}`);
+    }
     const query = clientId === undefined ? "" : `?clientId=${encodeURIComponent(clientId)}`;
     this.#url = address + query;
     const { WebSocket = globalThis.WebSocket, renewalMinutes = [105, 115] } = options;

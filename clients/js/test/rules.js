@@ -851,14 +851,18 @@ export const rules = {
     equal(world.errors.length, 4);
   }),
 
-  "an address of no WebSocket is refused": async () => {
-    let message = "";
-    try {
-      new IncidentClient("https://example");
-    } catch (error) {
-      message = error.message;
+  "invalid arguments are refused": async () => {
+    const refusal = (...given) => {
+      try {
+        return new IncidentClient(...given);
+      } catch (error) {
+        return error.message;
+      }
+    };
+    equal(refusal("https://example"), "address is 'https://example'; expected wss://…");
+    for (const last of [51, -1, 2.5, "5"]) {
+      equal(refusal("wss://example", { last }), `last is ${last}; expected an integer from 0 to 50`);
     }
-    equal(message, "address is 'https://example'; expected wss://…");
   },
 };
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from . import credentials, transport
 from .connection import Connection
-from .position import Position, parse_position
+from .position import Position, is_number, parse_position
 from .protocol import Gap, Goodbye, Notification
 from .session import RENEWAL_S, Options, Session
 from .supervisor import News, State, Supervisor
@@ -64,8 +64,8 @@ class IncidentClient:
         """
         if urlsplit(address).scheme not in {"ws", "wss"}:
             raise ValueError(f"the address is {address!r}; expected wss://host/stage")
-        if not 0 <= last <= MOST_LAST:
-            raise ValueError(f"last is {last}; expected a number from 0 to {MOST_LAST}")
+        if not (is_number(last) and last <= MOST_LAST):
+            raise ValueError(f"last is {last}; expected an integer from 0 to {MOST_LAST}")
         query = "" if client_id is None else f"?clientId={quote(client_id, safe='')}"
         self._url, self._token, self._dial = address + query, token, connect
         self._session = Session(

@@ -1097,7 +1097,8 @@ async def test_a_fault_of_the_client_itself_is_raised_in_the_loop() -> None:
     ("arguments", "expected"),
     [
         ({"address": "https://example"}, "the address is 'https://example'; expected wss://"),
-        ({"last": 51}, "last is 51; expected a number from 0 to 50"),
+        ({"last": 51}, "last is 51; expected an integer from 0 to 50"),
+        ({"last": 2.5}, "last is 2.5; expected an integer from 0 to 50"),
         ({"position": {"all": -1}}, r"the position is {'all': -1}; expected {\"all\": n"),
     ],
 )
