@@ -103,6 +103,8 @@ class Engine:
             await serve_faults(self._faults, scope, receive, send)
             return
         body = await _body(receive)
+        if body is None:
+            return  # nobody waits for an answer, and a part of a request must not be carried out
         version, _, operation = _target(scope).partition(".")
         if not version.startswith("DynamoDB_"):
             environ = _environ(scope, body)
@@ -171,11 +173,14 @@ def _environ(scope: Any, body: bytes) -> Any:
     return build_environ(scope, {}, io.BytesIO(body))  # type: ignore[arg-type] # unused
 
 
-async def _body(receive: Any) -> bytes:
+async def _body(receive: Any) -> bytes | None:
+    """Return the body of a request, or None if the client has left before its end."""
     body = b""
     more = True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body

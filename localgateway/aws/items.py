@@ -52,7 +52,10 @@ def call(operation: str, body: bytes, region: str) -> Answer | None:
     if method is None or any(mark in body for mark in _BINARY):
         return None
     handler = DynamoHandler()
-    handler.body = handler.params = json.loads(body)
+    try:
+        handler.body = handler.params = json.loads(body)
+    except (RecursionError, ValueError):  # UnicodeDecodeError is a ValueError
+        return _refused("com.amazon.coral.service#SerializationException", "the body is not JSON")
     handler.uri_match = {}
     handler.region = region
     handler.current_account = DEFAULT_ACCOUNT_ID
@@ -83,8 +86,11 @@ def call(operation: str, body: bytes, region: str) -> Answer | None:
 def invalid(operation: str, error: Exception) -> Answer:
     """Return the ValidationException for a call that moto cannot parse."""
     _log.warning("%s: moto raised %r", operation, error)
-    kind = "com.amazonaws.dynamodb.v20120810#ValidationException"
-    body = json.dumps({"__type": kind, "message": str(error)}).encode()
+    return _refused("com.amazonaws.dynamodb.v20120810#ValidationException", str(error))
+
+
+def _refused(kind: str, message: str) -> Answer:
+    body = json.dumps({"__type": kind, "message": message}).encode()
     return 400, [("Content-Type", _JSON)], body
 
 

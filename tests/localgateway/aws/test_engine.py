@@ -5,7 +5,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -328,3 +328,48 @@ def test_a_client_may_pause_between_requests(monkeypatch: pytest.MonkeyPatch) ->
                 assert answered(kept).startswith(b"HTTP/1.1 200 ")
 
                 assert drained(idle) == b""
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'"\xff"', b"[" * 100_000])
+def test_a_body_that_is_not_json_is_refused_as_dynamodb_does(body: bytes) -> None:
+    headers = {
+        "Authorization": SIGNED.format(service="dynamodb").replace("ANYKEY", "local"),
+        "X-Amz-Target": "DynamoDB_20120810.GetItem",
+    }
+    with engine(Faults()) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=PATIENCE)
+        with closing(connection):
+            connection.request("POST", "/", body, headers)
+            answer = connection.getresponse()
+
+            assert answer.status == 400
+            assert b"SerializationException" in answer.read()
+
+
+def test_a_request_whose_client_leaves_before_its_end_is_not_carried_out() -> None:
+    """A part of a message must not be published."""
+    signed = SIGNED.format(service="sns").replace("ANYKEY", "local")
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "headers": [
+            (b"host", b"localhost"),
+            (b"authorization", signed.encode()),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+        ],
+    }
+    part = {"type": "http.request", "body": b"Action=CreateTopic&Name=par", "more_body": True}
+    messages = iter([part, {"type": "http.disconnect"}])
+    sent = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Engine(Faults(), Access(), {"local"})(scope, receive, send))
+
+    assert sent == []
