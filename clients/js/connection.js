@@ -23,6 +23,7 @@ export class Connection {
   #socket;
   #timers = new Set();
   #waiting = new Map(); // action → {n, promise, resolve}
+  #recovery = null; // the last request, until its page comes
   #number = 0;
   #recovering = false;
   #wanted = false;
@@ -113,6 +114,7 @@ export class Connection {
       const request = { n: ++this.#number, fields };
       request.answered = new Promise((resolve) => { request.resolve = resolve; });
       this.#waiting.set(action, request);
+      if (action === "recover") this.#recovery = request;
       this.#send({ action, ...fields, n: request.n });
     }
     const request = this.#waiting.get(action); // a second caller gets the same answer
@@ -144,7 +146,8 @@ export class Connection {
     const action = this.#actionOf(message);
     const request = this.#waiting.get(action);
     this.#waiting.delete(action);
-    if (request && message.type === "recovered") this.#takePage(message, request.fields.after);
+    // a page may come late: on a slow network each one does
+    if (message.type === "recovered" && message.n === this.#recovery?.n) this.#takePage(message);
     return request?.resolve(message);
   }
 
@@ -165,8 +168,11 @@ export class Connection {
     this.#settle();
   }
 
-  #takePage(page, asked) {
+  #takePage(page) {
     const session = this.#session;
+    const asked = this.#recovery.fields.after;
+    this.#recovery.page = page;
+    this.#recovery = null;
     for (const entry of page.notifications) entry.recovered = true;
     const clientId = page.clientId ?? null;
     if (session.clientId !== null && session.clientId !== clientId) {
@@ -207,10 +213,14 @@ export class Connection {
   async #page() {
     const { merge, last, emit, put } = this.#session;
     const asked = merge.position;
-    const answer = await this.#ask("recover", { after: asked, ...(asked ? {} : { last }) });
+    const asking = this.#ask("recover", { after: asked, ...(asked ? {} : { last }) });
+    const request = this.#recovery;
+    let answer = await asking;
     if (answer === null) {
       await this.probe();
-      return this.isEnded ? new Promise(() => {}) : "failed";
+      if (this.isEnded) return new Promise(() => {});
+      answer = request.page; // it may have come just before the pong
+      if (answer === undefined) return "failed";
     }
     if (answer.isComplete) return "complete";
     if (answer.type === "recovered") return answer.hasMoved ? "more" : "failed";

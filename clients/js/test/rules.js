@@ -92,6 +92,21 @@ export const rules = {
     },
   ),
 
+  "pages that come late are taken": within(AT_3, async (world) => {
+    const peer = await world.accept(); // on a slow network, where the pong is behind the page
+    for (const number of [3, 4]) {
+      const { n, after } = await peer.heardNext("recover");
+      equal(after, { all: number });
+      const ping = await peer.heard("ping");
+      await world.clock.sleep(2_000);
+      peer.say(recovered(n, [CHAIN[number]], { all: number + 1 }, { more: number === 3 }));
+      peer.say({ type: "pong", at: 1, n: ping.n });
+    }
+    equal(await world.has(2), ["all-4", "all-5"]);
+    await world.reached("live");
+    equal(world.attempts.length, 1);
+  }),
+
   "an unanswered recovery drops a connection that is dead": within(AT_3, async (world) => {
     const dead = await world.accept();
     const peer = await world.accept();

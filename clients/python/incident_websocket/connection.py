@@ -48,7 +48,7 @@ class Connection:
         self._settling: asyncio.TimerHandle | None = None
         self._known_client = asyncio.Event()
         self._asked = session.merge.position
-        self._complete = False  # as of the last page
+        self._complete: bool | None = None  # as of the page asked for, None before it comes
 
     async def run(self) -> None:
         """Serve until the connection ends."""
@@ -148,14 +148,14 @@ class Connection:
 
     async def _page(self) -> bool | None:
         """Recover a page. Return whether that was all, None if it failed and may be repeated."""
-        self._asked = asked = self._session.merge.position
+        self._complete, self._asked = None, self._session.merge.position
+        asked, answer = self._asked, None
         last = {"last": self._session.options.last} if asked is None else {}
         try:
             answer = await self._requests.ask("recover", after=asked, **last)
         except TimeoutError:
             await self._ping()
-            return None
-        if isinstance(answer, Recovered):
+        if self._complete is not None:  # also if the page came only before the pong
             moved = self._session.merge.position != asked
             return self._complete if self._complete or moved else None
         if isinstance(answer, Refused) and answer.code != "try_again":

@@ -15,18 +15,25 @@ TOKEN_CODES = ("bad_token", "other_client", "no_keys")
 
 
 class Requests:
-    """At most one request of each action is in flight; a second caller gets the same answer."""
+    """At most one request of each action is in flight; a second caller gets the same answer.
+
+    A page that comes late is taken until the next recovery is asked for: on a slow network each one
+    may be late.
+    """
 
     def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
         self._send = send
         self._numbers = count(1)
         self._waiting: dict[Action, tuple[int, asyncio.Future[Answer]]] = {}
+        self._last_recovery: int | None = None
 
     async def ask(self, action: Action, seconds: float = ANSWER_S, **fields: Any) -> Answer:
         """Send a request and return its answer. Raise `TimeoutError` if there is none in time."""
         if action not in self._waiting:
             number = next(self._numbers)
             self._waiting[action] = (number, asyncio.get_running_loop().create_future())
+            if action == "recover":
+                self._last_recovery = number
             await self._send(json.dumps({"action": action, **fields, "n": number}))
         request = self._waiting[action]
         try:
@@ -41,9 +48,12 @@ class Requests:
     def answered(self, message: Answer) -> bool:
         """Hand an answer to its request. Return False, and ignore it, if there is none."""
         action = self._action(message)
-        if action is None or action not in self._waiting:
+        if action in self._waiting:
+            self._waiting.pop(action)[1].set_result(message)
+        elif not isinstance(message, Recovered) or message.n != self._last_recovery:
             return False
-        self._waiting.pop(action)[1].set_result(message)
+        if isinstance(message, Recovered):
+            self._last_recovery = None
         return True
 
     def _action(self, answer: Answer) -> Action | None:

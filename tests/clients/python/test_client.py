@@ -207,6 +207,26 @@ async def test_an_unanswered_recovery_is_repeated_on_a_connection_that_answers_p
 
 
 @scenario
+async def test_pages_that_come_late_are_taken() -> None:
+    """On a slow network each one does, and the pong is behind it."""
+    async with world(position={"all": 3}) as (here, consumer):
+        peer = await here.server.accept()
+        for number in (3, 4):
+            request = await peer.heard_next("recover")
+            ping = await peer.heard("ping")
+            await asyncio.sleep(2)
+            page = recovered([CHAIN[number]], {"all": number + 1}, more=number == 3)
+            peer.say(**page | {"n": request["n"]})
+            peer.say(type="pong", at=1, n=ping["n"])
+        got = await consumer.has(2)
+        await here.reached("live")
+
+    assert got == ["all-4", "all-5"]
+    assert request["after"] == {"all": 4}
+    assert len(here.server.attempts) == 1
+
+
+@scenario
 async def test_an_unanswered_recovery_drops_a_connection_that_is_dead() -> None:
     async with world(position={"all": 3}) as (here, consumer):
         dead = await here.server.accept()
