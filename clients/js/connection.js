@@ -38,6 +38,7 @@ export class Connection {
     this.ended = new Promise((resolve) => { this.resolveEnded = resolve; });
     this.caughtUp = new Promise((resolve) => { this.resolveCaughtUp = resolve; });
     this.stale = new Promise((resolve) => { this.resolveStale = resolve; });
+    session.merge.opened();
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = () => this.end();
     this.recover();

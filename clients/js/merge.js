@@ -128,6 +128,7 @@ class StreamMerge {
 /** Both streams of a reader. Without `order`, live entries are given as they come. */
 export class Merge {
   #ids = new GivenIds();
+  #early = []; // entries of `own`, before it is known whose that is
 
   constructor(position, order = true) {
     this.order = order;
@@ -147,6 +148,11 @@ export class Merge {
 
   get holding() {
     return this.all.held.size + this.own.held.size > 0;
+  }
+
+  /** Begin with a new connection, which may be another client's. */
+  opened() {
+    this.#early = [];
   }
 
   forget() {
@@ -169,6 +175,7 @@ export class Merge {
     stream.hold(entry);
     if (!this.order && stream.held.has(entry.seq)) yield* this.#atOnce(entry);
     if (knownClient || stream === this.all) yield* stream.joining();
+    else if (this.#early.length < MOST_HELD) this.#early.push(entry);
   }
 
   *#atOnce(entry) {
@@ -186,7 +193,9 @@ export class Merge {
     const of = (name) => notifications.filter((entry) => entry.stream === name);
     if (this.own.of !== null && this.own.of !== clientId) {
       this.own = new StreamMerge("own", null, this.#ids);
+      for (const entry of this.#early) this.own.hold(entry);
     }
+    this.#early = [];
     this.own.of = clientId;
     if (position.own === undefined) yield* this.own.release(); // it is not in the history
     if (position.own !== undefined && position.own.of === clientId) {

@@ -689,6 +689,21 @@ export const rules = {
     },
   ),
 
+  "what comes before the first answer counts for another client, too": within(
+    { position: { all: 3, own: { seq: 900, of: "bob" } } },
+    async (world) => {
+      const first = await world.accept();
+      first.say(notification("own", 901, 900));
+      first.end();
+      const peer = await world.accept();
+      for (const seq of [21, 22]) peer.say(notification("own", seq, seq - 1));
+      const { n } = await peer.heard("recover");
+      const position = { all: 3, own: { seq: 22, of: "ada" } };
+      peer.say(recovered(n, [], position, { client: "ada" }));
+      equal(await world.has(2), ["own-21", "own-22"]);
+    },
+  ),
+
   "a stored position that makes no sense is not used": async () => {
     for (const stored of ["{", "7", '{"all":-1}', '{"own":{"seq":1}}', '{"all":"1"}', "{}"]) {
       const storage = { getItem: () => stored, setItem: () => { throw new Error("full"); } };

@@ -47,6 +47,7 @@ class Connection:
         self._suspected = asyncio.Event()  # of being dead
         self._settling: asyncio.TimerHandle | None = None
         self._known_client = asyncio.Event()
+        session.merge.opened()
         self._asked = session.merge.position
         self._complete: bool | None = None  # as of the page asked for, None before it comes
 

@@ -143,6 +143,11 @@ class Merge:
         self._all = StreamMerge("all", known.get("all"), self._ids)
         own = known.get("own")
         self._own = StreamMerge("own", own and own["seq"], self._ids, own and own["of"])
+        self._early: list[Notification] = []  # of `own`, before it is known whose that is
+
+    def opened(self) -> None:
+        """Begin with a new connection, which may be another client's."""
+        self._early.clear()
 
     @property
     def position(self) -> Position | None:
@@ -183,6 +188,8 @@ class Merge:
             yield from self._at_once(entry)
         if known_client or stream is self._all:
             yield from stream.joining()
+        elif len(self._early) < MOST_HELD:
+            self._early.append(entry)
 
     def _at_once(self, entry: Notification) -> Iterator[Step]:
         step = self._ids.take(entry)
@@ -199,6 +206,9 @@ class Merge:
         asked = asked or {}
         if self._own.of not in {None, answer.client_id}:
             self._own = StreamMerge("own", None, self._ids)
+            for entry in self._early:
+                self._own.hold(entry)
+        self._early.clear()
         self._own.of = answer.client_id
         own, asked_own = answer.position.get("own"), asked.get("own")
         if own is None:  # the history does not have this client's stream

@@ -262,6 +262,20 @@ def test_the_position_of_another_client_is_dropped() -> None:
     assert reader.merge.position == {"all": 3, "own": {"seq": 21, "of": CLIENT}}
 
 
+def test_notifications_before_the_first_answer_count_for_another_client_too() -> None:
+    """Its history already has them when the server answers."""
+    reader = Reader({"own": {"seq": 900, "of": "bob"}}, order=True)
+
+    reader.live(notification("own", 901, 900))
+    reader.merge.opened()
+    for seq in (21, 22):
+        reader.live(notification("own", seq, seq - 1))
+    reader.page(answer([], 3, own=own(22)), reader.merge.position)
+
+    assert given_by(reader) == ["own-21", "own-22"]
+    assert reader.merge.position == {"all": 3, "own": {"seq": 22, "of": CLIENT}}
+
+
 def test_a_refused_position_is_forgotten_and_told_as_a_gap() -> None:
     reader = Reader({"all": 3}, order=True)
 
