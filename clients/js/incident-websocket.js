@@ -306,8 +306,8 @@ export class IncidentClient {
       this.#save();
     }
     if (given && item !== null && item === this.#unhandled) given.hasFailed = true;
-    if (receipt !== null && !given.hasFailed) {
-      const { receipts } = this.#session;
+    const { receipts, clientId } = this.#session;
+    if (receipt !== null && !given.hasFailed && (of ?? clientId) === clientId) {
       receipts.add(receipt);
       if (receipts.size > MOST_RECEIPTS) receipts.delete(Math.min(...receipts));
       for (const connection of this.#connections) connection.sendReceipts();

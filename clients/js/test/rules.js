@@ -808,6 +808,20 @@ export const rules = {
     equal((await second.request()).action, "ping");
   }),
 
+  "no receipt is sent as another client for what waited for the handlers": async () => {
+    let go;
+    const slow = new Promise((resolve) => { go = resolve; });
+    await within({}, async (world) => {
+      world.client.on("notification", () => slow);
+      const first = await world.live(0, { client: "ada" });
+      first.say(notification("own", 1, 0, { receipt: true }));
+      first.end();
+      const second = await world.live(0, { client: "bob" });
+      go();
+      equal((await second.request()).action, "ping");
+    }, { consume: false })();
+  },
+
   "a receipt does not wait until the handlers have caught up": within(
     { position: { all: 0 } },
     async (world) => {

@@ -14,12 +14,12 @@ ROOM = 1000  # steps; further ones stay in the history until the consumer has ca
 class Inbox:
     """A queue of steps. A step is finished when the consumer asks for the next one.
 
-    `acknowledge` is then called with the number for which a receipt is due.
+    `finished` is then called with it.
     """
 
-    def __init__(self, position: Position, acknowledge: Callable[[int], object]) -> None:
+    def __init__(self, position: Position, finished: Callable[[Step], object]) -> None:
         self.position = position
-        self._acknowledge = acknowledge
+        self._finished = finished
         self._steps: deque[Step] = deque()
         self._current: Step | None = None
         self._changed = asyncio.Event()
@@ -74,5 +74,4 @@ class Inbox:
                 self.position["all"] = step.seq
             elif step.of is not None:
                 self.position["own"] = {"seq": step.seq, "of": step.of}
-        if step.receipt is not None:
-            self._acknowledge(step.receipt)
+        self._finished(step)

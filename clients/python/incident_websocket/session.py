@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from .inbox import Inbox
-from .merge import Merge
+from .merge import Merge, Step
 from .position import Position
 from .protocol import Advice, Recovered
 
@@ -77,7 +77,7 @@ class Session:
         self.options = options
         self.merge = Merge(position, order=options.order)
         self.receipts = Receipts()
-        self.inbox = Inbox(deepcopy(position or {}), self.receipts.add)
+        self.inbox = Inbox(deepcopy(position or {}), self._finished)
         self.client_id: str | None = None
         self._advice = Advice()
 
@@ -99,3 +99,7 @@ class Session:
         self.client_id, self._advice = answer.client_id, answer.advice
         self.inbox.put(self.merge.recovered(answer, asked))
         return not answer.more and not self.merge.behind(answer.heads)
+
+    def _finished(self, step: Step) -> None:
+        if step.receipt is not None and step.of in {None, self.client_id}:
+            self.receipts.add(step.receipt)

@@ -1021,6 +1021,24 @@ async def test_no_receipt_is_sent_as_another_client() -> None:
 
 
 @scenario
+async def test_no_receipt_is_sent_as_another_client_for_what_waited_for_the_consumer() -> None:
+    """The other client may have a notification with the same number, which nobody has seen."""
+    made = World()
+    async with made.client as client:
+        peer = await made.live(client="ada")
+        for seq in (1, 2):
+            peer.say(**notification("own", seq, seq - 1) | {"receipt": True})
+        await made.reached("live")
+        peer.end()
+        peer = await made.live(client="bob")
+        await made.reached("recovering")
+        await made.reached("live")
+        for _ in range(2):
+            await anext(client)
+        await peer.heard("ping")
+
+
+@scenario
 async def test_a_receipt_does_not_wait_until_the_consumer_has_caught_up() -> None:
     """Its sender waits for seconds, a long backlog can take hours."""
     asked = notification("own", 1, 0) | {"receipt": True}
