@@ -33,8 +33,9 @@ class Channel(asyncio.Protocol):
         return channel
 
     def write(self, line: bytes) -> None:
-        """Send a line, which ends with a line break."""
-        self._transport.write(line)
+        """Send a line, which ends with a line break, unless the other end is closed."""
+        if not self.closed:  # uvloop raises for a transport that is closed
+            self._transport.write(line)
 
     async def line(self, timeout: float) -> bytes:
         """Return the next line, or nothing if the other end is closed.

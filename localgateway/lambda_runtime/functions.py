@@ -186,7 +186,10 @@ class Function:
             await self._discard(environment)
         if (warming := self._warming) is not None:
             self._warming = None
-            return await warming
+            environment = await warming
+            if environment.usable:
+                return environment
+            await self._discard(environment)
         return await self._start()
 
     async def _start(self) -> ExecutionEnvironment:

@@ -5,13 +5,16 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 
 from localgateway.lambda_runtime.channel import Channel
 from tests.localgateway.support import PATIENCE
 
 
 def with_channel(
-    use: Callable[[Channel, socket.socket], Awaitable[None]], limit: int = 100
+    use: Callable[[Channel, socket.socket], Awaitable[None]],
+    limit: int = 100,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     """Run a coroutine with a channel and the socket at its other end."""
 
@@ -22,7 +25,8 @@ def with_channel(
             await use(channel, theirs)
             channel.close()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(run())
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,18 @@ def test_a_closed_end_is_no_line() -> None:
         assert channel.closed
 
     with_channel(use)
+
+
+def test_a_line_to_a_closed_end_is_lost() -> None:
+    """On the gateway's event loop, which would raise an error."""
+
+    async def use(channel: Channel, other: socket.socket) -> None:
+        other.close()
+        assert await channel.line(PATIENCE) == b""
+        channel.write(b"one\n")
+        assert await channel.line(PATIENCE) == b""
+
+    with_channel(use, loop_factory=uvloop.new_event_loop)
 
 
 def test_silence_is_a_timeout() -> None:

@@ -51,6 +51,22 @@ def test_the_first_event_waits_for_the_environment_that_warms_up(project: Path) 
     assert started == 1
 
 
+def test_an_environment_that_died_before_its_first_event_is_replaced(project: Path) -> None:
+    """One that was started to be warm may wait for long."""
+
+    async def use(function: Function) -> Outcome:
+        function.warm_up()
+        while not function._all:
+            await asyncio.sleep(0.01)
+        [environment] = function._all
+        psutil.Process(environment.pid).kill()
+        while environment.usable:
+            await asyncio.sleep(0.01)
+        return await function.invoke({})
+
+    assert isinstance(with_function(project, "handlers.told", use), Returned)
+
+
 def test_an_environment_that_warms_up_ends_with_its_function(project: Path) -> None:
     """Also if it cannot start; only an event reports why."""
     for handler in ("handlers.told", "broken.echo"):
