@@ -23,3 +23,12 @@ export class Backoff {
     return this.#session.random() * this.#session.spread();
   }
 }
+
+/** Return a number from 0 to 1 that is the same for a name in the client of each language. */
+export function share(name) {
+  let number = 2166136261; // FNV-1a, RFC 9923
+  for (const byte of new TextEncoder().encode(name)) {
+    number = Math.imul(number ^ byte, 16777619) >>> 0;
+  }
+  return number / 2 ** 32;
+}

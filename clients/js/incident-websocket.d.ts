@@ -71,7 +71,7 @@ export interface Options {
   keepAliveSeconds?: number;
   /** Instead of what the server advises. */
   spreadSeconds?: number;
-  /** Replace a connection after a random time in this range; by default [105, 115]. */
+  /** Replace a connection at an age in this range, the same for all tabs; by default [105, 115]. */
   renewalMinutes?: [number, number];
 }
 

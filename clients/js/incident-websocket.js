@@ -3,7 +3,7 @@
  * connection was down. README.md shows how to use it; incident-websocket.d.ts has the types.
  */
 
-import { Backoff } from "./backoff.js";
+import { Backoff, share } from "./backoff.js";
 import { Connection, discard } from "./connection.js";
 import { Merge } from "./merge.js";
 import { parsePosition } from "./messages.js";
@@ -164,15 +164,14 @@ export class IncidentClient {
 
   /** Serve until a connection has ended that was not replaced, and return it. */
   async #serve(current) {
-    const [from, to] = this.#options.renewalMinutes;
     const isReplaced = () => current.goodbye?.reason === "replaced";
     let retrying = null; // ms, after a replacement that failed
     await Promise.race([current.ended, current.caughtUp]);
     while (!current.isEnded) {
       this.#enter("live");
-      const life = MINUTE * (from + (to - from) * this.#session.random());
+      const left = current.openedAt + this.#life() - this.#session.clock.now();
       const due = retrying === null ? [current.ended, current.stale] : [current.ended];
-      await this.#pause(retrying ?? life, ...due);
+      await this.#pause(retrying ?? left, ...due);
       if (current.isEnded || this.#closed) break;
       this.#enter("renewing");
       const successor = await this.#attempt();
@@ -191,6 +190,17 @@ export class IncidentClient {
     // the server may have accepted a replacement that failed here
     if (retrying !== null && isReplaced()) current.goodbye = null;
     return current;
+  }
+
+  /**
+   * Return the age at which a connection is replaced. It is the same for all connections of a named
+   * client, so that the oldest one is replaced first: the server closes the oldest one if that makes
+   * one too many.
+   */
+  #life() {
+    const [from, to] = this.#options.renewalMinutes;
+    const { clientId, random } = this.#session;
+    return MINUTE * (from + (to - from) * (clientId === null ? random() : share(clientId)));
   }
 
   /** Wait before the next attempt. Waking up ends the delay, but not the minimum. */

@@ -1,5 +1,6 @@
 /** The rules of the client, each by the failure that it prevents: tests for Node and browsers. */
 
+import { share } from "../backoff.js";
 import { IncidentClient } from "../incident-websocket.js";
 import { Merge } from "../merge.js";
 import { parsePosition } from "../messages.js";
@@ -429,6 +430,26 @@ export const rules = {
       equal(world.states.slice(2), ["live", "renewing", "live"]);
     },
   ),
+
+  "all connections of a named client are replaced at the same age, the oldest one first": async () => {
+    const ages = async (client) => {
+      const found = [];
+      for (const seed of [1, 2, 3]) {
+        await within({ random: generator(seed), renewalMinutes: [0.1, 0.15] }, async (world) => {
+          await world.live(0, { client });
+          found.push(Math.round((await world.attempt()).at / 10));
+        })();
+      }
+      return found;
+    };
+    const [first, ...others] = await ages("ada");
+    equal(others, [first, first]);
+    equal(first, Math.round(600 + 300 * share("ada")));
+    equal(new Set(await ages(null)).size, 3);
+    equal(["ada", "bob", "ü☃"].map((name) => share(name).toFixed(6)), [
+      "0.219621", "0.526468", "0.218258", // as in Python
+    ]);
+  },
 
   "a replacement that fails leaves the old connection": within(
     { ...AT_3, renewalMinutes: [0.1, 0.1] },

@@ -58,7 +58,7 @@ class IncidentClient:
         `token` is awaited before every attempt. Without a `position`, `last` is the number of past
         notifications to begin with. With `order` false, notifications are given as they come.
         `keep_alive_seconds` and `spread_seconds` replace the server's advice. A connection is
-        replaced after a random time within `renewal_seconds`.
+        replaced at an age within `renewal_seconds`, the same for all of a named client.
 
         Raise `ValueError` if an argument is invalid.
         """

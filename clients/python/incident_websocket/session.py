@@ -70,6 +70,14 @@ class Receipts:
         return next(iter(self._waiting))
 
 
+def share(name: str) -> float:
+    """Return a number from 0 to 1 that is the same for a name in the client of each language."""
+    number = 2166136261  # FNV-1a, RFC 9923
+    for byte in name.encode(errors="replace"):
+        number = (number ^ byte) * 16777619 % 2**32
+    return number / 2**32
+
+
 class Session:
     """A reader's state, shared by its connections."""
 
@@ -91,6 +99,17 @@ class Session:
         """Over how many seconds clients spread what all of them do at once."""
         known = (self.options.spread_s, self._advice.spread_seconds, SPREAD_S)
         return next(seconds for seconds in known if seconds is not None)
+
+    def life_s(self) -> float:
+        """Return the age (s) at which a connection is replaced.
+
+        It is the same for all connections of a named client, so that the oldest one is replaced
+        first: the server closes the oldest one if that makes one too many.
+        """
+        low, high = self.options.renewal_s
+        if self.client_id is None:
+            return self.options.random.uniform(low, high)
+        return low + (high - low) * share(self.client_id)
 
     def take_page(self, answer: Recovered, asked: Position | None) -> bool:
         """Merge a page and return whether the reader has all that was recorded before it."""

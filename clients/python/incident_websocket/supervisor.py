@@ -116,8 +116,9 @@ class Supervisor:
         if retrying is not None:
             await _first(connection.ended.wait(), asyncio.sleep(retrying))
         else:
-            life = self._random.uniform(*self._session.options.renewal_s)
-            await _first(connection.ended.wait(), connection.stale.wait(), asyncio.sleep(life))
+            age = asyncio.get_running_loop().time() - connection.opened_at
+            left = asyncio.sleep(max(0, self._session.life_s() - age))
+            await _first(connection.ended.wait(), connection.stale.wait(), left)
 
     async def _wait(self, delay: float, at_least: float = 0) -> None:
         """Wait before the next attempt. Waking up ends the delay, but not the minimum."""
