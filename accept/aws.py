@@ -21,7 +21,7 @@ _CONFIG = Config(
 )
 _ONCE = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1})
 _REFUSED = ("AccessDenied", "UnauthorizedOperation", "AuthorizationError", "not authorized")
-MAX_CALLS = 60
+MAX_CALLS = 120
 
 
 class Aws:
