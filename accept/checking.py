@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from websockets.exceptions import WebSocketException
 
 from accept.aws import verdict
 from accept.errors import CheckError, SkippedError, UndecidedError
@@ -42,6 +43,9 @@ async def check_all(
                 result = not_passed(check.name, error, time.monotonic() - began)
             except (BotoCoreError, ClientError) as error:
                 result = not_passed(check.name, verdict(error), time.monotonic() - began)
+            except (OSError, WebSocketException) as error:
+                unheard = UndecidedError(f"no answer: {error!r}")
+                result = not_passed(check.name, unheard, time.monotonic() - began)
             except (AttributeError, LookupError, TypeError, ValueError) as error:
                 unread = UndecidedError(f"an answer could not be read: {error!r}")
                 result = not_passed(check.name, unread, time.monotonic() - began)

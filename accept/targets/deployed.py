@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -66,6 +67,7 @@ def _target(
     stack: str | None = None,
 ) -> tuple[Target, Aws]:
     functions = {name: f"{APP}-{stage}-{deployed}" for name, deployed in FUNCTIONS.items()}
+    _check_address(url)
     url = url.rstrip("/")
     try:
         session = boto3.Session()
@@ -91,6 +93,17 @@ def _target(
         stack=stack,
     )
     return target, Aws(session, {"apigatewaymanagementapi": target.connections_api})
+
+
+def _check_address(url: str) -> None:
+    problem = TargetError(f"--url is {url!r}; expected wss://HOST or wss://HOST/MAPPING")
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise problem from error
+    if not is_right:
+        raise problem
 
 
 def _over_http(url: str) -> str:

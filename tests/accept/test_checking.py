@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
+from websockets.exceptions import ConnectionClosedError
 
 from accept.aws import Aws
 from accept.checking import check_all
@@ -65,6 +66,8 @@ def denied(code: str) -> ClientError:
         (denied("ThrottlingException"), Status.FAILED, "ThrottlingException"),
         (NoCredentialsError(), Status.UNKNOWN, "credentials"),
         (KeyError("IndexStatus"), Status.UNKNOWN, "IndexStatus"),
+        (ConnectionRefusedError(111, "refused"), Status.UNKNOWN, "refused"),
+        (ConnectionClosedError(None, None), Status.UNKNOWN, "ConnectionClosedError"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -104,6 +104,14 @@ def test_another_address_can_be_given(tmp_path: Path) -> None:
     assert target.connections_api == "https://dashboard.example.com/live"
 
 
+@pytest.mark.parametrize("url", ["https://host", "host/live", "wss:///live", "wss://host:port"])
+@pytest.mark.usefixtures("account")
+def test_another_kind_of_address_is_an_error(tmp_path: Path, url: str) -> None:
+    """No check could be made there."""
+    with pytest.raises(TargetError, match=r"--url is .*; expected wss://HOST"):
+        deployed.by_record("dev", recorded(tmp_path), url)
+
+
 @pytest.mark.usefixtures("account")
 def test_a_stack_that_does_not_exist_or_has_no_stage_is_an_error(tmp_path: Path) -> None:
     """The message has the name."""
