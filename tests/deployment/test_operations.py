@@ -404,6 +404,15 @@ def test_the_documented_alarms_are_those_of_the_template() -> None:
     ]
 
 
+def test_what_is_put_back_keeps_every_parameter() -> None:
+    """CloudFormation would take the default of one that is left out, and remove what it made."""
+    section = RUNBOOK.split("\n### Put back what was changed by hand\n")[1].split("\n### ")[0]
+
+    kept = re.findall(r"ParameterKey=(\w+),UsePreviousValue=true", section)
+
+    assert sorted(kept) == sorted(TEMPLATE["Parameters"])
+
+
 def documented_event(detail_type: str) -> dict[str, Any]:
     """Return the event that is shown in a section of the document."""
     section = EVENTS.split(f"\n## {detail_type}\n")[1]
