@@ -76,6 +76,27 @@ def test_each_function_has_the_documented_grants() -> None:
     }
 
 
+def test_the_page_about_deployment_has_the_same_grants() -> None:
+    columns = ("connections", "history", "@connections")
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    rows = text.split("| function | table | index | history | `@connections` | bus | other |\n")[1]
+    documented = {}
+    for line in rows.partition("\n\n")[0].splitlines()[1:]:
+        name, items, index, *others = (cell.strip() for cell in line.strip("|").split("|"))
+        documented[name.strip("`")] = {
+            column: ", ".join(sorted(found))
+            for column, cell in zip(columns, (f"{items} {index}", *others), strict=False)
+            if (found := re.findall(r"\b[A-Z]\w+", cell))
+        }
+
+    assert documented == {
+        row[0].strip("`"): {
+            column: cell for column, cell in zip(columns, row[1:], strict=False) if cell
+        }
+        for row in table("| function | connections | history | `@connections` | other |")
+    }
+
+
 def pinned(name: str) -> list[str]:
     """Return the packages that a requirements file pins."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
