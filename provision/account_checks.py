@@ -178,6 +178,16 @@ def stack(account: Account) -> Finding:
             f"{name} is in {status}, in which it can only be deleted",
             (f"aws cloudformation delete-stack --stack-name {name}",),
         )
+    if status == "UPDATE_ROLLBACK_FAILED":
+        return Finding(
+            Result.FAILED,
+            f"{name} is in {status}: no update is accepted until its rollback is complete",
+            (f"aws cloudformation continue-update-rollback --stack-name {name}",),
+        )
+    # Under review, a stack has a change set and nothing else.
+    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+        detail = f"{name} is in {status}: no other update is accepted until it has ended"
+        return Finding(Result.FAILED, detail)
     return Finding(Result.PASSED, f"{name} is in {status}")
 
 

@@ -128,6 +128,14 @@ def test_an_account_in_order_passes_every_check() -> None:
             Result.PASSED,
             "incident-websocket-dev is in UPDATE_COMPLETE",
         ),
+        *(
+            (("cloudformation", "DescribeStacks", {"Stacks": [{"StackStatus": status}]}), *expected)
+            for status, *expected in (
+                ("UPDATE_ROLLBACK_FAILED", "stack", Result.FAILED, "rollback is complete"),
+                ("UPDATE_IN_PROGRESS", "stack", Result.FAILED, "until it has ended"),
+                ("REVIEW_IN_PROGRESS", "stack", Result.PASSED, "is in REVIEW_IN_PROGRESS"),
+            )
+        ),
         (
             ("lambda", "GetAccountSettings", error("AccessDeniedException")),
             "concurrency",
