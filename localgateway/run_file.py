@@ -152,8 +152,9 @@ def _clean(path: Path) -> None:
 
 
 def _lives(pid: int) -> bool:
+    """Return whether this user has such a process; that of another one is none of the gateways."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True

@@ -56,6 +56,29 @@ def test_a_process_with_the_id_of_a_killed_gateway_is_not_taken_for_it() -> None
         find(None)
 
 
+@pytest.mark.usefixtures("_foreign")
+def test_snapshots_of_a_killed_gateway_are_removed_if_another_user_has_its_process_id() -> None:
+    """After a start of the machine, low ids are those of the system's services."""
+    left = folder() / "sources-1-left"
+    left.mkdir()
+
+    with written(ALIVE):
+        assert not left.exists()
+
+
+@pytest.fixture
+def _foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer for process 1 as the system does to a user who is not root."""
+    kill = os.kill
+
+    def refuse(pid: int, number: int) -> None:
+        if pid == 1:
+            raise PermissionError(1, "Operation not permitted")
+        kill(pid, number)
+
+    monkeypatch.setattr("os.kill", refuse)
+
+
 def killed() -> Path:
     """Let a process write the file and the snapshots of a run, kill it, and return the file."""
     script = f"""
