@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchfiles import DefaultFilter, awatch
+from watchfiles import Change, DefaultFilter, awatch
 
 from localgateway import embedded_aws
 from localgateway.errors import GatewayError, ProjectError
@@ -79,16 +79,18 @@ class Reloader:
                 await self._standby.stop()
 
     async def _run(self) -> None:
-        async for _ in _changes(self._options.project):
+        is_saved = False  # the first look is for what was saved during the start
+        async for _ in _looks(self._options.project):
             try:
-                await self._reload()
-            except (GatewayError, OSError) as error:
+                await self._reload(is_saved=is_saved)
+            except (GatewayError, OSError, ValueError) as error:
                 text = self._text(str(error))
                 _log.error("not reloaded, the previous version goes on serving: %s", text)
+            is_saved = True
 
-    async def _reload(self) -> None:
+    async def _reload(self, *, is_saved: bool) -> None:
         started = time.monotonic()
-        if self._standby is None:  # it starts while the sources are copied
+        if is_saved and self._standby is None:  # it starts while the sources are copied
             self._standby = await inspector(self._options.stage, self._environ)
         folder = await asyncio.to_thread(snapshots.take, self._options.project, self._folder)
         mark = await asyncio.to_thread(snapshots.fingerprint, folder)
@@ -122,7 +124,7 @@ class Reloader:
             self._standby = await inspector(self._options.stage, self._environ)
 
     async def _take_over(self, new: Project) -> None:
-        old, self._current = self._current, new
+        old = self._current
         if new.api_stage != old.api_stage:
             _log.warning(
                 "api_gateway_stage is now %r; restart the gateway to serve it", new.api_stage
@@ -146,6 +148,7 @@ class Reloader:
         if set(old.rules) - set(new.rules):
             _log.warning("event rules were removed or changed; restart the gateway to end them")
         await self._versions.serve(new)
+        self._current = new
 
     def _text(self, text: str) -> str:
         # Editors open the source, not its copy.
@@ -161,8 +164,8 @@ def _text_of(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
-async def _changes(project: Path) -> AsyncIterator[None]:
-    """Yield after each save, once no further file changes."""
+async def _looks(project: Path) -> AsyncIterator[None]:
+    """Yield at once, and after each save, once no further file changes."""
     wanted = (*snapshots.DEPLOYED, snapshots.CONFIGURATION)
     ignored = DefaultFilter(ignore_dirs=(*DefaultFilter.ignore_dirs, "deployed", "deployments"))
 
@@ -172,24 +175,34 @@ async def _changes(project: Path) -> AsyncIterator[None]:
 
     # The project may hold large folders, so only these are watched to their depths.
     changed = asyncio.Event()
+    watched: dict[Path, asyncio.Task[None]] = {}
 
     async def watch(path: Path, *, recursive: bool) -> None:
-        async for _ in awatch(
+        async for changes in awatch(
             path, watch_filter=relevant, debounce=_QUIET, step=_STEP, recursive=recursive
         ):
+            if not recursive:
+                _forget(watched, changes)
             changed.set()
 
-    watched: dict[Path, asyncio.Task[None]] = {}
     try:
         while True:
             folders = [project, *(project / name for name in wanted if (project / name).is_dir())]
             for path in folders:
                 if path not in watched or watched[path].done():
                     watched[path] = asyncio.create_task(watch(path, recursive=path != project))
+            await asyncio.sleep(0)  # all of them watch before the sources are read
+            yield
             await changed.wait()
             changed.clear()
-            yield
     finally:
         for task in watched.values():
             task.cancel()
         await asyncio.gather(*watched.values(), return_exceptions=True)
+
+
+def _forget(watched: dict[Path, asyncio.Task[None]], changes: set[tuple[Change, str]]) -> None:
+    """Take out the folders that were removed or made anew: their watches see nothing any more."""
+    for path in {Path(name) for change, name in changes if change is not Change.modified}:
+        if (task := watched.pop(path, None)) is not None:
+            task.cancel()

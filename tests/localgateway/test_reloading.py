@@ -13,6 +13,7 @@ from queue import SimpleQueue
 import pytest
 
 from localgateway import reloading
+from localgateway.lambda_runtime.project import Project
 from tests.localgateway.support import PATIENCE, Gateway, Recorder, ask, running
 
 
@@ -166,3 +167,54 @@ def added(event: Any, context: Any) -> Any:
     )
 
     assert "api_gateway_stage is now 'other'; restart" in watched.said()
+
+
+def test_a_folder_that_was_made_anew_is_watched_as_before(watched: Watched) -> None:
+    """Installing packages into vendor/ or another branch in git makes folders anew."""
+    folder, made = watched.project / "chalicelib", watched.project / "made"
+
+    for version in ("first", "second"):
+        made.mkdir()
+        (made / "__init__.py").write_text(f"# the {version}\n")
+        made.rename(folder)
+        watched.reloaded()
+        (folder / "__init__.py").write_text(f"# the {version}, changed\n")
+        watched.reloaded()
+        shutil.rmtree(folder)
+        watched.reloaded()
+
+
+def test_a_change_that_was_saved_during_the_start_is_taken_over(
+    tmp_path: Path, sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start takes seconds after it has read the sources."""
+    project = tmp_path / "project"
+    shutil.copytree(sample, project)
+    first = reloading.Reloader.first
+
+    async def saved_after(self: reloading.Reloader) -> Project:
+        read = await first(self)
+        app = project / "app.py"
+        app.write_text(app.read_text().replace('f"not JSON: {', 'f"new: {'))
+        return read
+
+    monkeypatch.setattr(reloading.Reloader, "first", saved_after)
+    with _log() as log, running(project, recorder, reload=True) as gateway:
+        Watched(gateway, project, log).reloaded()
+        with gateway.client() as client:
+            client.send("x")
+            assert client.recv(timeout=PATIENCE) == "new: x"
+
+
+def test_changes_are_taken_over_after_one_that_no_one_can_read(watched: Watched) -> None:
+    """An editor may write another encoding than UTF-8."""
+    resources = watched.project / ".chalice" / "resources.json"
+    text = resources.read_bytes()
+
+    resources.write_bytes(text.replace(b"{", b'{"Description": "\xff",', 1))
+    said = watched.said()
+    resources.write_bytes(text)
+    again = watched.said()
+
+    assert said.startswith("not reloaded, the previous version goes on serving: ")
+    assert again.startswith("reloaded in")  # nothing has changed since the version that serves
