@@ -171,5 +171,12 @@ def _function(function: models.LambdaFunction) -> dict[str, Any]:
     }
 
 
+def _keep_output_for_the_answer() -> None:
+    # A program that an app starts when it is imported writes to the descriptor.
+    sys.stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+
 if __name__ == "__main__":
+    _keep_output_for_the_answer()
     main()

@@ -70,6 +70,7 @@ def test_a_project_is_what_chalice_would_deploy(sample: Path) -> None:
         (NO_ROUTES, "{", "dev", ".chalice/config.json is not valid JSON"),
         (NO_ROUTES, CONFIG, "dev", "no WebSocket handlers; add one with @app.on_ws_connect()"),
         ("print('hi')\nraise ValueError('at import')", CONFIG, "dev", "ValueError: at import"),
+        ("import os\nos.system('echo hi')\nraise KeyError", CONFIG, "dev", "KeyError"),
         ("def", CONFIG, "dev", "Unable to import your app.py"),
     ],
 )
