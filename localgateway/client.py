@@ -50,6 +50,8 @@ def env(run: Run) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
     if "AWS_ACCESS_KEY_ID" in run.variables:
         click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
+    if others := _of_another_aws(run):
+        click.echo(f"unset {' '.join(others)}")
 
 
 @main.command()
@@ -185,7 +187,7 @@ def _send(run: Run, service: str, path: str, body: Mapping[str, float]) -> Any:
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    url = f"http://127.0.0.1:{run.port}{path}"
+    url = run.variables["AWS_ENDPOINT_URL"] + path
     request = AWSRequest("POST", url, data=json.dumps(body))
     keys = Credentials(run.access_key, run.secret_key)
     SigV4Auth(keys, service, run.variables["AWS_REGION"]).add_auth(request)
@@ -216,10 +218,22 @@ def _client(run: Run, service: str, region: str | None = None) -> Any:
     import boto3
     from botocore.config import Config
 
+    for name in _of_another_aws(run):
+        del os.environ[name]
     os.environ.update(run.variables)
     return boto3.client(
         cast(Any, service), region_name=region, config=Config(retries={"total_max_attempts": 1})
     )
+
+
+def _of_another_aws(run: Run) -> list[str]:
+    """Return the shell's variables that would lead AWS clients elsewhere than to the run."""
+    return [
+        name
+        for name in os.environ
+        if name.startswith(("AWS_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))
+        and name not in run.variables
+    ]
 
 
 def entry() -> None:

@@ -37,7 +37,7 @@ async def start(
         "embedded AWS",
         "localgateway.aws.engine",
         *(f"--port={port}" for port in ports),
-        *(f"--allow-host={name}" for name in options.allow_host),
+        *(f"--allow-host={name}" for name in (options.host, *options.allow_host)),
         f"--fail={options.dynamodb_fail}",
         f"--lag={options.dynamodb_lag_ms}",
         f"--repeat={options.repeat_messages}",

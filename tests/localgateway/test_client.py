@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.localgateway.support import PATIENCE, Gateway, Told
+from tests.localgateway.support import PATIENCE, Gateway, Recorder, Told, running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -174,3 +174,31 @@ def test_rows_can_be_aged(gateway: Gateway) -> None:
     assert said == "1 rows are 2 minutes older\n"
     numbers = {name: int(found[name]["N"]) for name in ("expires", "at", "n")}
     assert numbers == {"expires": 3_999_999_880, "at": 1_799_999_880_000, "n": 7}
+
+
+def test_the_shell_has_no_say_in_where_a_run_is(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have addresses of another AWS, whose tables `age` would change."""
+    for name in ("DYNAMODB", "SNS", "LAMBDA"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+
+    commands = (["table"], ["notify", "Hello"], ["invoke", "work"], ["age", "--minutes=1"])
+    results = [run(gateway, *arguments) for arguments in commands]
+    exports = run(gateway, "env").stdout
+    said = subprocess.run(
+        ["/bin/sh", "-c", f"{exports}\nenv"], capture_output=True, check=True, text=True
+    )
+
+    assert [result.stderr for result in results] == [""] * 4
+    assert "127.0.0.1:9" not in said.stdout
+    assert "AWS_IGNORE" not in said.stdout
+
+
+def test_commands_find_a_gateway_at_any_address(sample: Path, recorder: Recorder) -> None:
+    """It listens there only, and passes on what is for the embedded AWS."""
+    with running(sample, recorder, host="127.0.0.2") as gateway:
+        results = [run(gateway, *words) for words in (["faults"], ["table"], ["notify", "Hello"])]
+
+    assert [result.stderr for result in results] == [""] * 3
