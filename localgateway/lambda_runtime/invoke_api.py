@@ -80,12 +80,14 @@ class Invocations:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _invoke(self, request: Request) -> Response:
-        function = self._named(request.path_params["name"], request.query_params.get("Qualifier"))
+        wanted = request.path_params["name"], request.query_params.get("Qualifier")
+        self._named(*wanted)
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind not in LIMITS:
             message = f"InvocationType is {kind!r}; expected one of {', '.join(LIMITS)}"
             raise RefusedError(HTTPStatus.BAD_REQUEST, "InvalidParameterValueException", message)
         event = _event(await request_bodies.read(request, LIMITS[kind]))
+        function = self._named(*wanted)  # another version may serve by now
         if kind == "DryRun":
             return Response(status_code=HTTPStatus.NO_CONTENT)
         if kind == "Event":

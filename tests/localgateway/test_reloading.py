@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from localgateway import reloading
 from localgateway.lambda_runtime.project import Project
-from tests.localgateway.support import PATIENCE, Gateway, Recorder, ask, running
+from tests.localgateway.support import PATIENCE, SIGNED, Gateway, Recorder, ask, running
 
 
 class Watched:
@@ -218,3 +219,25 @@ def test_changes_are_taken_over_after_one_that_no_one_can_read(watched: Watched)
 
     assert said.startswith("not reloaded, the previous version goes on serving: ")
     assert again.startswith("reloaded in")  # nothing has changed since the version that serves
+
+
+def test_an_invocation_that_arrives_during_a_reload_runs_in_the_new_version(
+    watched: Watched,
+) -> None:
+    """The function that its first bytes name is retired by the time of its last."""
+    address = ("127.0.0.1", watched.gateway.port)
+    head = (
+        "POST /2015-03-31/functions/sample-dev-work/invocations HTTP/1.1",
+        f"Host: {address[0]}",
+        f"Authorization: {SIGNED.format(service='lambda')}",
+        "Content-Length: 2",
+        "Connection: close",
+    )
+    with socket.create_connection(address, PATIENCE) as raw:
+        raw.sendall("\r\n".join([*head, "", "{"]).encode())
+        watched.edit('return {"given": event}', 'return {"new": event}')
+        watched.reloaded()
+        raw.sendall(b"}")
+        answer = b"".join(iter(lambda: raw.recv(4096), b""))
+
+    assert answer.endswith(b'{"new": {}}')
