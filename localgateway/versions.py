@@ -47,6 +47,7 @@ class Versions:
         self._log = log
         self._observer = observer
         self._schedules = contextlib.AsyncExitStack()
+        self._last_due: dict[tuple[str, float], float] = {}
         self._all: set[Function] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._project: Project | None = None
@@ -105,7 +106,11 @@ class Versions:
         self.settings.template = template
         await self._schedules.enter_async_context(
             schedules.running(
-                project.schedules, functions, self._options.schedule_every, self._options.region
+                project.schedules,
+                functions,
+                self._options.schedule_every,
+                self._options.region,
+                self._last_due,
             )
         )
         if previous is not None:

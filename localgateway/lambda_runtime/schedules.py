@@ -58,14 +58,18 @@ async def running(
     functions: Mapping[str, Function],
     every: float | None,
     region: str,
+    last: dict[tuple[str, float], float],
 ) -> AsyncIterator[None]:
-    """Run schedules within the block, each at its own rate or every `every` seconds."""
+    """Run schedules within the block, each at its own rate or every `every` seconds.
+
+    `last` is when each was due last, by rule and rate; the next version's schedules go on from it.
+    """
     tasks: list[asyncio.Task[None]] = []
     for schedule in schedules:
         seconds = every or period(schedule.expression)
         function = functions[schedule.function]
         if seconds is not None:
-            tasks.append(asyncio.create_task(run(schedule.rule, seconds, function, region)))
+            tasks.append(asyncio.create_task(run(schedule.rule, seconds, function, region, last)))
             continue
         try:
             cron = parse(schedule.expression)
@@ -81,16 +85,23 @@ async def running(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def run(rule: str, every: float, function: Function, region: str) -> None:
-    """Run a function every `every` seconds until cancelled.
+async def run(
+    rule: str,
+    every: float,
+    function: Function,
+    region: str,
+    last: dict[tuple[str, float], float],
+) -> None:
+    """Run a function every `every` seconds until cancelled, from when it was due last.
 
     A run that takes longer delays the next; EventBridge would start them in parallel.
     """
     loop = asyncio.get_running_loop()
-    moment = loop.time()
+    moment = last.setdefault((rule, every), loop.time())
     while True:
         moment = max(moment + every, loop.time())
         await asyncio.sleep(moment - loop.time())
+        last[rule, every] = moment
         await _run_once(rule, function, region)
 
 

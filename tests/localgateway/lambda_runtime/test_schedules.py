@@ -78,7 +78,7 @@ def test_a_failed_run_is_logged_and_the_next_one_starts(
     function = Scripted(Failed("it raised"), TimedOut(3), Returned(None))
 
     with caplog.at_level(logging.ERROR), contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(schedules.run("rule", 0.01, cast(Function, function), "us-east-1"))
+        asyncio.run(schedules.run("rule", 0.01, cast(Function, function), "us-east-1", {}))
 
     assert len(function.events) == 4
     assert [record.getMessage() for record in caplog.records] == [
@@ -116,12 +116,34 @@ def test_a_schedule_that_eventbridge_would_not_take_is_skipped(
 
     async def run() -> None:
         functions = {"function": cast(Function, Scripted())}
-        async with schedules.running([schedule], functions, None, "us-east-1"):
+        async with schedules.running([schedule], functions, None, "us-east-1", {}):
             """Nothing runs."""
 
     asyncio.run(run())
 
     assert "skipping schedule rule: 'cron(0 0 * * * *)': one of day" in caplog.text
+
+
+def test_a_schedule_keeps_its_rate_while_versions_follow_each_other() -> None:
+    """Who saves more often than it runs would never see it run."""
+    schedule = Schedule("rule", "rate(5 minutes)", "function")
+    function = Scripted()
+    functions = {"function": cast(Function, function)}
+    last: dict[tuple[str, float], float] = {}
+
+    async def run() -> None:
+        for _ in range(5):  # of a minute each
+            async with schedules.running([schedule], functions, None, "us-east-1", last):
+                await asyncio.sleep(0)
+            assert not function.events
+            last["rule", 300.0] -= 60
+        async with schedules.running([schedule], functions, None, "us-east-1", last):
+            while not function.events:
+                await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+    assert len(function.events) == 1
 
 
 def test_schedules_run_at_their_rate(hasty: Gateway) -> None:
