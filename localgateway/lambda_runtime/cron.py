@@ -51,8 +51,10 @@ class Cron:
         if day.year not in self.years or day.month not in self.months:
             return False
         if self.weekdays == "?":
-            return any(_is_day(day, part) for part in self.days.split(","))
-        return any(_is_weekday(day, part) for part in self.weekdays.split(","))
+            found = [_is_day(day, part) for part in self.days.split(",")]
+        else:
+            found = [_is_weekday(day, part) for part in self.weekdays.split(",")]
+        return any(found)
 
 
 def parse(expression: str) -> Cron:
@@ -72,6 +74,7 @@ def parse(expression: str) -> Cron:
             weekdays,
             _values(years, *_YEARS),
         )
+        # It looks at each part, so that a wrong one is found now.
         cron._runs_on(datetime(min(cron.years), min(cron.months), 1, tzinfo=UTC))
     except ValueError as error:
         raise CronError(f"{expression!r}: {error}") from error
@@ -88,9 +91,10 @@ def _values(text: str, low: int, high: int, names: dict[str, int] | None = None)
         else:
             start = _number(first, names)
             end = _number(last, names) if last else (high if step else start)
-        if not low <= start <= end <= high:
+        every = int(step) if step else 1
+        if not low <= start <= end <= high or every < 1:
             raise ValueError(f"{part} is not within {low} to {high}")
-        chosen |= set(range(start, end + 1, int(step) if step else 1))
+        chosen |= set(range(start, end + 1, every))
     return frozenset(chosen)
 
 
