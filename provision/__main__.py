@@ -12,7 +12,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provision import buses, function_rights, queues, tables, topics
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, UnsupportedError
 from provision.session import region_of
 from provision.template import (
     load_buses,
@@ -20,10 +20,11 @@ from provision.template import (
     load_tables,
     load_topic_policies,
     load_topics,
+    read,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -59,12 +60,14 @@ def main(
     """Create tables, event buses, topics and queues of the resources file unless they exist."""
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
     logging.getLogger("provision").setLevel(logging.INFO)
-    parameters = {"Stage": stage, **dict(_parameter(text) for text in given)}
+    chosen = dict(_parameter(text) for text in given)
+    parameters = {"Stage": stage, **chosen}
     region = region_of(region)
     config = resources.parent / "config.json"
     try:
         if config.exists():
             function_rights.check(config, stage)
+        _check_declared(resources, chosen)
         client = _client(endpoint_url, region)
         for definition in load_tables(resources, parameters):
             tables.ensure(client, definition)
@@ -82,6 +85,13 @@ def _parameter(text: str) -> tuple[str, str]:
     if not separator:
         raise click.ClickException(f"--parameter is {text!r}; expected NAME=VALUE")
     return name, value
+
+
+def _check_declared(resources: Path, chosen: Collection[str]) -> None:
+    declared = read(resources).get("Parameters", {})
+    for name in chosen:
+        if name not in declared:
+            raise UnsupportedError("parameter", name, declared)
 
 
 def _client(endpoint_url: str | None, region: str | None) -> DynamoDBClient:

@@ -124,6 +124,12 @@ def test_a_resources_file_without_a_topic_creates_none(tmp_path: Path) -> None:
     [
         ([], "Missing option '--stage'"),
         (["--stage", "test"], "Error: parameter Stage is 'test'; expected dev or prod\n"),
+        (
+            ["--stage", "dev", "--parameter", "EventbridgeMayPublish=yes"],
+            "Error: parameter EventbridgeMayPublish is not supported; supported: Stage, "
+            "AlarmTopicArn, NotifyReservedConcurrency, EventBridgeMayPublish, NobodyHomeTopicArn, "
+            "LogClosedConnections\n",
+        ),
         (["--stage", "dev", "--resources", "nothing.json"], "Error: cannot read nothing.json"),
         (
             ["--stage", "dev", "--endpoint-url", "nowhere"],
