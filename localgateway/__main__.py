@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -17,10 +18,10 @@ from localgateway.errors import GatewayError
 from localgateway.gateway import serve
 from localgateway.log_format import GatewayLine
 from localgateway.options import Options
-from localgateway.terminal_log import color_wanted
+from localgateway.terminal_log import TerminalHandler, TerminalLog, color_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SECONDS = click.FloatRange(min=0, min_open=True)
 SHARE = click.FloatRange(0, 1)
@@ -174,22 +175,28 @@ def main(log: str | None, **given: object) -> None:
             "--dynamodb-fail and --dynamodb-lag apply to the embedded DynamoDB only; "
             "remove them or --dynamodb-endpoint"
         )
-    _configure_logging(options)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with _logging(options), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(options, _started))
     except GatewayError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _configure_logging(options: Options) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        GatewayLine(color=color_wanted(sys.stderr))
-        if options.log == "pretty"
-        else logging.Formatter("gateway: %(message)s")
-    )
-    logging.basicConfig(handlers=[handler])
+@contextlib.contextmanager
+def _logging(options: Options) -> Iterator[None]:
+    """Write the gateway's own lines to standard error, for which its event loop never waits."""
+    with TerminalLog(sys.stderr, plain=True).running() as log:
+        handler = TerminalHandler(log)
+        handler.setFormatter(
+            GatewayLine(color=color_wanted(sys.stderr))
+            if options.log == "pretty"
+            else logging.Formatter("gateway: %(message)s")
+        )
+        logging.basicConfig(handlers=[handler])
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(handler)
 
 
 def _started(text: str, stop: Callable[[], None]) -> None:

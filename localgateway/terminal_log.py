@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections import deque
@@ -108,6 +109,18 @@ class TerminalLog:
             self._waiting.clear()
             self._size = self._left_out = 0
             return lines, left_out
+
+
+class TerminalHandler(logging.Handler):
+    """Passes records on to a log, so that whoever logs does not wait for its terminal."""
+
+    def __init__(self, log: TerminalLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Accept a record."""
+        self._log.write("gateway", self.format(record).encode(errors="replace"))
 
 
 def _echo(text: str, stream: TextIO, color: bool | None) -> None:

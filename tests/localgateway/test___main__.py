@@ -1,5 +1,6 @@
 """The command line, as a user runs it."""
 
+import fcntl
 import os
 import re
 import select
@@ -25,12 +26,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def command(
+    *arguments: str, stderr: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the command on a free port; yield its process and its start-up text."""
     process = subprocess.Popen(
         [sys.executable, "-m", "localgateway", "--port", "0", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     with process:
@@ -85,6 +89,18 @@ def test_a_signal_stops_it_cleanly(
         assert client.close_code == 1001
         recorder.wait(lambda told: told.kind == "disconnect", known + 1)
         assert process.wait(PATIENCE) == 0
+
+
+def test_nobody_waits_for_who_does_not_read_the_errors(sample: Path) -> None:
+    """A terminal that is stopped by Ctrl+S, for example."""
+    options = ("--project", str(sample), "--no-reload")
+    with command(*options, stderr=subprocess.PIPE) as (process, said):
+        assert process.stderr is not None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        with connect(url(said)) as client:
+            for _ in range(60):  # each is an error of the gateway's, too
+                client.send('{"do": "raise"}')
+                assert "Internal server error" in str(client.recv(timeout=PATIENCE))
 
 
 def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Recorder) -> None:
