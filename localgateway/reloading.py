@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import re
 import shutil
@@ -191,6 +192,7 @@ async def _looks(project: Path) -> AsyncIterator[None]:
             for path in folders:
                 if path not in watched or watched[path].done():
                     watched[path] = asyncio.create_task(watch(path, recursive=path != project))
+                    watched[path].add_done_callback(functools.partial(_report, path))
             await asyncio.sleep(0)  # all of them watch before the sources are read
             yield
             await changed.wait()
@@ -206,3 +208,9 @@ def _forget(watched: dict[Path, asyncio.Task[None]], changes: set[tuple[Change, 
     for path in {Path(name) for change, name in changes if change is not Change.modified}:
         if (task := watched.pop(path, None)) is not None:
             task.cancel()
+
+
+def _report(path: Path, watch: asyncio.Task[None]) -> None:
+    """Say why a folder that exists is not watched any more."""
+    if not watch.cancelled() and (error := watch.exception()) is not None and path.is_dir():
+        _log.error("changes in %s are not noticed: %s", path, error)

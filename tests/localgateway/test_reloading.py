@@ -241,3 +241,18 @@ def test_an_invocation_that_arrives_during_a_reload_runs_in_the_new_version(
         answer = b"".join(iter(lambda: raw.recv(4096), b""))
 
     assert answer.endswith(b'{"new": {}}')
+
+
+def test_a_folder_that_cannot_be_watched_is_said(
+    tmp_path: Path, sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system bounds how many files its users may watch."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("OS file watch limit reached")
+
+    monkeypatch.setattr(reloading, "awatch", full)
+    with _log() as log, running(sample, recorder, reload=True) as gateway:
+        said = Watched(gateway, tmp_path, log).said()
+
+    assert said == f"changes in {sample} are not noticed: OS file watch limit reached"
