@@ -97,6 +97,15 @@ def test_the_page_about_deployment_has_the_same_grants() -> None:
     }
 
 
+def test_the_page_says_of_which_stages_personal_data_has_backups() -> None:
+    template = json.loads((ROOT / ".chalice" / "resources.json").read_text())
+    settings = template["Resources"]["ConnectionsTable"]["Properties"]
+    stages = {row[0]: row[1] for row in table("| what | where | how long |")}
+
+    assert settings["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert stages["point-in-time copies of the connections table"].endswith("of both stages")
+
+
 def pinned(name: str) -> list[str]:
     """Return the packages that a requirements file pins."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
