@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -202,3 +203,27 @@ def test_commands_find_a_gateway_at_any_address(sample: Path, recorder: Recorder
         results = [run(gateway, *words) for words in (["faults"], ["table"], ["notify", "Hello"])]
 
     assert [result.stderr for result in results] == [""] * 3
+
+
+def test_rows_with_a_number_in_their_key_do_not_age(
+    tmp_path: Path, sample: Path, recorder: Recorder
+) -> None:
+    """They would be put beside themselves, and what refers to the number would miss them."""
+    project = tmp_path / "project"
+    shutil.copytree(sample, project)
+    path = project / ".chalice" / "resources.json"
+    template = json.loads(path.read_text())
+    log = json.loads(json.dumps(template["Resources"]["Things"]).replace("Things-", "Log-"))
+    log["Properties"]["KeySchema"].append({"AttributeName": "seq", "KeyType": "RANGE"})
+    log["Properties"]["AttributeDefinitions"].append({"AttributeName": "seq", "AttributeType": "N"})
+    template["Resources"]["Log"] = log
+    path.write_text(json.dumps(template))
+    item = {"id": {"S": "a"}, "seq": {"N": "1731324924573"}, "prev": {"N": "1731324924561"}}
+
+    with running(project, recorder) as gateway:
+        gateway.dynamodb().put_item(TableName="Log-dev", Item=item)
+        said = run(gateway, "age", "--minutes=2").stdout
+        found = gateway.dynamodb().scan(TableName="Log-dev")["Items"]
+
+    assert found == [item]
+    assert said == "0 rows are 2 minutes older\n"
