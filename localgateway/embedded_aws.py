@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from localgateway.child_processes import Child
-from localgateway.errors import ResourcesError
+from localgateway.errors import AddressError, ResourcesError
 from localgateway.process_environment import shell_credentials
 
 if TYPE_CHECKING:
@@ -62,9 +62,15 @@ def access_keys(options: Options, variables: Mapping[str, str], shell: Mapping[s
 
 
 async def url(engine: Child) -> str:
-    """Return the URL of the embedded AWS once it listens."""
-    port = json.loads(await engine.line(_TIMEOUT))["port"]
-    return f"http://127.0.0.1:{port}"
+    """Return the URL of the embedded AWS once it listens.
+
+    Raise `AddressError` if its port is unavailable.
+    """
+    said = json.loads(await engine.line(_TIMEOUT))
+    if "error" in said:
+        cause = OSError(*said["error"])
+        raise AddressError("127.0.0.1", said["port"], cause, "--dynamodb-port")
+    return f"http://127.0.0.1:{said['port']}"
 
 
 async def create_resources(options: Options, variables: Mapping[str, str]) -> list[str]:

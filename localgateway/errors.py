@@ -14,23 +14,24 @@ class GatewayError(Exception):
 
 
 class AddressError(GatewayError):
-    """The address to listen on is unavailable."""
+    """The address to listen on, which an option of the command line chooses, is unavailable."""
 
-    def __init__(self, host: str, port: int, cause: OSError) -> None:
+    def __init__(self, host: str, port: int, cause: OSError, option: str = "--port") -> None:
         self.host = host
         self.port = port
         self.cause = cause
+        self.option = option
 
     def __str__(self) -> str:
         if self.cause.errno == errno.EADDRINUSE:
             return (
                 f"port {self.port} is already in use; "
-                "choose another with --port (0 picks a free one)"
+                f"choose another with {self.option} (0 picks a free one)"
             )
         cause = str(self.cause.strerror or self.cause).partition(" (while")[0]
         return (
             f"cannot listen on {self.host}, port {self.port}: {cause}; "
-            "choose another address with --host or --port"
+            f"choose another address with --host or {self.option}"
         )
 
 

@@ -263,9 +263,10 @@ def main(
 ) -> None:
     """Print the port, then serve until standard input ends, and print what the gateway shows.
 
-    It listens on the first `--port` that is free. Without `--lambda-endpoint`, nothing is delivered
-    to functions. Other users can see arguments, so the access keys come in the
-    environment: `ACCESS_KEYS`, with commas, where `*` means any; without it, `AWS_ACCESS_KEY_ID`.
+    It listens on the first `--port` that is free; if none is, it prints the error. Without
+    `--lambda-endpoint`, nothing is delivered to functions. Other users can see arguments, so the
+    access keys come in the environment: `ACCESS_KEYS`, with commas, where `*` means any; without
+    it, `AWS_ACCESS_KEY_ID`.
     """
     logging.basicConfig(format="engine: %(message)s")
     mappings, faults = None, Faults(fail, lag, repeat, shuffle)
@@ -277,8 +278,12 @@ def main(
         )
         event_delivery.deliver_by(invoke)
         mappings = Mappings(lambda_endpoint)
+    try:
+        listener = _listen(port)
+    except OSError as error:
+        click.echo(json.dumps({"port": port[-1], "error": [error.errno, error.strerror]}))
+        return
     threading.Thread(target=_listen_to_gateway, args=(mappings,), daemon=True).start()
-    listener = _listen(port)
     chosen = listener.getsockname()[1]
     click.echo(json.dumps({"port": chosen}))
     expiring = (chosen, ttl_interval, _deleted)

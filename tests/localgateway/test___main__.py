@@ -249,6 +249,30 @@ def test_a_port_in_use_is_an_error_of_one_line(sample: Path) -> None:
     )
 
 
+def test_a_port_in_use_for_the_embedded_aws_is_an_error_of_one_line(sample: Path) -> None:
+    """The process of the embedded AWS prints nothing itself."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        result = subprocess.run(
+            [
+                *(sys.executable, "-m", "localgateway", "--port=0", f"--dynamodb-port={port}"),
+                f"--project={sample}",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: port {port} is already in use; "
+        "choose another with --dynamodb-port (0 picks a free one)\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
