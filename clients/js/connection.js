@@ -10,7 +10,6 @@ const FIRST_PING = 10 * SECOND; // by then a new row is in the index that delive
 const SETTLING = SECOND; // posts may overtake each other
 const EARLY = 60 * SECOND; // to renew a token
 const SHORTEST_LIFE = 5 * SECOND;
-const TRIES = 3;
 
 /**
  * Everything waits for `#ask` or `#sleep`. After the end neither returns, so that late answers and
@@ -198,16 +197,14 @@ export class Connection {
     if (this.#session.merge.holding) this.recover();
   }
 
-  /** Recover page by page, until the reader has everything. */
+  /** Recover page by page. Repeat one that fails ever more rarely, for posts go on meanwhile. */
   async #catchUp() {
-    const backoff = new Backoff(this.#session);
-    for (let failures = 0; ;) {
+    for (let backoff = new Backoff(this.#session); ;) {
       await this.#session.room();
       const result = await this.#page();
       if (result === "complete") return;
-      failures = result === "more" ? 0 : failures + 1;
-      if (failures > TRIES) return this.end();
-      if (failures) await this.#sleep(backoff.failed());
+      if (result === "failed") await this.#sleep(backoff.failed());
+      else backoff = new Backoff(this.#session);
     }
   }
 

@@ -14,7 +14,6 @@ from .transport import Socket
 
 FIRST_PING_S = 10.0  # by then a new row is in the index that deliveries read
 PROBE_S = 5.0
-TRIES = 3
 SETTLING_S = 1.0  # posts may overtake each other
 LOG = logging.getLogger("incident_websocket")
 
@@ -132,20 +131,17 @@ class Connection:
             self._settle()
 
     async def _catch_up(self) -> None:
-        """Recover page by page. Raise `ConnectionEndedError` if that fails repeatedly."""
-        backoff, failures = Backoff(self._session.options.random), 0
+        """Recover page by page. Repeat one that fails ever more rarely, for posts go on meanwhile."""
+        backoff = Backoff(self._session.options.random)
         while True:
             await self._session.inbox.room()
-            answer = await self._page()
-            if answer is True:
+            is_last = await self._page()
+            if is_last:
                 return
-            if answer is False:
-                failures = 0
-                continue
-            failures += 1
-            if failures > TRIES:
-                raise ConnectionEndedError(f"{failures} recoveries in a row failed")
-            await asyncio.sleep(backoff.failed(self._session.spread_s))
+            if is_last is None:
+                await asyncio.sleep(backoff.failed(self._session.spread_s))
+            else:
+                backoff = Backoff(self._session.options.random)
 
     async def _page(self) -> bool | None:
         """Recover a page. Return whether that was all, None if it failed and may be repeated."""
