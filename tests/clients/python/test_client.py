@@ -254,7 +254,7 @@ def test_a_recovery_that_fails_is_tried_again_ever_more_rarely(failure: dict[str
 
     async def fails() -> None:
         times = []
-        async with world(position={"all": 3}) as (here, consumer):
+        async with asyncio.timeout(7200), world(position={"all": 3}) as (here, consumer):
             peer = await here.server.accept()
             while now() < 3600:
                 request = await peer.request()
