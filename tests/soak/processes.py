@@ -29,7 +29,7 @@ class Sampler:
 
     def __init__(self) -> None:
         self.busy: list[tuple[float, float]] = []
-        self._samples: dict[int, _Samples] = {}
+        self._samples: dict[psutil.Process, _Samples] = {}
         psutil.cpu_percent()  # the first call has nothing to compare with
 
     def sample(self, gateway: int, others: Mapping[str, int]) -> None:
@@ -43,34 +43,35 @@ class Sampler:
             functions, children = {}, []
         for child in children:
             named.setdefault(child.pid, functions.get(child.pid, "child"))
-        for pid, name in named.items():
-            self._sample(pid, name)
-        for pid in [pid for pid in self._samples if pid not in named]:
-            if len(self._samples[pid].times) * (1 - WARM_UP) < FEWEST:
-                del self._samples[pid]
+        living = {self._sample(pid, name) for pid, name in named.items()}
+        for process in self._samples.keys() - living:
+            if len(self._samples[process].times) * (1 - WARM_UP) < FEWEST:
+                del self._samples[process]
 
     def series(self) -> list[Series]:
         """Return what was sampled."""
         return [
             Series(
-                f"{each.name} ({pid})",
+                f"{each.name} ({process.pid})",
                 each.times,
                 {"memory": each.memory, "files": each.files, "threads": each.threads},
             )
-            for pid, each in self._samples.items()
+            for process, each in self._samples.items()
         ]
 
-    def _sample(self, pid: int, name: str) -> None:
+    def _sample(self, pid: int, name: str) -> psutil.Process | None:
+        """Sample a process, and return it: another one may have its pid later."""
         try:
             process = psutil.Process(pid)
             with process.oneshot():
                 memory = float(process.memory_info().rss)
                 files, threads = process.num_fds(), process.num_threads()
         except psutil.Error:
-            return
-        samples = self._samples.setdefault(pid, _Samples(name))
+            return None
+        samples = self._samples.setdefault(process, _Samples(name))
         samples.name = name
         samples.times.append(time.time())
         samples.memory.append(memory)
         samples.files.append(files)
         samples.threads.append(threads)
+        return process

@@ -107,6 +107,16 @@ def untold_after_a_kill_elsewhere(records: Journal) -> None:
     records.interruptions.append(Interruption(300, "sweep"))
 
 
+def untold_after_a_lost_answer(records: Journal) -> None:
+    records.ends.clear()
+    records.failed["a"] = 123
+
+
+def untold_long_after_a_lost_answer(records: Journal) -> None:
+    records.ends.clear()
+    records.failed["a"] = 60
+
+
 def many_untold_after_one_kill(records: Journal) -> None:
     records.sockets |= {f"c{number}": Socket(50, 120) for number in range(20)}
     untold_after_a_kill(records)
@@ -164,6 +174,8 @@ def told_of_one_that_connected_long_before_a_kill(records: Journal) -> None:
         (untold, {"end not told"}),
         (untold_after_a_kill, set()),
         (untold_after_a_kill_elsewhere, {"end not told"}),
+        (untold_after_a_lost_answer, set()),
+        (untold_long_after_a_lost_answer, {"end not told"}),
         (many_untold_after_one_kill, {"end not told"}),
         (told_twice, {"end told twice"}),
         (told_twice_while_dynamodb_failed, set()),
