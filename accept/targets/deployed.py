@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -42,7 +43,7 @@ def by_stack(name: str, project: Path, url: str | None) -> tuple[Target, Aws]:
     Raise `TargetError` if there is no such stack or AWS cannot be asked.
     """
     try:
-        [stack] = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        [stack] = _session().client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except (BotoCoreError, ClientError) as error:
         raise TargetError(f"stack {name!r} cannot be read: {error}") from error
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
@@ -70,7 +71,7 @@ def _target(
     _check_address(url)
     url = url.rstrip("/")
     try:
-        session = boto3.Session()
+        session = _session()
         connect: Any = session.client("lambda").get_function_configuration(
             FunctionName=functions["connect"]
         )
@@ -93,6 +94,11 @@ def _target(
         stack=stack,
     )
     return target, Aws(session, {"apigatewaymanagementapi": target.connections_api})
+
+
+def _session() -> boto3.Session:
+    # The commands that deploy read AWS_REGION, too, and botocore does not.
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
 
 def _check_address(url: str) -> None:

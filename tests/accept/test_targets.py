@@ -113,6 +113,24 @@ def test_another_kind_of_address_is_an_error(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.usefixtures("account")
+def test_the_region_is_the_one_of_the_commands_that_deploy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage may be deployed in two regions. botocore does not read AWS_REGION, they do."""
+    boto3.client("cloudformation").create_stack(
+        StackName="stack",
+        TemplateBody=json.dumps(TEMPLATE),
+        Parameters=[{"ParameterKey": "Stage", "ParameterValue": "dev"}],
+    )
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+
+    with pytest.raises(TargetError, match="'stack' cannot be read"):
+        deployed.by_stack("stack", tmp_path, None)
+    with pytest.raises(TargetError, match="websocket_connect cannot be read"):
+        deployed.by_record("dev", recorded(tmp_path), None)
+
+
+@pytest.mark.usefixtures("account")
 def test_a_stack_that_does_not_exist_or_has_no_stage_is_an_error(tmp_path: Path) -> None:
     """The message has the name."""
     with pytest.raises(TargetError, match="'nothing' cannot be read"):
