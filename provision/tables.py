@@ -125,10 +125,10 @@ def _check(client: DynamoDBClient, definition: TableDefinition) -> list[str]:
     if found != defined:
         raise TableMismatchError(definition.name, "keys", found, defined)
     found_indexes = {
-        index["IndexName"]: _keys(index["KeySchema"], found_types)
+        index["IndexName"]: _index(index, found_types)
         for index in table.get("GlobalSecondaryIndexes", ())
     }
-    indexes = {i["IndexName"]: _keys(i["KeySchema"], types) for i in definition.indexes}
+    indexes = {index["IndexName"]: _index(index, types) for index in definition.indexes}
     if not found_indexes.items() <= indexes.items():
         raise TableMismatchError(definition.name, "indexes", found_indexes, indexes)
     return list(found_indexes)
@@ -150,6 +150,14 @@ def _add_indexes(client: DynamoDBClient, definition: TableDefinition, found: lis
 
 def _keys(schema: Any, types: dict[str, Any]) -> list[str]:
     return [f"{k['AttributeName']} ({types[k['AttributeName']]}, {k['KeyType']})" for k in schema]
+
+
+def _index(index: Any, types: dict[str, Any]) -> list[str]:
+    """Describe an index by its keys, and by what it has of the rows unless it has them whole."""
+    projection = index.get("Projection", {})
+    kind = projection.get("ProjectionType", "ALL")
+    parts = [] if kind == "ALL" else [kind, *sorted(projection.get("NonKeyAttributes", ()))]
+    return [*_keys(index["KeySchema"], types), *parts]
 
 
 def _set_time_to_live(client: DynamoDBClient, definition: TableDefinition) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.literals import ScalarAttributeTypeType
-    from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef
+    from mypy_boto3_dynamodb.type_defs import GlobalSecondaryIndexTypeDef, ProjectionTypeDef
 
 pytestmark = pytest.mark.usefixtures("account", "pauses")
 
@@ -40,6 +40,7 @@ def index(name: str, attribute: str) -> GlobalSecondaryIndexTypeDef:
     }
 
 
+KEYS_ONLY: ProjectionTypeDef = {"ProjectionType": "KEYS_ONLY"}
 PLAIN = keyed("id", "S")
 INDEXED = replace(
     PLAIN,
@@ -158,6 +159,12 @@ def test_an_existing_table_gets_time_to_live_and_backups(client: DynamoDBClient)
             INDEXED,
             replace(INDEXED, indexes=(index("by-owner", "id"),)),
             "indexes {'by-owner': ['owner (S, HASH)']}, … {'by-owner': ['id (S, HASH)']}",
+        ),
+        (
+            replace(INDEXED, indexes=({**index("by-owner", "owner"), "Projection": KEYS_ONLY},)),
+            INDEXED,
+            "indexes {'by-owner': ['owner (S, HASH)', 'KEYS_ONLY']}, "
+            "… {'by-owner': ['owner (S, HASH)']}",
         ),
     ],
 )
