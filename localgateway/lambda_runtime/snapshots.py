@@ -20,17 +20,23 @@ _WRITTEN = shutil.ignore_patterns("deployed", "deployments", "venv")
 def take(project: Path, parent: Path) -> Path:
     """Copy the sources and configuration of a project to a new folder in `parent`.
 
-    Compiled modules come along: times and sizes stay the same, so Python uses them.
+    Compiled modules come along: times and sizes stay the same, so Python uses them. Links that lead
+    nowhere, such as the locks of an editor, are left out.
     """
     folder = Path(tempfile.mkdtemp(prefix="version-", dir=parent))
     for name in DEPLOYED:
         source = project / name
         if source.is_dir():
-            shutil.copytree(source, folder / name)
+            shutil.copytree(source, folder / name, ignore_dangling_symlinks=True)
         elif source.exists():
             shutil.copy2(source, folder / name)
     if (project / CONFIGURATION).is_dir():
-        shutil.copytree(project / CONFIGURATION, folder / CONFIGURATION, ignore=_WRITTEN)
+        shutil.copytree(
+            project / CONFIGURATION,
+            folder / CONFIGURATION,
+            ignore=_WRITTEN,
+            ignore_dangling_symlinks=True,
+        )
     return folder
 
 
