@@ -54,10 +54,12 @@ class Reloader:
 
     async def first(self) -> Project:
         """Return the project as it is now; raise `ProjectError` if it cannot be served."""
-        folder = await asyncio.to_thread(snapshots.take, self._options.project, self._folder)
-        self._seen = await asyncio.to_thread(snapshots.fingerprint, folder)
         try:
+            folder = await asyncio.to_thread(snapshots.take, self._options.project, self._folder)
+            self._seen = await asyncio.to_thread(snapshots.fingerprint, folder)
             self._current = await inspect(folder, self._options.stage, self._environ)
+        except OSError as error:
+            raise ProjectError(self._options.project, self._text(str(error))) from error
         except ProjectError as error:
             raise ProjectError(self._options.project, self._text(error.cause)) from error
         return self._current

@@ -1,7 +1,9 @@
 """Changes of the sources while a gateway runs, seen from open sockets."""
 
+import asyncio
 import json
 import logging
+import os
 import shutil
 import socket
 import time
@@ -14,7 +16,9 @@ from queue import SimpleQueue
 import pytest
 
 from localgateway import reloading
+from localgateway.errors import ProjectError
 from localgateway.lambda_runtime.project import Project
+from localgateway.options import Options
 from tests.localgateway.support import PATIENCE, SIGNED, Gateway, Recorder, ask, running
 
 
@@ -256,3 +260,14 @@ def test_a_folder_that_cannot_be_watched_is_said(
         said = Watched(gateway, tmp_path, log).said()
 
     assert said == f"changes in {sample} are not noticed: OS file watch limit reached"
+
+
+def test_sources_that_cannot_be_copied_prevent_the_start(tmp_path: Path) -> None:
+    """The message says which; a file of another user, in a container for example."""
+    project, folder = tmp_path / "project", tmp_path / "folder"
+    (project / "vendor").mkdir(parents=True)
+    folder.mkdir()
+    os.mkfifo(project / "vendor" / "pipe")
+
+    with pytest.raises(ProjectError, match=r"cannot serve .*project: .*vendor/pipe"):
+        asyncio.run(reloading.Reloader(Options(project), folder, {}).first())
