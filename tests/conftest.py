@@ -15,6 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from chalice.local import LambdaContext
 from chalice.test import Client
+from hypothesis import settings
 from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,6 +28,9 @@ from provision.template import load_tables
 from tests.support import engines
 from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import Issuer, issuing
+
+settings.register_profile("any machine", deadline=None)  # a busy one takes its time
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "IncidentWebSocketConnections-dev"

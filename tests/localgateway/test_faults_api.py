@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -44,7 +45,8 @@ def test_a_share_is_changed_and_all_are_shown() -> None:
         (b'{"drop_posts": Infinity}', "drop_posts is inf; expected numbers"),
         (b'{"drop_posts": 1%s}' % (b"0" * 400), "drop_posts is 1000"),
         (b"[]", "'list' object has no attribute 'items'"),
-        (b"[" * 9_000, "maximum recursion depth"),
+        # Python 3.13 takes deeper JSON, and reads on to the end.
+        (b"[" * 9_000, "maximum recursion depth|Expecting value"),
         (b"{", "Expecting property name"),
         (b" " * 20_000, "the body exceeds 10000 bytes"),
     ],
@@ -55,7 +57,7 @@ def test_another_body_changes_nothing_and_says_why(body: bytes, said: str) -> No
     status, shown, _ = posted(faults, body)
 
     assert (status, faults) == (400, Faults())
-    assert said in shown["message"]
+    assert re.search(said, shown["message"])
 
 
 def test_the_socket_of_a_body_that_is_too_long_is_closed() -> None:

@@ -54,6 +54,8 @@ def watched(tmp_path: Path, sample: Path, recorder: Recorder) -> Iterator[Watche
     """Run a gateway with reload on a copy of the sample project."""
     project = tmp_path / "project"
     shutil.copytree(sample, project)
+    config = project / ".chalice" / "config.json"
+    config.write_text(config.read_text().replace('"lambda_timeout": 3,', '"lambda_timeout": 60,'))
     with _log() as log, running(project, recorder, reload=True) as gateway:
         yield Watched(gateway, project, log)
 

@@ -33,7 +33,7 @@ from tests.support.issuer import (
 HOUR_S, MINUTE_S = 3600, 60
 BAD_ALGORITHM = "the algorithm (alg) is not one of RS256, ES256"
 MAYBE_ANYTHING = st.text(st.characters(codec=None), max_size=40)
-PROPERTY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+PROPERTY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 Subject = Callable[[str], str]
 

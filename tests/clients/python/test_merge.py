@@ -77,7 +77,7 @@ def in_vain(gap: dict[str, Any], history: HistoryModel) -> bool:
     return True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=st.integers(0, 2**32), length=st.integers(1, 120))
 def test_everything_is_given_once_and_in_order_or_told_missing(seed: int, length: int) -> None:
     reader, history = live_a_life(Random(seed), length)

@@ -50,8 +50,8 @@ def test_a_ping_does_not_restart_the_idle_timeout(hasty: Gateway) -> None:
 
 def test_a_busy_connection_closes_at_its_maximum_duration(hasty: Gateway) -> None:
     """Messages in either direction keep a connection open, up to the maximum duration."""
-    with hasty.client() as client:
-        client.send("hello")
+    with hasty.client() as client, contextlib.suppress(ConnectionClosed):
+        client.send("hello")  # the first answer may come later than the idle timeout
         client.recv(timeout=PATIENCE)
     with hasty.opened() as (asking, asking_id), hasty.opened() as (listening, listening_id):
         with contextlib.suppress(ConnectionClosed):
