@@ -66,7 +66,7 @@ env: $(RUNS) ## Print the exports for AWS clients: eval "$(make env)".
 test: $(VENV) ## Run the tests, or some: ARGS="-k limit".
 	$(PYTEST) -m "not proof" $(ARGS)
 
-# Measuring takes as much CPU as the tests themselves.
+# Measuring takes a third more CPU.
 coverage: $(VENV) ## Run the tests and measure the branches that they cover.
 	$(PYTEST) -m "not proof" --cov --cov-report=term --cov-fail-under=90
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+FIRST_PAUSE_S = 0.25
 
 
 def now_ms() -> int:
@@ -22,9 +23,9 @@ async def until(
 ) -> tuple[T, bool]:
     """Look until the result is right or the time is over; return the last result, and whether.
 
-    The pauses double from 0.25 s, so that a long wait costs few calls.
+    The pauses double from `FIRST_PAUSE_S`, so that a long wait costs few calls.
     """
-    ends, pause = time.monotonic() + seconds, 0.25
+    ends, pause = time.monotonic() + seconds, FIRST_PAUSE_S
     while True:
         seen = await look()
         if right(seen) or time.monotonic() + pause > ends:

@@ -213,6 +213,6 @@ def _forget(watched: dict[Path, asyncio.Task[None]], changes: set[tuple[Change, 
 
 
 def _report(path: Path, watch: asyncio.Task[None]) -> None:
-    """Say why a folder that exists is not watched any more."""
+    """Log why an existing folder is no longer watched."""
     if not watch.cancelled() and (error := watch.exception()) is not None and path.is_dir():
         _log.error("changes in %s are not noticed: %s", path, error)

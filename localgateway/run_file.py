@@ -152,7 +152,7 @@ def _clean(path: Path) -> None:
 
 
 def _lives(pid: int) -> bool:
-    """Return whether this user has such a process; that of another one is none of the gateways."""
+    """Return whether the process lives and is this user's, as all gateways here are."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):

@@ -112,7 +112,7 @@ class TerminalLog:
 
 
 class TerminalHandler(logging.Handler):
-    """Passes records on to a log, so that whoever logs does not wait for its terminal."""
+    """Hands log records to a `TerminalLog`, so that the code that logs never waits."""
 
     def __init__(self, log: TerminalLog) -> None:
         super().__init__()

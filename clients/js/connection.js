@@ -197,7 +197,7 @@ export class Connection {
     if (this.#session.merge.holding) this.recover();
   }
 
-  /** Recover page by page. Repeat one that fails ever more rarely, for posts go on meanwhile. */
+  /** Recover page by page. Ask again for one that fails, ever more rarely; posts go on. */
   async #catchUp() {
     for (let backoff = new Backoff(this.#session); ;) {
       await this.#session.room();

@@ -183,7 +183,7 @@ export class Merge {
     if (step.item !== null || step.receipt !== null) yield step;
   }
 
-  /** Give what is held: the server has no history that could bring what is missing. */
+  /** Give all that is held. There is no history, so nothing can bring what is missing. */
   *release() {
     yield* this.own.release();
     yield* this.all.release();

@@ -21,7 +21,7 @@ from accept.target import FUNCTIONS, Target
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from accept.target import Kind
 
@@ -35,6 +35,21 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:IncidentNotifications-dev"
 def arn(function: str) -> str:
     """Return the ARN of a function of the stage."""
     return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAMES[function]}"
+
+
+def right_function(function: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the configuration of a function as the project has it."""
+    short = FUNCTIONS[function]
+    own = CONFIG["stages"]["dev"]["lambda_functions"][short]
+    return {
+        "FunctionArn": arn(function),
+        "Role": f"arn:aws:iam::{ACCOUNT}:role/{short}",
+        "State": "Active",
+        "MemorySize": own.get("lambda_memory_size", CONFIG["lambda_memory_size"]),
+        "Timeout": own.get("lambda_timeout", CONFIG["lambda_timeout"]),
+        "Architectures": [CONFIG["lambda_architecture"]],
+        "Environment": {"Variables": variables},
+    }
 
 
 class Stage:
@@ -72,18 +87,7 @@ class Stage:
 
     def knows(self, function: str, **different: Any) -> None:
         """Know a function's configuration without a call."""
-        short = FUNCTIONS[function]
-        own = CONFIG["stages"]["dev"]["lambda_functions"][short]
-        self.run.read[NAMES[function]] = {
-            "FunctionArn": arn(function),
-            "Role": f"arn:aws:iam::{ACCOUNT}:role/{short}",
-            "State": "Active",
-            "MemorySize": own.get("lambda_memory_size", CONFIG["lambda_memory_size"]),
-            "Timeout": own.get("lambda_timeout", CONFIG["lambda_timeout"]),
-            "Architectures": [CONFIG["lambda_architecture"]],
-            "Environment": {"Variables": VARIABLES},
-            **different,
-        }
+        self.run.read[NAMES[function]] = right_function(function, VARIABLES) | different
 
     def check(self, check: Callable[[Run], Any]) -> str:
         """Make a check and return what it saw."""

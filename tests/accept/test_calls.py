@@ -14,6 +14,7 @@ from accept.checking import check_all
 from accept.checks import observing
 from accept.definitions import Account, allowed
 from accept.plan import CHECKS
+from accept.polling import FIRST_PAUSE_S
 from accept.results import Status
 from accept.rows import MAX_PAGES
 from accept.run import Run
@@ -21,11 +22,11 @@ from accept.target import FUNCTIONS, stage_config
 from accept.targets import local_gateway
 from tests.accept.test_aws_checks import (
     ALL_ROUTES,
-    CONFIG,
     RIGHT_STAGE,
     RIGHT_TABLE,
     alarm_names,
     arn,
+    right_function,
     role,
 )
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from tests.support.gateway import Gateway
 
 API = "local00000"  # the local gateway's
-FIRST_PAUSE_S = 0.25
 
 
 class Answered:
@@ -84,19 +84,10 @@ class AwsOfAStack(Aws):
     def _functions(self) -> dict[str, Callable[..., Any]]:
         variables = stage_config(self._target.project, "dev")["environment_variables"]
 
-        def configuration(FunctionName: str) -> Any:  # noqa: N803 - AWS's name
-            short = FunctionName.removeprefix("incident-websocket-dev-")
-            own = CONFIG["stages"]["dev"]["lambda_functions"][short]
+        def configuration(**request: Any) -> Any:
+            short = request["FunctionName"].removeprefix("incident-websocket-dev-")
             name = next(name for name, deployed in FUNCTIONS.items() if deployed == short)
-            return {
-                "FunctionArn": arn(name),
-                "Role": f"arn:aws:iam::123456789012:role/{short}",
-                "State": "Active",
-                "MemorySize": own.get("lambda_memory_size", CONFIG["lambda_memory_size"]),
-                "Timeout": own.get("lambda_timeout", CONFIG["lambda_timeout"]),
-                "Architectures": [CONFIG["lambda_architecture"]],
-                "Environment": {"Variables": variables},
-            }
+            return right_function(name, variables)
 
         def simulation(**request: Any) -> Any:
             account = Account(arn("connect"), API)

@@ -25,6 +25,18 @@ from tests.localgateway.support import PATIENCE, Recorder, Told
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command until it ends by itself, and return what it printed."""
+    return subprocess.run(
+        [sys.executable, "-m", "localgateway", "--port=0", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
 @contextmanager
 def command(
     *arguments: str, stderr: int | None = None
@@ -208,14 +220,7 @@ def test_a_wrong_configuration_is_an_error_of_one_line(
         (tmp_path / ".chalice").mkdir()
         (tmp_path / ".chalice" / "config.json").write_text(config)
 
-    result = subprocess.run(
-        [sys.executable, "-m", "localgateway", "--port=0", f"--project={tmp_path}"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=PATIENCE,
-    )
+    result = ended(f"--project={tmp_path}")
 
     assert result.returncode == 1
     assert result.stderr.startswith(f"Error: cannot serve {tmp_path}: ")
@@ -254,17 +259,7 @@ def test_a_port_in_use_for_the_embedded_aws_is_an_error_of_one_line(sample: Path
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
 
-        result = subprocess.run(
-            [
-                *(sys.executable, "-m", "localgateway", "--port=0", f"--dynamodb-port={port}"),
-                f"--project={sample}",
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=PATIENCE,
-        )
+        result = ended(f"--dynamodb-port={port}", f"--project={sample}")
 
     assert result.returncode == 1
     assert result.stderr == (

@@ -131,7 +131,7 @@ class Connection:
             self._settle()
 
     async def _catch_up(self) -> None:
-        """Recover page by page. Repeat one that fails ever more rarely, while posts go on."""
+        """Recover page by page. Ask again for one that fails, ever more rarely; posts go on."""
         backoff = Backoff(self._session.options.random)
         while True:
             await self._session.inbox.room()

@@ -197,7 +197,7 @@ class Merge:
             yield step
 
     def release(self) -> Iterator[Step]:
-        """Give what is held: the server has no history that could bring what is missing."""
+        """Give all that is held. There is no history, so nothing can bring what is missing."""
         yield from self._own.release()
         yield from self._all.release()
 
