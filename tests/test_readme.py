@@ -46,10 +46,15 @@ def settings(text: str, heading: str) -> list[tuple[str, str | None, str]]:
 
 
 def make_runs(target: str) -> list[str]:
-    """Return the commands that `make` would run, without the path of the virtual environment."""
+    """Return the commands that `make` would run, without the path of the virtual environment.
+
+    Variables of a `make test ARGS=…` around the tests do not count.
+    """
+    given = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES")
     plan = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", *target.split()],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name not in given},
         check=True,
         capture_output=True,
         text=True,
