@@ -2,6 +2,7 @@
 
 import functools
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from chalice.local import LambdaContext
 from chalice.test import Client
 from hypothesis import settings
 from moto import mock_aws
-from moto.core.botocore_stubber import MockRawResponse
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
@@ -68,6 +69,21 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     aws_clients.session.cache_clear()
     aws_clients.client.cache_clear()
     token_keys.verifier.cache_clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_request_at_a_time() -> Iterator[None]:
+    """Keep threads apart in moto, where a transaction copies tables that others may change."""
+    process = BotocoreStubber.process_request
+    turn = threading.RLock()  # a service of moto may call another one
+
+    def process_in_turn(self: BotocoreStubber, request: Any) -> Any:
+        with turn:
+            return process(self, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BotocoreStubber, "process_request", process_in_turn)
+        yield
 
 
 @pytest.fixture(scope="session")
