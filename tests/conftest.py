@@ -22,7 +22,7 @@ from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
-from chalicelib.adapters import aws_clients, table, token_keys
+from chalicelib.adapters import aws_clients, sqs, table, token_keys
 from chalicelib.store import ConnectionStore
 from chalicelib.variables import VARIABLES
 from provision.template import load_tables
@@ -69,6 +69,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     aws_clients.session.cache_clear()
     aws_clients.client.cache_clear()
     token_keys.verifier.cache_clear()
+    monkeypatch.setattr(sqs, "_urls", {})
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -47,11 +47,8 @@ def test_a_message_is_shown_after_its_delay(url: str, delay_s: int, shown: list[
     assert int(delayed) == 1 - len(shown)
 
 
-def test_the_address_of_a_queue_is_looked_up_once(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_address_of_a_queue_is_looked_up_once(url: str) -> None:
     """Its name is the same in every account, its address is not."""
-    monkeypatch.setattr("chalicelib.adapters.sqs._urls", {})
     made = calls()
 
     for _ in range(2):
