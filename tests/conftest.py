@@ -2,15 +2,12 @@
 
 import functools
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.loaders
-import botocore.session
 import chalice.test
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -18,7 +15,7 @@ from chalice.local import LambdaContext
 from chalice.test import Client
 from hypothesis import settings
 from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+from moto.core.botocore_stubber import MockRawResponse
 from mypy_boto3_dynamodb import DynamoDBClient
 
 import app
@@ -26,7 +23,7 @@ from chalicelib.adapters import aws_clients, sqs, table, token_keys
 from chalicelib.store import ConnectionStore
 from chalicelib.variables import VARIABLES
 from provision.template import load_tables
-from tests.support import engines
+from tests.support import engines, in_process_aws
 from tests.support.connections import NO_DEADLINE
 from tests.support.issuer import Issuer, issuing
 
@@ -38,9 +35,7 @@ TABLE = "IncidentWebSocketConnections-dev"
 HISTORY = "IncidentWebSocketHistory-dev"
 UNSET = "(unset)"
 LONG_CONTEXT = functools.partial(LambdaContext, max_runtime_ms=60_000)
-# Parsing botocore's models and completing the tables would be most of a test's time.
-LOADER = botocore.loaders.create_loader()
-OWN_LOADER = aws_clients.OwnServices()
+# Completing the tables takes longer than a test.
 CREATIONS: list[Any] = [
     {
         "TableName": definition.name,
@@ -64,8 +59,6 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     # chalice.test.Client gives every invocation 3 s, too few for a loaded machine.
     monkeypatch.setattr(chalice.test, "LambdaContext", LONG_CONTEXT)
-    monkeypatch.setattr(aws_clients, "OwnServices", lambda: OWN_LOADER)
-    monkeypatch.setattr(botocore.session, "create_loader", lambda *_: LOADER)
     aws_clients.session.cache_clear()
     aws_clients.client.cache_clear()
     token_keys.verifier.cache_clear()
@@ -73,17 +66,9 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_request_at_a_time() -> Iterator[None]:
-    """Keep threads apart in moto, where a transaction copies tables that others may change."""
-    process = BotocoreStubber.process_request
-    turn = threading.RLock()  # a service of moto may call another one
-
-    def process_in_turn(self: BotocoreStubber, request: Any) -> Any:
-        with turn:
-            return process(self, request)
-
+def _in_process_aws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BotocoreStubber, "process_request", process_in_turn)
+        in_process_aws.prepare(patch)
         yield
 
 
