@@ -7,6 +7,7 @@ sweep. No row is deleted here, because the row of a connection that is still ope
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from provision.errors import FunctionAnswerError, ProvisionError
+from provision.errors import FunctionAnswerError, NotDeletedError, ProvisionError
 from provision.session import client
 from provision.template import load_tables
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 OWN = "c#"
 # DynamoDB's bound on one BatchWriteItem.
 BATCH = 25
+# The pauses, in s, before what is left over of a batch is asked for again: botocore has none.
+PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 # The two outcomes of `close` after which no connection is open.
 ENDED = ("closed", "already gone")
 
@@ -71,13 +74,21 @@ def keys_of(dynamodb: Any, table: str, stream: str) -> Iterator[dict[str, Any]]:
 
 
 def delete(dynamodb: Any, table: str, keys: list[dict[str, Any]]) -> None:
-    """Delete the items with these keys; what DynamoDB leaves over is asked for again."""
+    """Delete the items with these keys; what DynamoDB leaves over is asked for again.
+
+    Raise `NotDeletedError` if it still leaves over some of a batch after the last of `PAUSES_S`.
+    """
     for start in range(0, len(keys), BATCH):
         requests: Any = {
             table: [{"DeleteRequest": {"Key": key}} for key in keys[start : start + BATCH]]
         }
-        while requests:
-            requests = dynamodb.batch_write_item(RequestItems=requests).get("UnprocessedItems")
+        pauses = iter(PAUSES_S)
+        while requests := dynamodb.batch_write_item(RequestItems=requests).get("UnprocessedItems"):
+            pause_s = next(pauses, None)
+            if pause_s is None:
+                left = len(requests[table]) + len(keys[start + BATCH :])
+                raise NotDeletedError(table, left, len(keys))
+            time.sleep(pause_s)
 
 
 def erase(dynamodb: Any, lambda_: Any, table: str, function: str, client_id: str) -> Erased:

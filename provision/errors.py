@@ -118,3 +118,18 @@ class FunctionAnswerError(ProvisionError):
 
     def __str__(self) -> str:
         return f"{self.function} answered {json.dumps(self.answer)}; expected the connections"
+
+
+class NotDeletedError(ProvisionError):
+    """Items of a table that DynamoDB did not delete, though it was asked several times."""
+
+    def __init__(self, table: str, left: int, wanted: int) -> None:
+        self.table = table
+        self.left = left
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return (
+            f"{self.left} of {self.wanted} items are left in {self.table}: DynamoDB processes no "
+            "more of them now; run this again later to delete the rest"
+        )

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from chalicelib.domain.history import own_stream
 from provision import tables
-from provision.erase import OWN, history_table, main
+from provision.erase import OWN, PAUSES_S, history_table, main
 from provision.template import load_tables
 
 if TYPE_CHECKING:
@@ -148,11 +148,42 @@ def test_what_dynamodb_leaves_over_is_asked_for_again(
         real(RequestItems={table: [first]})
         return {"UnprocessedItems": {table: others} if others else {}}
 
+    slept: list[float] = []
+    monkeypatch.setattr("provision.erase.time.sleep", slept.append)
     monkeypatch.setattr(dynamodb, "batch_write_item", one_at_a_time)
 
     run(monkeypatch, dynamodb, Lambda(CLOSED))
 
     assert (asked, left(dynamodb)) == ([3, 2, 1], set())
+    assert slept == list(PAUSES_S[:2])
+
+
+def test_a_throttled_table_is_given_up_after_growing_pauses_and_what_is_left_is_told(
+    monkeypatch: pytest.MonkeyPatch, dynamodb: Any
+) -> None:
+    """The first batch is deleted; of the second, which has five items, nothing is."""
+    fill(dynamodb, "c#ada", *range(30))
+    real, tries = dynamodb.batch_write_item, []
+
+    def only_the_first(RequestItems: Any) -> Any:  # noqa: N803 - boto3's name
+        tries.append(RequestItems)
+        assert len(tries) < 100, "goes on for ever"
+        return (
+            real(RequestItems=RequestItems)
+            if len(tries) == 1
+            else {"UnprocessedItems": RequestItems}
+        )
+
+    slept: list[float] = []
+    monkeypatch.setattr("provision.erase.time.sleep", slept.append)
+    monkeypatch.setattr(dynamodb, "batch_write_item", only_the_first)
+
+    status, output = run(monkeypatch, dynamodb, Lambda(CLOSED))
+
+    assert (status, left(dynamodb)) == (1, {"c#ada"})
+    assert "5 of 30 items are left in IncidentWebSocketHistory-dev" in output
+    assert slept == sorted(PAUSES_S)
+    assert len(tries) == 2 + len(slept)
 
 
 def test_an_empty_client_id_is_refused_before_any_call(
