@@ -31,7 +31,7 @@ from localgateway.aws.comparisons import match_types
 from localgateway.aws.engine_socket import EngineSocket
 from localgateway.aws.event_source_mappings import Mapping, Mappings
 from localgateway.aws.faults import Faults, happens
-from localgateway.aws.instances import track_no_instances
+from localgateway.aws.instances import hoard_nothing
 from localgateway.aws.key_types import check_keys_and_conditions
 from localgateway.aws.partitions import query_partitions
 from localgateway.aws.time_to_live import expire_forever
@@ -166,7 +166,7 @@ def correct_moto() -> None:
     make_atomic()
     check_keys_and_conditions()
     query_partitions()
-    track_no_instances()
+    hoard_nothing()
 
 
 def _environ(scope: Any, body: bytes) -> Any:
