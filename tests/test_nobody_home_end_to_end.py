@@ -12,6 +12,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.support.cutting import network_to
 from tests.support.gateway import PATIENCE_S, Gateway, serving
 
+pytestmark = pytest.mark.proof
+
 TOPIC = "arn:aws:sns:us-east-1:123456789012:IncidentNotifications-dev"
 DELAY_S = 4  # less than the setting accepts, so that the tests need not wait for 15 s
 

@@ -48,6 +48,7 @@ def test_draws_have_the_mean_and_the_variance_of_a_binomial(among: float, share:
     assert all(0 <= each <= among for each in drawn)
 
 
+@pytest.mark.proof
 def test_a_seed_repeats_a_day_and_another_does_not() -> None:
     load = Load(10_000, seconds=3600, notifications=(600.0,))
 
@@ -178,6 +179,7 @@ def test_limits_are_raised_one_after_the_other_until_none_is_in_the_way() -> Non
     assert first is None or last.all_back < first
 
 
+@pytest.mark.proof
 def test_a_calm_day_costs_a_thirtieth_of_a_month() -> None:
     """Line by line as bench/cost has it, but for the time of `notify`, which is simulated."""
     load = Load(50_000, drops=0, lost=0, notifications=tuple(2160 + 4320 * n for n in range(20)))

@@ -19,6 +19,8 @@ from tests.support.gateway import Gateway, age, serving
 from tests.support.lambda_context import Context
 from tests.support.readers import Readers, node_readers, python_readers, until
 
+pytestmark = pytest.mark.proof
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager

@@ -8,6 +8,8 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from accept.__main__ import METRICS_SECONDS
 from accept.aws import MAX_CALLS, Aws
 from accept.checking import check_all
@@ -33,10 +35,10 @@ from tests.accept.test_aws_checks import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    import pytest
-
     from accept.target import Target
     from tests.support.gateway import Gateway
+
+pytestmark = pytest.mark.proof
 
 API = "local00000"  # the local gateway's
 

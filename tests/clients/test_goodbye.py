@@ -20,6 +20,8 @@ from tests.support.connections import NO_DEADLINE
 from tests.support.gateway import PATIENCE_S, Gateway, serving
 from tests.support.readers import Readers, node_readers, python_readers, until
 
+pytestmark = pytest.mark.proof
+
 Open = Callable[..., AbstractAsyncContextManager[Readers]]
 LIBRARIES = pytest.mark.parametrize("opened", [python_readers, node_readers])
 # Of each library: to come back at once, and to replace a connection every second.

@@ -38,6 +38,7 @@ def test_the_package_has_each_module() -> None:
     }
 
 
+@pytest.mark.proof
 def test_the_rules_hold_in_chromium(tmp_path: Path) -> None:
     """The same tests as in Node, and what only a browser has: events, sessionStorage, reloads."""
     with page("", FOLDER) as (url, reports), chromium(tmp_path, f"{url}test/page.html"):

@@ -16,6 +16,8 @@ from tests.support.gateway import PATIENCE_S, Gateway, age, serving
 from tests.support.issuer import AUDIENCE, Issuer, issuing
 from tests.support.readers import Readers, node_readers, python_readers, until
 
+pytestmark = pytest.mark.proof
+
 TOPIC = "arn:aws:sns:us-east-1:123456789012:IncidentNotifications-dev"
 Open = Callable[..., AbstractAsyncContextManager[Readers]]
 LIBRARIES = pytest.mark.parametrize("opened", [python_readers, node_readers])

@@ -21,6 +21,8 @@ from localgateway.lambda_runtime.project import Project
 from localgateway.options import Options
 from tests.localgateway.support import PATIENCE, SIGNED, Gateway, Recorder, ask, running
 
+pytestmark = pytest.mark.proof
+
 
 class Watched:
     """A gateway that reloads a project, and its log about that."""

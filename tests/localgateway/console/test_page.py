@@ -19,6 +19,8 @@ from tests.support.browser import page as served
 from tests.support.console import REBOUND, VIEWS, Console, chromium, opened
 from tests.support.gateway import Gateway, age, serving
 
+pytestmark = pytest.mark.proof
+
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script>'
 WIDTHS = (360, 800, 1600)
 QUIET = ("--schedule-every=3600", "--ttl-interval=3600")
