@@ -15,23 +15,34 @@ if TYPE_CHECKING:
 
     import boto3
 
-# A call of the sweep ends within its own timeout; a retry would run it twice.
 _CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 2}
 )
-_ONCE = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1})
+# The time (s) for the start of a function, which is not part of its own; Lambda allows it 10 s.
+START_S = 15
 _REFUSED = ("AccessDenied", "UnauthorizedOperation", "AuthorizationError", "not authorized")
 MAX_CALLS = 120
 
 
 class Aws:
-    """Clients of AWS. `endpoints` are the addresses of services by name; `calls` counts calls."""
+    """Clients of AWS. `endpoints` are the addresses of services by name; `calls` counts calls.
+
+    An answer of Lambda may take as long as a function may run: `longest_s`.
+    """
 
     def __init__(
-        self, session: boto3.Session, endpoints: Mapping[str, str], max_calls: int = MAX_CALLS
+        self,
+        session: boto3.Session,
+        endpoints: Mapping[str, str],
+        max_calls: int = MAX_CALLS,
+        longest_s: int = 60,
     ) -> None:
         self._session = session
         self._endpoints = endpoints
+        # A retry would run the function twice.
+        self._once = Config(
+            connect_timeout=5, read_timeout=longest_s + START_S, retries={"total_max_attempts": 1}
+        )
         self._clients: dict[str, Any] = {}
         self.max_calls = max_calls
         self.calls = 0
@@ -45,7 +56,7 @@ class Aws:
         """Return the client of a service."""
         if service not in self._clients:
             make: Any = self._session.client
-            config = _ONCE if service == "lambda" else _CONFIG
+            config = self._once if service == "lambda" else _CONFIG
             endpoint = self._endpoints.get(service)
             self._clients[service] = make(service, endpoint_url=endpoint, config=config)
         return self._clients[service]

@@ -24,6 +24,8 @@ FUNCTIONS = {
     "close": "close",
     "sweep": "sweep",
 }
+# The functions that checks invoke, and wait for.
+INVOKED = ("connections", "close", "sweep")
 Kind = Literal["local", "chalice", "stack"]
 
 
@@ -62,3 +64,17 @@ def stage_config(project: Path, stage: str) -> dict[str, Any]:
         raise TargetError(f"{path} has no stage {stage!r} ({error!r})") from error
     variables = config.get("environment_variables", {}) | own.get("environment_variables", {})
     return {**config, **own, "environment_variables": variables}
+
+
+def longest_s(project: Path, stage: str) -> int:
+    """Return how many s a function that checks invoke may run at most, by the configuration.
+
+    Raise `TargetError` as `stage_config` does.
+    """
+    config = stage_config(project, stage)
+    own = config.get("lambda_functions", {})
+    every = config.get("lambda_timeout", 60)  # Chalice's default
+    timeouts: list[int] = [
+        own.get(FUNCTIONS[name], {}).get("lambda_timeout", every) for name in INVOKED
+    ]
+    return max(timeouts)

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from accept.aws import Aws
 from accept.errors import TargetError
-from accept.target import APP, FUNCTIONS, Kind, Target
+from accept.target import APP, FUNCTIONS, Kind, Target, longest_s
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,8 @@ def _target(
         api_id=api_id,
         stack=stack,
     )
-    return target, Aws(session, {"apigatewaymanagementapi": target.connections_api})
+    endpoints = {"apigatewaymanagementapi": target.connections_api}
+    return target, Aws(session, endpoints, longest_s=longest_s(project, stage))
 
 
 def _session() -> boto3.Session:

@@ -13,7 +13,7 @@ import boto3
 
 from accept.aws import Aws
 from accept.errors import TargetError
-from accept.target import FUNCTIONS, Target, stage_config
+from accept.target import FUNCTIONS, Target, longest_s, stage_config
 
 
 def find(address: str) -> tuple[Target, Aws]:
@@ -48,7 +48,7 @@ def find(address: str) -> tuple[Target, Aws]:
         "lambda": everything,
         "apigatewaymanagementapi": target.connections_api,
     }
-    return target, Aws(session, endpoints)
+    return target, Aws(session, endpoints, longest_s=longest_s(project, stage))
 
 
 def _run_at(address: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from accept.errors import TargetError
-from accept.target import stage_config
+from accept.target import longest_s, stage_config
 from accept.targets import deployed
 
 if TYPE_CHECKING:
@@ -52,8 +52,17 @@ def account() -> Iterator[None]:
         yield
 
 
+def configured(project: Path, functions: dict[str, dict[str, int]]) -> Path:
+    """Write the configuration of these functions and return the project's folder."""
+    config = {"lambda_timeout": 10, "stages": {"dev": {"lambda_functions": functions}}}
+    (project / ".chalice").mkdir()
+    (project / ".chalice" / "config.json").write_text(json.dumps(config))
+    return project
+
+
 def recorded(project: Path) -> Path:
-    """Write the record of a deployment and return the project's folder."""
+    """Write the record of a deployment, too, and return the project's folder."""
+    configured(project, {"sweep": {"lambda_timeout": 240}})
     folder = project / ".chalice" / "deployed"
     folder.mkdir(parents=True)
     api = {
@@ -78,6 +87,21 @@ def test_a_stage_of_chalice_is_found_by_its_record(tmp_path: Path) -> None:
     assert aws.region == "eu-west-1"
 
 
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"sweep": {"lambda_timeout": 240}, "close": {"lambda_timeout": 30}}, 240),
+        ({"notify": {"lambda_timeout": 900}, "sweep": {}}, 10),
+        ({}, 10),
+    ],
+)
+def test_the_function_that_may_run_longest_is_known(
+    tmp_path: Path, own: dict[str, dict[str, int]], expected: int
+) -> None:
+    """Of those that checks invoke; `notify` is none of them."""
+    assert longest_s(configured(tmp_path, own), "dev") == expected
+
+
 @pytest.mark.usefixtures("account")
 def test_a_stack_is_found_by_its_outputs(tmp_path: Path) -> None:
     """The stage is the stack's parameter."""
@@ -87,10 +111,11 @@ def test_a_stack_is_found_by_its_outputs(tmp_path: Path) -> None:
         Parameters=[{"ParameterKey": "Stage", "ParameterValue": "dev"}],
     )
 
-    target, _ = deployed.by_stack("stack", tmp_path, None)
+    target, aws = deployed.by_stack("stack", recorded(tmp_path), None)
 
     assert (target.kind, target.stage, target.url) == ("stack", "dev", URL)
     assert target.api_id == "abc123"
+    assert aws.client("lambda").meta.config.read_timeout > 240
 
 
 @pytest.mark.usefixtures("account")
