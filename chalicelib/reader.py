@@ -90,7 +90,8 @@ class ConnectionReader(Table):
         """Yield every live connection, starting behind the id `after`.
 
         `segment` is one part of a parallel scan: its number from 0, and the number of segments.
-        With `addresses_only` only the attributes needed for posting are read.
+        With `addresses_only` only those attributes are read that posting needs, or telling the end
+        of a connection that is gone.
         """
         number, total = segment
         arguments: dict[str, Any] = {"Segment": number, "TotalSegments": total}
@@ -98,7 +99,8 @@ class ConnectionReader(Table):
             arguments["ExclusiveStartKey"] = key(after)
         if addresses_only:
             arguments["ProjectionExpression"] = (
-                "connectionId, createdAt, connectedAt, expiresAt, #ttl, #region, apiId, stage"
+                "connectionId, createdAt, connectedAt, expiresAt, #ttl, #region, apiId, stage, "
+                "clientId, closeReason"
             )
             arguments["ExpressionAttributeNames"] = {"#region": "region"}
         yield from self._read("scan", now_ms, FilterExpression=_IS_ALIVE, **arguments)

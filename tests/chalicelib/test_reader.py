@@ -178,7 +178,7 @@ def test_the_segments_of_a_parallel_scan_share_the_table(
     assert sum(bool(part) for part in parts) > segments // 2
 
 
-def test_addresses_only_reads_what_posting_needs(
+def test_addresses_only_reads_what_posting_and_an_end_need(
     dynamodb: DynamoDBClient, connections: ConnectionStore, put: Put
 ) -> None:
     put(ONE, connection("old=", age_s=OLDEST_S))
@@ -190,6 +190,7 @@ def test_addresses_only_reads_what_posting_needs(
         "one=",
         NOW_MS,
         NOW_S + 86_400,
+        client_id=ONE.client_id,
         connected_at=ONE.connected_at,
         region="eu-west-1",
         api_id="abcdef1234",
@@ -206,6 +207,8 @@ def test_addresses_only_reads_what_posting_needs(
         "apiId",
         "stage",
         "expiresAt",
+        "clientId",
+        "closeReason",
     }
 
 

@@ -116,11 +116,11 @@ def of_ends(
 ) -> Iterator[Breach]:
     """Yield the ends that were not told once.
 
-    `gone` are the times between which a row disappeared, `faulty` those between which DynamoDB
-    failed or was slow: then an end may be told twice, and at any time by a guess. A process that
-    is ended between the removal of a row and the report leaves an end untold, as many as it
-    removes at once. A removal whose answer is lost together with the read that would settle it
-    leaves one untold, too, and the log says that the row was not removed.
+    `gone` are the times between which a row disappeared, `faulty` those between which DynamoDB's
+    answers may have been lost or late: then an end may be told twice, and at any time by a guess.
+    A process that is ended between the removal of a row and the report leaves an end untold, as
+    many as it removes at once. A removal whose answer is lost together with the read that would
+    settle it leaves one untold, too, and the log says that the row was not removed.
     """
     excused = 0
     for name, socket in journal.sockets.items():

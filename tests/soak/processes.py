@@ -10,6 +10,8 @@ from tests.soak.invariants import Series
 from tests.soak.slopes import FEWEST, WARM_UP
 from tests.storm.storm import environments
 
+FULL = 0.95  # of the CPU: with no time to spare, things are late that would not be
+
 
 @dataclass
 class _Samples:
@@ -29,6 +31,7 @@ class Sampler:
 
     def __init__(self) -> None:
         self.busy: list[tuple[float, float]] = []
+        self._begun = time.time()
         self._samples: dict[psutil.Process, _Samples] = {}
         psutil.cpu_percent()  # the first call has nothing to compare with
 
@@ -47,6 +50,12 @@ class Sampler:
         for process in self._samples.keys() - living:
             if len(self._samples[process].times) * (1 - WARM_UP) < FEWEST:
                 del self._samples[process]
+
+    def full(self) -> list[tuple[float, float]]:
+        """Return the times between which the CPU had nothing left, so that any answer is late."""
+        times = [self._begun, *(time for time, _ in self.busy)]
+        spans = zip(times, self.busy, strict=False)
+        return [(start, end) for start, (end, share) in spans if share >= FULL]
 
     def series(self) -> list[Series]:
         """Return what was sampled."""

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from tests.soak.invariants import Series, summary
 from tests.soak.plot import Panel, svg
+from tests.soak.processes import FULL
 from tests.soak.slopes import slope_of
 from tests.soak.soak import Report
 
 MOST_BREACHES = 40
 MOST_SERIES = 10
-FULL = 0.95  # of the CPU: with no time to spare, things are late that would not be
 UNITS = {"memory": (1e6, "MB"), "files": (1, ""), "threads": (1, "")}
 
 

@@ -17,7 +17,7 @@ from tests.soak import invariants
 from tests.soak.crowd import Dialer, Raw, Visit, crowd, ws_clients
 from tests.soak.invariants import Breach, Delivery, Series
 from tests.soak.journal import Journal
-from tests.soak.observer import Observer
+from tests.soak.observer import SLOW_S, Observer
 from tests.soak.plan import CLIENT_LIMIT, SWEEP_TIMEOUT_S, Plan, scale
 from tests.soak.served import Served
 from tests.soak.trouble import Troubles
@@ -210,10 +210,11 @@ def _report(
     deliveries = _deliveries(publisher)
     lives = [visit.life() for visit in visits]
     series = observer.sampler.series()
+    late = [(start - SLOW_S, end + SLOW_S) for start, end in observer.sampler.full()]
     breaches = [
         *observer.breaches,
         *_of_libraries(told, published),
-        *invariants.of_ends(journal, observer.gone, troubles.faulty + observer.slow),
+        *invariants.of_ends(journal, observer.gone, [*troubles.faulty, *observer.slow, *late]),
         *invariants.of_plain(deliveries, lives, troubles.lossy),
         *invariants.of_addressees(deliveries, lives),
         *invariants.of_processes(series),

@@ -31,6 +31,7 @@ from tests.conftest import TABLE, Wire
 from tests.support.connections import NO_DEADLINE, now_ms, tracked
 from tests.support.connections_api import Answer, ConnectionsApi
 from tests.support.event_bus import BUS, listen
+from tests.support.losing import Losing
 
 Logged = Callable[[], list[dict[str, Any]]]
 
@@ -280,6 +281,25 @@ def test_a_gone_connection_of_a_named_client_loses_its_row_too(
     deliver(connections, "ada")
 
     assert left(dynamodb) == set()
+
+
+@pytest.mark.parametrize("client_ids", [(), ("ada",)], ids=["all", "named"])
+def test_an_end_is_told_whole_when_the_answer_to_the_removal_is_lost(
+    dynamodb: DynamoDBClient,
+    connections: ConnectionStore,
+    api: ConnectionsApi,
+    logged: Logged,
+    client_ids: tuple[str, ...],
+) -> None:
+    """The row is not there to be read any more."""
+    [name] = put(connections, "dead=", client_id="ada", close_reason="bye")
+    api.behave = lambda _: Answer(410)
+    losing: Any = Losing(dynamodb, {"delete_item": 1})
+
+    deliver(replace(connections, client=losing), *client_ids)
+
+    [end] = [line for line in logged() if line["message"] == "orphan removed"]
+    assert (end["orphanId"], end["clientId"], end["closeReason"]) == (name, "ada", "bye")
 
 
 def test_a_row_that_was_written_meanwhile_survives(
