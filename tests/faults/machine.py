@@ -103,12 +103,12 @@ class Lives(RuleBasedStateMachine):
     def kick(self, client: str, trouble: Spoiled | None) -> None:
         """Close all connections of a client."""
         targets = {name for name in self.world.api.inboxes if self.is_of(name, client)}
-        for connection_id in targets:
-            self.world.opened[connection_id].was_kicked = True  # perhaps only by a later sweep
         done = self.invoke("close", {"clientId": client, "reason": "signed out"}, trouble)
-        for connection_id in targets - set(self.world.api.inboxes):
-            self.world.opened[connection_id].has_left = True
-        living = frozenset(self.world.api.inboxes)
+        rows, living = self.world.table.rows(), frozenset(self.world.api.inboxes)
+        for connection_id in targets:
+            opened = self.world.opened[connection_id]
+            opened.has_left |= connection_id not in living
+            opened.was_kicked |= "closeDue" in rows.get(connection_id, ())  # by a later sweep
         self.check(list(invariants.of_close(self.world, done, living)))
 
     @rule(trouble=troubles("sweep"))
@@ -169,7 +169,7 @@ class Lives(RuleBasedStateMachine):
     def check_replaced(self) -> None:
         """Check that each connection closed for the limit had enough newer ones that live.
 
-        One that was kicked may be closed for that, by a later sweep, if its mark had no answer.
+        One whose kick is due may be closed for that, by a later sweep.
         """
         for connection_id in set(self.world.api.closed):
             closed = self.world.opened[connection_id]
