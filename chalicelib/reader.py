@@ -66,6 +66,8 @@ class ConnectionReader(Table):
         """
         start: dict[str, Any] = {} if page is None else {"Limit": page}
         if after is not None:
+            if after[1] <= oldest_possible_ms(now_ms):
+                return  # the rest is older still; DynamoDB starts no query outside its condition
             client = {"knownClientId": {"S": client_id}, "createdAt": {"N": str(after[1])}}
             start["ExclusiveStartKey"] = key(after[0]) | client
         yield from self._read(

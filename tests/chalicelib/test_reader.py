@@ -137,6 +137,19 @@ def test_reading_the_connections_of_a_client_continues_behind_any_of_them(
         assert list(connections.of_client("alice", NOW_MS, after=after)) == every[number + 1 :]
 
 
+def test_nothing_follows_a_connection_that_has_become_too_old(
+    dynamodb: DynamoDBClient, connections: ConnectionStore, put: Put
+) -> None:
+    """A long delivery continues minutes later. DynamoDB would refuse to start there."""
+    put(connection("young="), connection("old=", age_s=OLDEST_S - 1))
+    last = "old=", connection("old=", age_s=OLDEST_S - 1).created_at
+    made = requests(dynamodb, "Query")
+
+    found = [list(connections.of_client("alice", NOW_MS + ms, after=last)) for ms in (999, 1000)]
+
+    assert (found, len(made)) == ([[], []], 1)
+
+
 def test_reading_continues_behind_a_row_that_was_deleted(
     connections: ConnectionStore, put: Put
 ) -> None:
