@@ -37,13 +37,12 @@ class KeySet:
     An unknown key id triggers a refetch, because issuers rotate keys, but at most once a minute,
     because anybody can invent a key id. A failed fetch keeps the present keys and is not retried
     for a minute: an issuer that is down neither locks out clients whose key is known nor makes
-    every handshake wait.
+    every handshake wait. `clock` returns epoch s: Lambda may freeze an environment for hours, and
+    its monotonic clock with it.
     """
 
     def __init__(
-        self,
-        fetch: Callable[[], Mapping[str, PyJWK]],
-        clock: Callable[[], float] = time.monotonic,
+        self, fetch: Callable[[], Mapping[str, PyJWK]], clock: Callable[[], float]
     ) -> None:
         self._fetch = fetch
         self._clock = clock
@@ -66,7 +65,8 @@ class KeySet:
             return True
         now = self._clock()
         keep_s = KEYS_LIVE_S if key_id in self._keys else REFETCH_AFTER_S
-        return now - self._fetched_at >= keep_s and now - self._tried_at >= REFETCH_AFTER_S
+        is_fresh = 0 <= now - self._fetched_at < keep_s  # not if the clock was set back
+        return not (is_fresh or 0 <= now - self._tried_at < REFETCH_AFTER_S)
 
     def _refresh(self) -> None:
         self._tried_at = self._clock()
@@ -155,4 +155,4 @@ def fetch_keys(address: str) -> Mapping[str, PyJWK]:
 @functools.cache
 def verifier(issuer: str, audience: str, keys_url: str) -> Verifier:
     """Create the verifier of an issuer's tokens, once per execution environment."""
-    return Verifier(issuer, audience, KeySet(functools.partial(fetch_keys, keys_url)))
+    return Verifier(issuer, audience, KeySet(functools.partial(fetch_keys, keys_url), time.time))

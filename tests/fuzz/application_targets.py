@@ -198,7 +198,8 @@ def _key() -> Any:
 def _verifier() -> token_keys.Verifier:
     public = jwt.algorithms.ECAlgorithm.to_jwk(_key().public_key(), as_dict=True)
     published = jwt.PyJWK.from_dict(public | {"kid": "k", "alg": "ES256", "use": "sig"})
-    return token_keys.Verifier(ISSUER, AUDIENCE, token_keys.KeySet(lambda: {"k": published}))
+    keys = token_keys.KeySet(lambda: {"k": published}, lambda: 0.0)
+    return token_keys.Verifier(ISSUER, AUDIENCE, keys)
 
 
 def _signed(claims: dict[str, Any]) -> str:

@@ -94,7 +94,7 @@ def test_a_valid_token_has_any_printable_subject(
 )
 def test_the_expiry_is_told_in_whole_seconds(issuer: Issuer, exp: object, expires_at: int) -> None:
     """No later than the token says, and as a number that DynamoDB takes."""
-    keys = KeySet(lambda: fetch_keys(issuer.keys_url))
+    keys = KeySet(lambda: fetch_keys(issuer.keys_url), time.time)
 
     identity = Verifier(issuer.url, AUDIENCE, keys).identity(issuer.token(exp=exp))
 
@@ -274,6 +274,33 @@ def test_a_withdrawn_key_is_accepted_for_an_hour(
     clock.now += 1
     assert failed_check(subject, issuer.token(rsa_key())) == "unknown key id (kid)"
     assert len(issuer.asked) == 2
+
+
+def test_the_hour_ends_also_while_the_environment_is_frozen(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its monotonic clock may be: github.com/hashicorp/vault-lambda-extension/pull/150."""
+    wall = Clock(time.time())
+    monkeypatch.setattr(time, "time", wall)
+    frozen = verifier(issuer.url, AUDIENCE, issuer.keys_url)
+    token = issuer.token(rsa_key())
+    frozen.identity(token)
+
+    issuer.keys = [rsa_key("rsa-2")]
+    wall.now += HOUR_S
+
+    assert failed_check(frozen.identity, token) == "unknown key id (kid)"
+
+
+def test_a_clock_that_is_set_back_keeps_no_key_for_longer(
+    issuer: Issuer, subject: Subject, clock: Clock
+) -> None:
+    subject(issuer.token())
+
+    issuer.keys = [rsa_key("rsa-2")]
+    clock.now -= 1
+
+    assert failed_check(subject, issuer.token(rsa_key())) == "unknown key id (kid)"
 
 
 def test_an_unknown_key_id_refetches_the_keys_at_most_once_a_minute(
