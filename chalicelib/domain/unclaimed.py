@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # which take ten events or 256 KB each.
 CLIENTS_A_MESSAGE = 100
 _ANNOUNCED_BYTES = 1_000_000
-# Claims are written for so long after an entry was recorded. A message waits 15 minutes at most,
-# and SQS shows it again for another 15.
+# What is handed out is claimed for so long after it was recorded. A message waits 15 minutes at
+# most, and SQS shows it again for another 15.
 CLAIMED_MS = 3_600_000
 
 

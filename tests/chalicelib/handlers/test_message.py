@@ -285,6 +285,21 @@ def test_an_acknowledgement_is_a_claim(log: History, monkeypatch: pytest.MonkeyP
     assert claimed(log, place.seq) == [Claim(is_received=True)]
 
 
+def test_an_acknowledgement_is_a_claim_however_late(
+    log: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody waits again for a notification that was dead-lettered and is sent again."""
+    monkeypatch.setenv("UNCLAIMED_QUEUE", "Q")
+    connected(log)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("chalicelib.history.now_ms", lambda: now_ms() - 7_200_000)
+        place, _ = log.append("c#ada", "a", ENVELOPE, 86_400)
+
+    ask("received", seq=place.seq)
+
+    assert claimed(log, place.seq) == [Claim(is_received=True)]
+
+
 def test_an_acknowledgement_that_nobody_waits_for_writes_nothing(log: History, wire: Wire) -> None:
     """Without a queue."""
     connected(log)
