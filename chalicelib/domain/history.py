@@ -27,8 +27,6 @@ _LONGEST_ID = 64
 PAGE_BYTES = 126 * 1024
 # What `placed` adds at most, with room for one more field.
 POSITION_BYTES = 128
-# Reads of several items are no snapshot. A transaction takes no longer than this to show.
-SETTLING_MS = 60_000
 
 
 def own_stream(client_id: str) -> str:
@@ -136,24 +134,20 @@ def span(asked: int | None, last: int, head: Head | None) -> Span:
     return Span(min(after, newest), newest)
 
 
-def holes(after: int, entries: Sequence[Entry], head: Head | None, now_ms: int) -> list[int]:
-    """Return the numbers of missing entries that may only not have shown yet.
+def holes(after: int, entries: Sequence[Entry], head: Head | None) -> list[int]:
+    """Return the numbers of missing entries, which have expired or only do not show yet.
 
-    `entries` were read above the number `after`, and up to `head` if that is given. A hole in
-    front of an old entry is one that DynamoDB has made by deleting expired entries.
+    `entries` were read above the number `after`, and up to `head` if that is given: reads of
+    several items are no snapshot.
     """
     missing = []
     for entry in entries:
-        if entry.place.prev > after and _is_young(entry.place.at, now_ms):
+        if entry.place.prev > after:
             missing.append(entry.place.prev)
         after = entry.place.seq
-    if head and head.seq > after and _is_young(head.at, now_ms):
+    if head and head.seq > after:
         missing.append(head.seq)
     return missing
-
-
-def _is_young(at: int, now_ms: int) -> bool:
-    return now_ms - at < SETTLING_MS
 
 
 def fitting(entries: Sequence[Entry], room: int, *, is_empty: bool) -> tuple[list[str], int]:

@@ -142,7 +142,7 @@ def _settled(
     while True:
         batch = history.read(stream, reached, wanted.to, limit, now)
         is_end = batch.reached >= wanted.to
-        missing = holes(position, batch.entries, head if is_end else None, now)
+        missing = holes(position, batch.entries, head if is_end else None)
         late = next((seq for seq in missing if history.recorded_at(stream, seq, now)), None)
         if late is None:
             return batch

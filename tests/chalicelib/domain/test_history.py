@@ -11,7 +11,6 @@ from chalicelib.domain.history import (
     KEPT_IDS,
     PAGE_BYTES,
     POSITION_BYTES,
-    SETTLING_MS,
     Entry,
     Head,
     Place,
@@ -29,9 +28,9 @@ from chalicelib.domain.notification import MAX_RECORDED_BYTES
 NOW_MS = 1_795_600_000_000
 
 
-def entry(seq: int, prev: int, *, at: int = NOW_MS, message: str = "x") -> Entry:
+def entry(seq: int, prev: int, *, message: str = "x") -> Entry:
     """Return an entry of the stream of everybody."""
-    return Entry(Place(ALL, seq, prev, at), f"id-{seq}", json.dumps({"message": message}))
+    return Entry(Place(ALL, seq, prev, NOW_MS), f"id-{seq}", json.dumps({"message": message}))
 
 
 def chain(ids: list[str]) -> list[Head]:
@@ -136,9 +135,6 @@ def test_a_client_is_given_what_is_between_it_and_the_head(
     assert span(asked, last, head) == wanted
 
 
-OLD = NOW_MS - SETTLING_MS
-
-
 @pytest.mark.parametrize(
     ("after", "entries", "head", "missing"),
     [
@@ -148,23 +144,17 @@ OLD = NOW_MS - SETTLING_MS
         pytest.param(4, [entry(5, 4)], 6, [6], id="at the end"),
         pytest.param(4, [], 6, [6], id="everything"),
         pytest.param(4, [entry(5, 4)], None, [], id="not read to the end"),
-        pytest.param(3, [entry(5, 4, at=OLD), entry(6, 5)], 6, [], id="an old hole"),
         pytest.param(3, [entry(5, 4), entry(8, 7)], 8, [4, 7], id="two holes"),
         pytest.param(3, [entry(9, 0)], 9, [], id="a table made anew"),
     ],
 )
-def test_a_hole_before_a_young_entry_is_looked_at(
+def test_each_hole_is_looked_at(
     after: int, entries: list[Entry], head: int | None, missing: list[int]
 ) -> None:
-    """An old entry had time to show; what is missing before it has expired."""
+    """By its last entry. It has expired, or does not show yet."""
     newest = None if head is None else Head(ALL, head, NOW_MS, ())
 
-    assert holes(after, entries, newest, NOW_MS + 1) == missing
-
-
-def test_an_old_head_needs_no_entry() -> None:
-    """All of the entries up to it have expired."""
-    assert holes(4, [], Head(ALL, 9, OLD, ()), NOW_MS) == []
+    assert holes(after, entries, newest) == missing
 
 
 @given(st.lists(st.text(max_size=40), max_size=12), st.integers(0, 2_000))
