@@ -223,7 +223,9 @@ class Closing:
             self._lasting.add(connection_id)
         else:
             self.outcomes[connection_id] = CloseOutcome.ALREADY_GONE
-            if told is None:
+            if self.cause is Cause.SILENT:  # it was there a moment ago: its `$disconnect` follows
+                self._lasting.add(connection_id)
+            elif told is None:
                 self._lasting.discard(connection_id)
                 if not is_young(connection, now_ms()):
                     self._gone.append(connection)

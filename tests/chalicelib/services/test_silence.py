@@ -195,6 +195,26 @@ def test_a_close_that_fails_is_left_to_the_next_pass(
     assert sweep()["silent"] == 1
 
 
+def test_a_close_that_was_carried_out_without_an_answer_is_told_as_silent(
+    connections: ConnectionStore, api: ConnectionsApi, logged: Logged
+) -> None:
+    """The next try finds the connection gone. Its `$disconnect` is on its way."""
+    answer = api.behave
+
+    def lose(request: Received) -> Answer | Fault:
+        reaction = answer(request)
+        return Answer(500) if reaction == Answer(204) else reaction
+
+    api.behave = lose
+
+    sweep()
+    app.disconnect(disconnect_event("silent=", code=1000), Context())
+
+    assert api.asked("DELETE") == ["silent=", "silent="]
+    assert connections.get("silent=") is None
+    assert [line["cause"] for line in logged() if "Closed" in line] == ["silent"]
+
+
 def test_a_close_for_which_there_is_no_time_is_left_to_the_next_pass(
     connections: ConnectionStore, api: ConnectionsApi
 ) -> None:
