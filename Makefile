@@ -19,7 +19,10 @@ export AWS_DEFAULT_REGION := $(REGION)
 endif
 # Your AWS CLI, 1 or 2, or version 1 in an environment of its own: it would hide yours in .venv.
 AWS ?= $(or $(shell command -v aws),.venv-aws/bin/aws)
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# Tests of the gateway wait for its processes, so more of them run than there are processors.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2)
+# Without caches of compiled code, each worker and each process of the gateway compiles everything.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: accept deploy help run connect notify who rows close sweep env test coverage test-engines proof check lint imports format templates bench mutants fuzz storm soak table package lock
 

@@ -177,6 +177,7 @@ def test_a_client_that_is_killed_loses_its_row(shared: Gateway) -> None:
     assert shared.rows() == set()
 
 
+@pytest.mark.proof
 def test_an_environment_that_is_killed_during_connect_affects_only_that_handshake(
     own: Gateway,
 ) -> None:
@@ -197,6 +198,7 @@ def test_an_environment_that_is_killed_during_connect_affects_only_that_handshak
     assert own.rows() == set()
 
 
+@pytest.mark.proof
 def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(own: Gateway) -> None:
     """`$disconnect` is not delivered again."""
     with connect(own.url):
@@ -216,6 +218,7 @@ def test_an_environment_that_is_killed_during_disconnect_leaves_one_row(own: Gat
     assert own.rows() == {left}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_gateway_that_stops_disconnects_every_connection(
     own: Gateway, number: signal.Signals
@@ -234,6 +237,7 @@ def test_a_gateway_that_stops_disconnects_every_connection(
     assert own.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.proof
 def test_a_dynamodb_that_fails_refuses_handshakes(tmp_path: Path) -> None:
     with (
         serving(tmp_path / "project", "--dynamodb-fail=1") as gateway,

@@ -50,6 +50,7 @@ def invoke(gateway: Gateway, name: str, payload: Any) -> Any:
     return result
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(
     "payload", [{}, None, [], {"source": "warmer"}, {"Records": [{"body": "{}"}]}]

@@ -199,6 +199,7 @@ def test_a_sweep_removes_no_row_of_a_connection_that_is_being_opened(start: Star
     assert {line["connectionId"] for line in gateway.logged("disconnected")} == alive
 
 
+@pytest.mark.proof
 def test_a_kicked_client_sees_1000_and_the_log_tells_it_from_one_that_left(start: Start) -> None:
     with start() as gateway:
         alice, bob = (f"{gateway.url}?clientId={name}" for name in ("alice", "bob"))

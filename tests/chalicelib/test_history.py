@@ -323,7 +323,7 @@ def side_by_side(work: Callable[[str], Any], ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [60, pytest.param(500, marks=pytest.mark.proof, id="500 publications")]
+    "count", [30, pytest.param(500, marks=pytest.mark.proof, id="500 publications")]
 )
 def test_publications_at_once_are_all_recorded_in_one_chain(
     engine: DynamoDBClient, count: int

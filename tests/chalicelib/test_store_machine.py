@@ -12,7 +12,7 @@ from tests.support.machines import try_machine
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(12, 20), pytest.param(150, 40, marks=pytest.mark.proof)],
+    [(6, 20), pytest.param(150, 40, marks=pytest.mark.proof)],
     ids=["some", "many"],
 )
 def test_the_store_does_what_a_dictionary_would(

@@ -26,6 +26,7 @@ def test_nothing_is_lost_whatever_comes_between(
         try_machine(here, examples=examples, steps=steps, first=1)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("machine", "method", "broken"),
     [

@@ -84,6 +84,7 @@ def hears(told: Told) -> bool:
     return told.kind == "news"
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly(
     sample: Path, recorder: Recorder, number: signal.Signals
@@ -103,6 +104,7 @@ def test_a_signal_stops_it_cleanly(
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.proof
 def test_nobody_waits_for_who_does_not_read_the_errors(sample: Path) -> None:
     """A terminal that is stopped by Ctrl+S, for example."""
     options = ("--project", str(sample), "--no-reload")
@@ -115,6 +117,7 @@ def test_nobody_waits_for_who_does_not_read_the_errors(sample: Path) -> None:
                 assert "Internal server error" in str(client.recv(timeout=PATIENCE))
 
 
+@pytest.mark.proof
 def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Recorder) -> None:
     """All its processes exit, even one with a hung function, and no command finds it."""
     with command("--project", str(sample)) as (process, said), connect(url(said)) as client:
@@ -139,6 +142,7 @@ def test_a_gateway_that_is_killed_leaves_no_process(sample: Path, recorder: Reco
     assert f"no gateway runs on port {port}" in asked.stderr
 
 
+@pytest.mark.proof
 def test_each_printed_command_runs_as_it_stands(
     sample: Path, recorder: Recorder, tmp_path: Path
 ) -> None:
@@ -166,6 +170,7 @@ def test_each_printed_command_runs_as_it_stands(
         assert "Connected to ws://127.0.0.1" in run("connect")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("arguments", "no_color", "pretty", "color"),
     [

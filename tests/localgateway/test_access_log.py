@@ -87,6 +87,7 @@ def test_a_refusal_and_a_failure_leave_a_line(gateway: Gateway, lines: Lines) ->
     assert "refused by an exception" in refusal["cause"]
 
 
+@pytest.mark.proof
 def test_lines_are_json_on_standard_error(
     sample: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_lines_are_json_on_standard_error(
     assert {"opened", "closed", "invoked"} <= {line["message"] for line in written}
 
 
+@pytest.mark.proof
 def test_lines_in_a_terminal_are_for_people(
     sample: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:

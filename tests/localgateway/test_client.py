@@ -177,6 +177,7 @@ def test_rows_can_be_aged(gateway: Gateway) -> None:
     assert numbers == {"expires": 3_999_999_880, "at": 1_799_999_880_000, "n": 7}
 
 
+@pytest.mark.proof
 def test_the_shell_has_no_say_in_where_a_run_is(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +198,7 @@ def test_the_shell_has_no_say_in_where_a_run_is(
     assert "AWS_IGNORE" not in said.stdout
 
 
+@pytest.mark.proof
 def test_commands_find_a_gateway_at_any_address(sample: Path, recorder: Recorder) -> None:
     """It listens there only, and passes on what is for the embedded AWS."""
     with running(sample, recorder, host="127.0.0.2") as gateway:
@@ -205,6 +207,7 @@ def test_commands_find_a_gateway_at_any_address(sample: Path, recorder: Recorder
     assert [result.stderr for result in results] == [""] * 3
 
 
+@pytest.mark.proof
 def test_rows_with_a_number_in_their_key_do_not_age(
     tmp_path: Path, sample: Path, recorder: Recorder
 ) -> None:

@@ -60,6 +60,7 @@ def test_stopping_closes_with_1001_and_delivers_every_disconnect(
     assert "closed 5 connections" in caplog.messages
 
 
+@pytest.mark.proof
 def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
     """The second stop does not wait for a hung function."""
     with running(sample, recorder) as gateway:
@@ -75,6 +76,7 @@ def test_stopping_twice_does_not_wait(sample: Path, recorder: Recorder) -> None:
     assert not psutil.pid_exists(told.pid)
 
 
+@pytest.mark.proof
 def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     start: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +110,7 @@ def test_another_dynamodb_has_the_tables_and_serves_the_functions(
     assert address in gateway.text
 
 
+@pytest.mark.proof
 def test_pretty_lines_have_short_names_of_functions(
     sample: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +124,7 @@ def test_pretty_lines_have_short_names_of_functions(
     assert "INFO    message      printed code=1\n" in capsys.readouterr().out
 
 
+@pytest.mark.proof
 def test_the_gateway_exits_when_the_embedded_aws_does(sample: Path, recorder: Recorder) -> None:
     """A gateway without its DynamoDB closes its connections and exits with an error."""
     before = set(psutil.Process().children())
@@ -199,6 +203,7 @@ def test_a_topic_that_cannot_be_created_prevents_the_start(
     assert "Topic names must be made up of" in capfd.readouterr().err
 
 
+@pytest.mark.proof
 def test_what_the_machine_lacks_is_logged(
     start: Callable[..., Gateway],
     monkeypatch: pytest.MonkeyPatch,

@@ -127,6 +127,7 @@ def test_a_body_that_nobody_reads_may_come_later(
         assert answered(opened).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.proof
 def test_sockets_over_the_limit_are_dropped(
     start: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:

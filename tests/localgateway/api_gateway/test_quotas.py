@@ -47,6 +47,7 @@ def test_there_may_be_many_headers(gateway: Gateway) -> None:
     assert told.content["headers"]["X-899"] == "x"
 
 
+@pytest.mark.proof
 def test_handshakes_a_second_are_limited(start: Callable[..., Gateway]) -> None:
     """Beyond `--connect-rate`, a handshake is refused with 429 before any function runs."""
     gateway = start(connect_rate=0.001)
@@ -74,6 +75,7 @@ def test_an_allowance_fills_up_with_time(
     assert [allowance.take(at) for at in times] == taken
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("chosen", "replies"), [("template", True), ("all", True), ("none", False)]
 )

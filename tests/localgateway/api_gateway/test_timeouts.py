@@ -48,6 +48,7 @@ def test_a_ping_does_not_restart_the_idle_timeout(hasty: Gateway) -> None:
     assert context["requestTimeEpoch"] - context["connectedAt"] < 6000
 
 
+@pytest.mark.proof
 def test_a_busy_connection_closes_at_its_maximum_duration(hasty: Gateway) -> None:
     """Messages in either direction keep a connection open, up to the maximum duration."""
     with hasty.client() as client, contextlib.suppress(ConnectionClosed):

@@ -134,6 +134,7 @@ def test_fragments_without_end_are_bounded(
     assert kept == [2]
 
 
+@pytest.mark.proof
 def test_fragments_do_not_restart_the_idle_timeout(hasty: Gateway) -> None:
     """Only a whole message does, so a message without end does not keep a connection open."""
     empty = Frame(Opcode.CONT, b"", fin=False).serialize(mask=True)

@@ -61,6 +61,7 @@ print(json.dumps([len(topic.sent_notifications), len(queue.deleted_messages)]))
 """
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("correct", "stays"),
     [("engine.correct_moto()", False), ("", True)],  # without it moto keeps what it has read
@@ -69,6 +70,7 @@ def test_rows_that_were_read_do_not_stay_in_memory(correct: str, stays: bool) ->
     assert (int(printed(PROGRAM.format(correct=correct))) >= ROWS * SCANS) == stays
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("correct", "stays"), [("engine.correct_moto()", False), ("", True)])
 def test_messages_that_are_done_with_do_not_stay_in_memory(correct: str, stays: bool) -> None:
     """Those that a topic sent, and those deleted from a queue; deleting one twice is no error."""

@@ -56,6 +56,7 @@ def test_a_row_with_a_new_time_to_live_stays(monkeypatch: pytest.MonkeyPatch) ->
         assert client.scan(TableName="t")["Count"] == 1
 
 
+@pytest.mark.proof
 def test_expired_rows_are_deleted(hasty: Gateway) -> None:
     """A row is deleted after its time, if the time is plausible."""
     dynamodb = hasty.dynamodb()

@@ -94,6 +94,7 @@ def append(client: DynamoDBClient, writer: str, number: int) -> None:
             return
 
 
+@pytest.mark.proof
 def test_many_clients_append_an_unbroken_chain(gateway: Gateway) -> None:
     """Each of them wins a number once, in the process that `make run` starts."""
     client = gateway.dynamodb()

@@ -400,6 +400,7 @@ def test_what_is_no_number_of_an_event_is_refused(page: Page, path: str, status:
     assert page.get(f"api/{path}").status == status
 
 
+@pytest.mark.proof
 def test_an_agent_that_dies_is_replaced(start: Callable[..., Gateway]) -> None:
     """Who waits for it is told; its clients are gone; the next action starts another."""
     page = Page(start())
