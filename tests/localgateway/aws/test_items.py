@@ -150,7 +150,7 @@ def generated(chance: random.Random) -> Call:
     return chance.choice(calls)
 
 
-@pytest.mark.parametrize("number", [300, pytest.param(5000, marks=pytest.mark.proof)])
+@pytest.mark.parametrize("number", [600, pytest.param(5000, marks=pytest.mark.proof)])
 def test_answers_are_motos_own(number: int) -> None:
     """The same generated calls both ways, where moto answers as DynamoDB does."""
     chance = random.Random(number)
