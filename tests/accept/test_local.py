@@ -24,8 +24,6 @@ from tests.support.acceptance import accept
 from tests.support.gateway import serving
 from tests.support.issuer import AUDIENCE, issuing
 
-pytestmark = pytest.mark.proof
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -78,6 +76,7 @@ def test_every_check_passes_without_disturbing_others(
     assert len(gateway.rows() - {"#sweep"}) == 1
 
 
+@pytest.mark.proof
 def test_everybody_is_notified_if_nobody_else_is_there(gateway: Gateway) -> None:
     """The check runs on request only."""
     accepted = accept(local(gateway), "--notify-all")
@@ -97,6 +96,7 @@ def item(connection_id: str, agent: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.proof
 def test_rows_of_killed_runs_are_removed_and_no_others(gateway: Gateway) -> None:
     """A row whose connection is gone is removed only if a run made it."""
     for connection_id, agent in (("left=", f"{AGENT}accept-0 first"), ("other=", "browser")):
@@ -109,6 +109,7 @@ def test_rows_of_killed_runs_are_removed_and_no_others(gateway: Gateway) -> None
     gateway.dynamodb().delete_item(TableName=TABLE, Key={"connectionId": {"S": "other="}})
 
 
+@pytest.mark.proof
 def test_a_killed_run_is_cleaned_up_by_the_next(gateway: Gateway) -> None:
     """Its clients are gone with it, and the next run leaves an empty table."""
     command = [sys.executable, "-u", "-m", "accept", local(gateway)]
@@ -123,6 +124,7 @@ def test_a_killed_run_is_cleaned_up_by_the_next(gateway: Gateway) -> None:
     assert gateway.rows() <= {"#sweep"}
 
 
+@pytest.mark.proof
 def test_without_json_each_check_has_a_line(gateway: Gateway) -> None:
     """The last line counts the checks, and says what the run took."""
     command = [sys.executable, "-m", "accept", local(gateway), "--skip=large-message"]
@@ -144,6 +146,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway,
             yield gateway, issuer
 
 
+@pytest.mark.proof
 def test_with_a_token_the_checks_are_those_of_its_subject(
     guarded: tuple[Gateway, Issuer],
 ) -> None:
@@ -159,6 +162,7 @@ def test_with_a_token_the_checks_are_those_of_its_subject(
         assert name in accepted.having("skipped")
 
 
+@pytest.mark.proof
 def test_without_a_token_only_its_refusal_is_checked(guarded: tuple[Gateway, Issuer]) -> None:
     """The result says how to pass one."""
     accepted = accept(local(guarded[0]))
@@ -168,6 +172,7 @@ def test_without_a_token_only_its_refusal_is_checked(guarded: tuple[Gateway, Iss
     assert accepted.status == 0
 
 
+@pytest.mark.proof
 def test_an_idle_client_is_notified(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """On AWS the check takes 20 minutes; here, as many pings in a second."""
     monkeypatch.setattr(idling, "MINUTES", 1 / 60)

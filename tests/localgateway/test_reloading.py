@@ -21,8 +21,6 @@ from localgateway.lambda_runtime.project import Project
 from localgateway.options import Options
 from tests.localgateway.support import PATIENCE, SIGNED, Gateway, Recorder, ask, running
 
-pytestmark = pytest.mark.proof
-
 
 class Watched:
     """A gateway that reloads a project, and its log about that."""
@@ -90,6 +88,7 @@ def test_a_saved_change_answers_the_next_event_of_an_open_socket(watched: Watche
     assert took < PATIENCE
 
 
+@pytest.mark.proof
 def test_an_error_is_shown_once_in_full_and_the_old_version_serves_whole(watched: Watched) -> None:
     """Even a cold start runs the old version, and saving the same text again says nothing."""
     with watched.gateway.client() as client:
@@ -117,6 +116,7 @@ def test_an_error_is_shown_once_in_full_and_the_old_version_serves_whole(watched
     assert repaired == "newer: x"
 
 
+@pytest.mark.proof
 def test_events_that_run_end_in_the_version_in_which_they_began(watched: Watched) -> None:
     """New events do not wait for them."""
     with watched.gateway.opened() as (client, connection_id):
@@ -133,6 +133,7 @@ def test_events_that_run_end_in_the_version_in_which_they_began(watched: Watched
     assert (new, old) == ("new", str(held.pid))
 
 
+@pytest.mark.proof
 def test_routes_functions_schedules_topics_and_tables_are_taken_in(watched: Watched) -> None:
     """A restart is announced where it is needed."""
     watched.edit(
@@ -178,6 +179,7 @@ def added(event: Any, context: Any) -> Any:
     assert "api_gateway_stage is now 'other'; restart" in watched.said()
 
 
+@pytest.mark.proof
 def test_a_folder_that_was_made_anew_is_watched_as_before(watched: Watched) -> None:
     """Installing packages into vendor/ or another branch in git makes folders anew."""
     folder, made = watched.project / "chalicelib", watched.project / "made"
@@ -193,6 +195,7 @@ def test_a_folder_that_was_made_anew_is_watched_as_before(watched: Watched) -> N
         watched.reloaded()
 
 
+@pytest.mark.proof
 def test_a_change_that_was_saved_during_the_start_is_taken_over(
     tmp_path: Path, sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +218,7 @@ def test_a_change_that_was_saved_during_the_start_is_taken_over(
             assert client.recv(timeout=PATIENCE) == "new: x"
 
 
+@pytest.mark.proof
 def test_changes_are_taken_over_after_one_that_no_one_can_read(watched: Watched) -> None:
     """An editor may write another encoding than UTF-8."""
     resources = watched.project / ".chalice" / "resources.json"
@@ -229,6 +233,7 @@ def test_changes_are_taken_over_after_one_that_no_one_can_read(watched: Watched)
     assert again.startswith("reloaded in")  # nothing has changed since the version that serves
 
 
+@pytest.mark.proof
 def test_an_invocation_that_arrives_during_a_reload_runs_in_the_new_version(
     watched: Watched,
 ) -> None:
@@ -251,6 +256,7 @@ def test_an_invocation_that_arrives_during_a_reload_runs_in_the_new_version(
     assert answer.endswith(b'{"new": {}}')
 
 
+@pytest.mark.proof
 def test_a_folder_that_cannot_be_watched_is_said(
     tmp_path: Path, sample: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +272,7 @@ def test_a_folder_that_cannot_be_watched_is_said(
     assert said == f"changes in {sample} are not noticed: OS file watch limit reached"
 
 
+@pytest.mark.proof
 def test_sources_that_cannot_be_copied_prevent_the_start(tmp_path: Path) -> None:
     """The message says which; a file of another user, in a container for example."""
     project, folder = tmp_path / "project", tmp_path / "folder"
