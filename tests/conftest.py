@@ -59,6 +59,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     # chalice.test.Client gives every invocation 3 s, too few for a loaded machine.
     monkeypatch.setattr(chalice.test, "LambdaContext", LONG_CONTEXT)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps credentials
     aws_clients.session.cache_clear()
     aws_clients.client.cache_clear()
     token_keys.verifier.cache_clear()

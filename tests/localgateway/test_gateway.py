@@ -21,6 +21,7 @@ from localgateway.gateway import serve
 from localgateway.options import Options
 from tests.localgateway.support import PATIENCE, Gateway, Recorder, running, upgrade_request
 from tests.localgateway.test_client import run
+from tests.support.processes import children_running
 
 
 def started(text: str, stop: Callable[[], None]) -> None:
@@ -127,12 +128,9 @@ def test_pretty_lines_have_short_names_of_functions(
 @pytest.mark.proof
 def test_the_gateway_exits_when_the_embedded_aws_does(sample: Path, recorder: Recorder) -> None:
     """A gateway without its DynamoDB closes its connections and exits with an error."""
-    before = set(psutil.Process().children())
     with contextlib.ExitStack() as stack:
         gateway = stack.enter_context(running(sample, recorder))
-        started_here = set(psutil.Process().children()) - before
-        # A schedule may have started an execution environment by now.
-        [engine] = [each for each in started_here if "localgateway.aws.engine" in each.cmdline()]
+        [*_, engine] = children_running("localgateway.aws.engine")
 
         with gateway.opened() as (client, connection_id):
             engine.kill()

@@ -21,6 +21,7 @@ import urllib3
 from localgateway.console import agent_process
 from localgateway.console.assets import FOLDER, asset
 from tests.localgateway.support import PATIENCE, Gateway, closed
+from tests.support.processes import children_running
 
 ROOT = Path(__file__).resolve().parents[3]
 EVIL = "https://evil.example"
@@ -442,9 +443,7 @@ def test_an_action_that_takes_too_long_says_so(
 
 def agents() -> list[psutil.Process]:
     """Return the agents of the youngest gateway in this process."""
-    children = psutil.Process().children()
-    found = [each for each in children if "localgateway.console.agent" in each.cmdline()]
-    return sorted(found, key=lambda each: each.create_time())[-1:]
+    return children_running("localgateway.console.agent")[-1:]
 
 
 def test_a_stream_does_not_hold_up_the_stop(start: Callable[..., Gateway]) -> None:

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 from websockets.exceptions import ConnectionClosed
@@ -18,6 +17,7 @@ from tests.conftest import TABLE
 from tests.support.browser import page as served
 from tests.support.console import REBOUND, VIEWS, Console, chromium, opened
 from tests.support.gateway import Gateway, age, serving
+from tests.support.processes import children_running
 
 pytestmark = pytest.mark.proof
 
@@ -157,8 +157,7 @@ def test_the_page_goes_on_after_its_agent_was_killed(console: Console, gateway: 
     page = console.page
     console.open_clients(1, "before")
     expect(page.get_by_text("No test client is open.")).to_be_hidden()
-    children = psutil.Process(gateway.process.pid).children()
-    [agent] = [each for each in children if "localgateway.console.agent" in each.cmdline()]
+    [agent] = children_running("localgateway.console.agent", gateway.process.pid)
 
     agent.kill()
 
