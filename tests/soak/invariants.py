@@ -13,6 +13,7 @@ CLOSING_S = 10.0
 CLOCK_S = 1.0  # from an event to the time of its line
 LIMIT_S = 12.0  # for the sweep to close what exceeds a client's limit, though some calls fail
 KILLED_S = 3.0  # a gateway that is killed loses its last lines, and the handshakes under way
+SETTLING_S = 5.0  # from a lost answer to what a repeat of the call finds out
 REMOVALS_AT_ONCE = 8
 # What a process may grow by, at least, before it counts, and the share of its level.
 TOLERANCES = {"memory": (16e6, 0.1), "files": (20, 0.3), "threads": (4, 0.2)}
@@ -133,7 +134,7 @@ def of_ends(
                 excused += 1
             elif journal.failed.get(name, 0.0) < start - CLOCK_S:
                 yield Breach("end not told", f"{name}, gone between {start:.1f} and {end:.1f}")
-        if len(told) > 1 and not _overlaps(faulty, min(told), max(told)):
+        if len(told) > 1 and not _overlaps(faulty, min(told) - SETTLING_S, max(told)):
             yield Breach("end told twice", f"{name} at {told}")
     if excused > (allowed := REMOVALS_AT_ONCE * len(journal.interruptions)):
         yield Breach("end not told", f"{excused} near interruptions, which explain {allowed}")
