@@ -66,12 +66,8 @@ def stage_config(project: Path, stage: str) -> dict[str, Any]:
     return {**config, **own, "environment_variables": variables}
 
 
-def longest_s(project: Path, stage: str) -> int:
-    """Return how many s a function that checks invoke may run at most, by the configuration.
-
-    Raise `TargetError` as `stage_config` does.
-    """
-    config = stage_config(project, stage)
+def longest_s(config: Mapping[str, Any]) -> int:
+    """Return how many s a function that checks invoke may run at most, by a stage's config."""
     own = config.get("lambda_functions", {})
     every = config.get("lambda_timeout", 60)  # Chalice's default
     timeouts: list[int] = [

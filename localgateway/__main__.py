@@ -15,6 +15,7 @@ import uvloop
 
 from localgateway import __version__
 from localgateway.errors import GatewayError
+from localgateway.faults_api import MOST
 from localgateway.gateway import serve
 from localgateway.log_format import GatewayLine
 from localgateway.options import Options
@@ -130,7 +131,7 @@ credentials of the run: eval "$(python -m localgateway.client env)" sets both.""
 )
 @click.option(
     "--shuffle-messages",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(0, MOST["shuffle_messages"]),
     default=Options.shuffle_messages,
     help="Seconds by which SNS messages arrive late at most, so in another order.",
 )
@@ -156,7 +157,7 @@ credentials of the run: eval "$(python -m localgateway.client env)" sets both.""
 @click.option(
     "--dynamodb-lag",
     "dynamodb_lag_ms",
-    type=click.IntRange(0, 60_000),
+    type=click.IntRange(0, MOST["dynamodb_lag"]),
     default=Options.dynamodb_lag_ms,
     help="Milliseconds of delay for each call to the embedded DynamoDB.",
 )

@@ -21,8 +21,8 @@ PATH = "/@faults"
 # The service that requests are signed for.
 SERVICE = "localgateway"
 _BODY_LIMIT = 10_000
-# The most that the fields may be that are times, in ms and s. All others are shares.
-_MOST = {"dynamodb_lag": 60_000, "shuffle_messages": 3_600}
+# The most that the faults may be that are times, in ms and s. All others are shares.
+MOST = {"dynamodb_lag": 60_000, "shuffle_messages": 3_600}
 
 
 async def serve_faults(faults: Any, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +46,7 @@ def change(faults: Any, wanted: Mapping[str, Any]) -> dict[str, float]:
     for name, value in wanted.items():
         if name not in names:
             raise ValueError(f"{name} is {value!r}; expected numbers for {', '.join(names)}")
-        most = _MOST.get(name, 1)
+        most = MOST.get(name, 1)
         if type(value) not in (int, float) or not 0 <= value <= most:
             raise ValueError(f"{name} is {value!r}; expected a number from 0 to {most}")
     for name, value in wanted.items():

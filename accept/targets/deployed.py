@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from accept.aws import Aws
 from accept.errors import TargetError
-from accept.target import APP, FUNCTIONS, Kind, Target, longest_s
+from accept.target import APP, FUNCTIONS, Kind, Target, longest_s, stage_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def _target(
         stack=stack,
     )
     endpoints = {"apigatewaymanagementapi": target.connections_api}
-    return target, Aws(session, endpoints, longest_s=longest_s(project, stage))
+    return target, Aws(session, endpoints, longest_s=longest_s(stage_config(project, stage)))
 
 
 def _session() -> boto3.Session:

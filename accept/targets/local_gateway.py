@@ -23,7 +23,8 @@ def find(address: str) -> tuple[Target, Aws]:
     """
     run = _run_at(address)
     stage, variables, project = run["stage"], run["variables"], Path(run["project"])
-    settings = stage_config(project, stage)["environment_variables"]
+    config = stage_config(project, stage)
+    settings = config["environment_variables"]
     topic = settings.get("NOTIFICATIONS_TOPIC") or f"IncidentNotifications-{stage}"
     session = boto3.Session(
         variables["AWS_ACCESS_KEY_ID"],
@@ -48,7 +49,7 @@ def find(address: str) -> tuple[Target, Aws]:
         "lambda": everything,
         "apigatewaymanagementapi": target.connections_api,
     }
-    return target, Aws(session, endpoints, longest_s=longest_s(project, stage))
+    return target, Aws(session, endpoints, longest_s=longest_s(config))
 
 
 def _run_at(address: str) -> dict[str, Any]:

@@ -183,7 +183,7 @@ export class Merge {
     if (step.item !== null || step.receipt !== null) yield step;
   }
 
-  /** Give all that is held. There is no history, so nothing can bring what is missing. */
+  /** Give all that is held: without a history, what is missing never comes. */
   *release() {
     yield* this.own.release();
     yield* this.all.release();

@@ -99,7 +99,7 @@ def test_the_function_that_may_run_longest_is_known(
     tmp_path: Path, own: dict[str, dict[str, int]], expected: int
 ) -> None:
     """Of those that checks invoke; `notify` is none of them."""
-    assert longest_s(configured(tmp_path, own), "dev") == expected
+    assert longest_s(stage_config(configured(tmp_path, own), "dev")) == expected
 
 
 @pytest.mark.usefixtures("account")

@@ -259,6 +259,14 @@ def test_a_port_in_use_is_an_error_of_one_line(sample: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("late", ["-1", "3601", "inf"])
+def test_messages_cannot_be_later_than_a_timer_can_wait(late: str) -> None:
+    result = ended(f"--shuffle-messages={late}")
+
+    assert result.returncode == 2
+    assert "is not in the range 0<=x<=3600" in result.stderr
+
+
 def test_a_port_in_use_for_the_embedded_aws_is_an_error_of_one_line(sample: Path) -> None:
     """The process of the embedded AWS prints nothing itself."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

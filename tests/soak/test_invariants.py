@@ -130,6 +130,14 @@ def told_twice_while_dynamodb_failed(records: Journal) -> None:
     records.ends["a"] = [399, 401]
 
 
+def told_twice_just_after_dynamodb_failed(records: Journal) -> None:
+    records.ends["a"] = [414, 415]
+
+
+def told_twice_long_after_dynamodb_failed(records: Journal) -> None:
+    records.ends["a"] = [416, 417]
+
+
 def told_by_a_guess(records: Journal) -> None:
     records.guesses["a"] = records.ends.pop("a")
 
@@ -179,6 +187,8 @@ def told_of_one_that_connected_long_before_a_kill(records: Journal) -> None:
         (many_untold_after_one_kill, {"end not told"}),
         (told_twice, {"end told twice"}),
         (told_twice_while_dynamodb_failed, set()),
+        (told_twice_just_after_dynamodb_failed, set()),
+        (told_twice_long_after_dynamodb_failed, {"end told twice"}),
         (told_by_a_guess, set()),
         (told_twice_once_by_a_guess, set()),
         (told_while_it_lives, {"end of a live connection told"}),

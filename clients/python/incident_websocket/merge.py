@@ -197,7 +197,7 @@ class Merge:
             yield step
 
     def release(self) -> Iterator[Step]:
-        """Give all that is held. There is no history, so nothing can bring what is missing."""
+        """Give all that is held: without a history, what is missing never comes."""
         yield from self._own.release()
         yield from self._all.release()
 

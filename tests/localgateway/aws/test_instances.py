@@ -46,8 +46,7 @@ from moto.sqs.models import sqs_backends
 
 instances.DELETED = 3
 {correct}
-place = "123456789012", "us-east-1"
-sns, sqs = sns_backends[place[0]][place[1]], sqs_backends[place[0]][place[1]]
+sns, sqs = (each["123456789012"]["us-east-1"] for each in (sns_backends, sqs_backends))
 topic = sns.create_topic("topic")
 sqs.create_queue("queue")
 queue = sqs.get_queue("queue")
